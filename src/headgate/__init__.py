@@ -1,0 +1,1 @@
+"""One gate that every model call passes."""

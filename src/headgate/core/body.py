@@ -1,0 +1,156 @@
+"""A request body: the bytes as they came, read without being rewritten.
+
+Decides how a JSON object is read safely and edited byte-exactly; refuses to know what any field means. Unknown fields,
+explicit nulls, key order and number spellings survive an edit, because only the bytes of the edited value change.
+
+Two parsers must never see two requests: a duplicate or case-variant spelling of a field that is read is refused.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from headgate.core.errors import BadRequestError
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+# An escape that spells an ASCII letter or digit: the only way to write a key so that a plain byte search misses it.
+_DISGUISE = re.compile(rb"\\u00[3-7]", re.IGNORECASE)
+_SPACE = re.compile(r"[ \t\n\r]*")
+_VALUE = json.JSONDecoder()
+
+
+class Span(NamedTuple):
+    """A top-level field: its name, and where its value lies in the text (characters, end excluded)."""
+
+    name: str
+    start: int
+    end: int
+
+
+def spans(text: str) -> Iterator[Span]:
+    """The top-level fields of a JSON object that is known to be valid, duplicates included, in order."""
+    at = _skip(text, text.index("{") + 1)
+    while text[at] == '"':
+        name, at = _VALUE.raw_decode(text, at)
+        start = _skip(text, _skip(text, at) + 1)
+        _, end = _VALUE.raw_decode(text, start)
+        yield Span(name, start, end)
+        at = _skip(text, end)
+        if text[at] == "}":
+            return
+        at = _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+class Body:
+    """A JSON object as bytes, plus a decoded view that is made at most once, and only if somebody asks."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+    @cached_property
+    def view(self) -> dict[str, Any]:
+        """The whole object, decoded. Treat it as read-only: `raw` is what travels."""
+        view: dict[str, Any] = msgspec.json.decode(self.raw)
+        return view
+
+    def with_field(self, name: str, value: bytes) -> "Body":
+        """The same body with a top-level field set to a JSON value; every other byte stays as it is."""
+        text = self.raw.decode()
+        new = value.decode()
+        first = text.index("{") + 1
+        for span in spans(text):
+            if span.name == name:
+                return Body((text[: span.start] + new + text[span.end :]).encode())
+        comma = "" if text[_skip(text, first)] == "}" else ","
+        return Body(f"{text[:first]}{json.dumps(name)}:{new}{comma}{text[first:]}".encode())
+
+
+class ObjectReader(Generic[T]):
+    """Reads chosen fields of a JSON object into a struct, strictly, and skips the rest.
+
+    Example:
+        >>> class Facts(msgspec.Struct):
+        ...     model: str | None = None
+        >>> ObjectReader(Facts).read(b'{"model": "m", "seed": 1}').model
+        'm'
+    """
+
+    def __init__(self, struct: type[T]) -> None:
+        self._decoder = msgspec.json.Decoder(struct)
+        names = [field.encode_name for field in msgspec.structs.fields(struct)]
+        self._names = frozenset(names)
+        self._needles = [b'"%s"' % name.encode() for name in names]
+
+    def read(self, raw: bytes) -> T:
+        """Decode the fields.
+
+        Raises:
+            BadRequestError: the bytes are not UTF-8, not JSON, not an object, hold a field of the wrong type, or spell
+                one of the fields twice or in another case.
+        """
+        try:
+            if not raw.isascii():
+                raw.decode()
+            facts = self._decoder.decode(raw)
+        except UnicodeDecodeError as error:
+            message = f"The body is not valid UTF-8 (byte {error.start})."
+            raise BadRequestError(message, code="invalid_utf8") from None
+        except msgspec.ValidationError as error:
+            raise _mistyped(str(error)) from None
+        except msgspec.DecodeError as error:
+            what = "The body is empty." if not raw.strip() else f"The body is not valid JSON: {error}."
+            raise BadRequestError(what, code="invalid_json") from None
+        except RecursionError:
+            message = "The body is nested too deeply."
+            raise BadRequestError(message, code="invalid_json") from None
+        low = raw.lower()
+        for needle in self._needles:
+            # At most once, and spelled as it should be: the common case, settled by two searches.
+            if low.count(needle) > 1 or (low.count(needle) and needle not in raw):
+                self._check_spelling(raw)
+                break
+        else:
+            if _DISGUISE.search(raw):
+                self._check_spelling(raw)
+        return facts
+
+    def _check_spelling(self, raw: bytes) -> None:
+        seen: set[str] = set()
+        try:
+            found = list(spans(raw.decode()))
+        except (RecursionError, ValueError, IndexError):
+            # The strict decoder took it and the standard one does not: two parsers, two requests.
+            message = "The body is nested too deeply, or is not plain JSON."
+            raise BadRequestError(message, code="invalid_json") from None
+        for name, _, _ in found:
+            low = name.lower()
+            if low not in self._names:
+                continue
+            if low in seen:
+                message = f"The field {name!r} stands in the body twice."
+                raise BadRequestError(message, code="duplicate_field", param=name, hint="Send it once.")
+            if name != low:
+                message = f"The body holds {name!r}; the field is spelled {low!r}."
+                raise BadRequestError(message, code="misspelled_field", param=name)
+            seen.add(low)
+
+
+def _mistyped(message: str) -> BadRequestError:
+    """Turn msgspec's words (``Expected `str`, got `int` - at `$.model` ``) into ours."""
+    what, _, where = message.partition(" - at ")
+    path = where.strip("`").removeprefix("$").removeprefix(".")
+    if not path:
+        return BadRequestError(f"The body must be a JSON object: {what[0].lower()}{what[1:]}.", code="invalid_json")
+    return BadRequestError(
+        f"The field '{path}' is wrong: {what[0].lower()}{what[1:]}.", code="invalid_type", param=path
+    )

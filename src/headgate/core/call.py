@@ -1,0 +1,132 @@
+"""A call: one question on its way through the gate.
+
+Decides what every policy may know of a question; refuses to know where it came in or how it is spelled. Frozen: a
+policy that wants another call passes a changed copy on.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from headgate.core.attempt import Attempt
+from headgate.core.body import Body
+
+NO_TAGS: Mapping[str, str] = {}
+
+
+class Operation(StrEnum):
+    """What is asked for. Each operation has one dialect that callers speak."""
+
+    CHAT = "chat"
+    RESPONSES = "responses"
+
+
+class Origin(StrEnum):
+    """Who asks."""
+
+    CALLER = "caller"
+    INTERNAL = "internal"
+    """The gate itself, on behalf of a caller's call; its cost belongs to `Call.parent`."""
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, as far as the door could tell. Made once per key and shared by its calls.
+
+    Attributes:
+        key: the key's name, never its value.
+        project: the tenant that the key belongs to.
+        models: names of models that may be asked for; None for all.
+        tags: tags that the key pins to each of its calls.
+    """
+
+    key: str | None = None
+    project: str | None = None
+    models: frozenset[str] | None = None
+    tags: Mapping[str, str] = NO_TAGS
+
+
+ANONYMOUS = Caller()
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One provider with one model: the thing that limits, breakers and learned waits belong to.
+
+    Attributes:
+        provider: the provider's name in the configuration.
+        model: the model to ask it for; None passes the caller's own name on.
+        weight: share among targets of the same priority.
+        priority: 1 is asked first.
+    """
+
+    provider: str
+    model: str | None = None
+    weight: float = 1.0
+    priority: int = 1
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one attempt may take, in seconds.
+
+    Attributes:
+        connect: to open a connection.
+        first_token: until the first substantive event of a stream.
+        silence: between two events of a stream.
+        total: from start to end, streamed or whole.
+    """
+
+    connect: float = 5.0
+    first_token: float = 30.0
+    silence: float = 30.0
+    total: float = 600.0
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One question.
+
+    Attributes:
+        id: ours, unguessable, the same over all attempts.
+        operation: what is asked for, and so the dialect that the caller speaks.
+        model: the name that the caller asked for (or the default, where it named none).
+        body: the request as it came.
+        started: when it came, on the monotonic clock; `day` when on the calendar (UTC, `YYYY-MM-DD`).
+        stream: the caller wants a stream.
+        usage_wanted: the caller wants the usage inside the stream.
+        caller, user, tags: who asks, for which end user, under which tags (the key's pinned tags included).
+        headers: the caller's headers that travel upstream, lower-case.
+        deadline: when the answer is of no use any more, on the monotonic clock.
+        timeouts: the caller's own limits for one attempt, which win over the provider's.
+        priority: 0 to 9; 9 goes first.
+        origin, parent: whether the gate itself asks, and on behalf of which call.
+        target: which target this copy of the call is for; None above route.
+        others: how many other targets remain if this one fails.
+        tried: how many attempts have been made so far.
+        attempt: the open attempt; None above budget. The provider notes on it what happened.
+    """
+
+    id: str
+    operation: Operation
+    model: str
+    body: Body
+    started: float
+    day: str
+    stream: bool = False
+    usage_wanted: bool = False
+    caller: Caller = ANONYMOUS
+    user: str | None = None
+    tags: Mapping[str, str] = NO_TAGS
+    headers: Mapping[str, str] = NO_TAGS
+    deadline: float | None = None
+    timeouts: Timeouts | None = None
+    priority: int = 5
+    origin: Origin = Origin.CALLER
+    parent: str | None = None
+    target: Target | None = None
+    others: int = 0
+    tried: int = 0
+    attempt: Attempt | None = None
+
+    @property
+    def request_id(self) -> str:
+        """What the caller sees as `x-request-id`."""
+        return "req_" + self.id

@@ -1,0 +1,416 @@
+"""Every way in which a call can fail, and what follows from each: the one error table.
+
+    HeadgateError
+    ├── ConfigError                 a setting is wrong
+    ├── CallerError                 the call is wrong; nothing was sent
+    │   ├── BadRequestError         malformed, mistyped, duplicate, missing, or too many fields
+    │   ├── InvalidKeyError         no key, an unknown one, or an expired one
+    │   ├── NotAllowedError         this key may not do that
+    │   ├── UnknownModelError       no route leads to that model
+    │   ├── UnknownPathError        no such address
+    │   ├── MethodNotAllowedError   the address exists, the method does not
+    │   ├── TooLargeError           the body is over the limit
+    │   ├── MediaTypeError          the body is not JSON by its own account
+    │   └── LoopError               the call came back to the gate that sent it
+    ├── Refused                     our own rules said no; nothing was sent
+    │   ├── NoTargetError           no target of this route can take the call now
+    │   ├── BacklogError            the journal is full: the books come first
+    │   └── StoppingError           the gate is shutting down
+    ├── ProviderError               the provider, or the way to it, failed
+    │   ├── APIError                answered with an error status
+    │   │   ├── OverloadedError     408, 409, 5xx, or overload by name
+    │   │   ├── ModelNotFoundError  404 for the model
+    │   │   ├── ContextLengthError  400 context_length_exceeded
+    │   │   ├── ContentFilterError  the provider's content policy
+    │   │   ├── RateLimitError      429
+    │   │   │   └── QuotaError      429 for quota, credit or billing: waiting does not help
+    │   │   └── AuthenticationError 401, 402, 403: our key, not the caller's
+    │   ├── TimeoutError            silence, or a slow first token, or too long in all
+    │   ├── UnreachableError        connect error, reset, or a stream that ended before its first word
+    │   ├── GarbledError            an answer that cannot be read
+    │   └── InterruptedError        broken after the first word
+    ├── ValidationError             the model's answer does not fit the schema asked for
+    └── PartialFailureError         some of many failed; carries what succeeded
+
+Each class carries its facts, and `table()` prints them as the table in `docs/errors.md`. What to do about an error is
+decided by policies from these facts and never from the class's name.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, ClassVar, NamedTuple
+
+from headgate.core.attempt import Attempt
+
+
+class Again(StrEnum):
+    """May the same target be asked again, before the first word?"""
+
+    YES = "yes"
+    AFTER = "after Retry-After"
+    ALONE = "only if no other target"
+    NEVER = "never"
+
+
+class Onward(StrEnum):
+    """May the next target be asked, before the first word?"""
+
+    THEN = "then"
+    """After the attempts at this one are used up."""
+    LONGER = "at once if the wait is longer than max_wait, else then"
+    NOW = "at once"
+    LARGER = "yes, to a larger context"
+    NEVER = "never"
+
+
+class Answer(NamedTuple):
+    """An error answer as the provider gave it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HeadgateError(Exception):
+    """The root of every error that headgate raises on purpose.
+
+    Attributes:
+        status: the HTTP status that a caller of the gateway sees; None passes the provider's own 4xx on.
+        type, code: OpenAI-style names of the kind of error.
+        again, onward: what retry and fallback may do about it.
+        breaker: it counts against the target's health.
+        hint: the cure, in one sentence; may be empty.
+        param: the request field that is at fault, if one is.
+        retry_after: seconds to wait before trying again, where that helps.
+        attempts: what was tried on behalf of the call, oldest first.
+    """
+
+    status: ClassVar[int | None] = 500
+    type: str = "server_error"
+    code: str = "internal_error"
+    again: ClassVar[Again] = Again.NEVER
+    onward: ClassVar[Onward] = Onward.NEVER
+    breaker: ClassVar[bool] = False
+    hint: str = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        hint: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.attempts: Sequence[Attempt] = ()
+        if code is not None:
+            self.code = code
+        if hint is not None:
+            self.hint = hint
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status that the caller of the gateway sees."""
+        return self.status or 500
+
+
+class ConfigError(HeadgateError):
+    """A setting is wrong; the message names the file, the key, the value and the cure."""
+
+    code = "config_error"
+
+
+class CallerError(HeadgateError):
+    """The call itself is wrong. Nothing was sent and nothing was spent."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class BadRequestError(CallerError):
+    """A field is malformed, mistyped, duplicate or missing, or the body is not a JSON object."""
+
+
+class InvalidKeyError(CallerError):
+    """No key was given, or it is unknown or expired."""
+
+    status = 401
+    code = "invalid_api_key"
+    hint = "Send `Authorization: Bearer hg-…` with a key of this gateway."
+
+
+class NotAllowedError(CallerError):
+    """The key is good, but not for this."""
+
+    status = 403
+    code = "not_allowed"
+
+
+class UnknownModelError(CallerError):
+    """No route leads to the model that the call asks for."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class UnknownPathError(CallerError):
+    """The gateway has no such address."""
+
+    status = 404
+    code = "unknown_url"
+
+
+class MethodNotAllowedError(CallerError):
+    """The address exists, but not for this HTTP method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class TooLargeError(CallerError):
+    """The body is larger than `server.max_body_mb`."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class MediaTypeError(CallerError):
+    """The body does not call itself JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+    hint = "Send `Content-Type: application/json`."
+
+
+class LoopError(CallerError):
+    """The call has passed this very gate before."""
+
+    status = 508
+    code = "loop_detected"
+    hint = "A provider's `base_url` leads back to this gateway."
+
+
+class Refused(HeadgateError):  # noqa: N818  the house's word for "our own rules said no"
+    """Our own rules said no. Nothing was sent and nothing was spent."""
+
+    status = 429
+    type = "refused"
+    code = "refused"
+
+
+class NoTargetError(Refused):
+    """No target of this route can take the call now."""
+
+    status = 503
+    code = "no_target"
+    onward = Onward.NOW
+
+
+class BacklogError(Refused):
+    """The journal has reached its backlog limit: a call that cannot be booked is not made."""
+
+    status = 503
+    code = "journal_full"
+    hint = "The ledger does not drain; look at `store` in `/health`."
+
+
+class StoppingError(Refused):
+    """The gate is shutting down and takes no new calls."""
+
+    status = 503
+    code = "stopping"
+
+
+class ProviderError(HeadgateError):
+    """The provider, or the way to it, failed."""
+
+    status: ClassVar[int | None] = 502
+    code = "upstream_error"
+    breaker = True
+
+
+class APIError(ProviderError):
+    """The provider answered with an error status.
+
+    As it stands the class means a request that the provider refuses for its content (400, 404, 422, …): nobody else
+    would take it either, so it is passed on as it came.
+
+    Attributes:
+        answer: status, headers and body as the provider gave them; None for an error inside a stream.
+    """
+
+    status: ClassVar[int | None] = None
+    type = "invalid_request_error"
+    breaker = False
+
+    def __init__(self, message: str, *, answer: Answer | None = None, type: str | None = None, **facts: Any) -> None:  # noqa: A002
+        super().__init__(message, **facts)
+        self.answer = answer
+        if type is not None:
+            self.type = type
+
+    @property
+    def http_status(self) -> int:
+        """The provider's own status where it is a 4xx that speaks to the caller, else ours."""
+        if self.status is not None:
+            return self.status
+        upstream = self.answer.status if self.answer else 0
+        return upstream if 400 <= upstream < 500 else 502
+
+
+class OverloadedError(APIError):
+    """The provider is in trouble: 408, 409, 5xx, or an overload by name. Passing, by its nature."""
+
+    type = "server_error"
+    again = Again.YES
+    onward = Onward.THEN
+    breaker = True
+
+
+class ModelNotFoundError(APIError):
+    """The provider does not know the model (or no longer does)."""
+
+    code = "model_not_found"
+    onward = Onward.NOW
+
+
+class ContextLengthError(APIError):
+    """The request does not fit the model's context."""
+
+    code = "context_length_exceeded"
+    onward = Onward.LARGER
+
+
+class ContentFilterError(APIError):
+    """The provider's content policy refused the request."""
+
+    code = "content_filter"
+
+
+class RateLimitError(APIError):
+    """The provider's rate limit (429). `retry_after` is the provider's wish, where it named one."""
+
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    again = Again.AFTER
+    onward = Onward.LONGER
+
+
+class QuotaError(RateLimitError):
+    """Quota, credit or billing is used up (429): waiting does not help."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    again = Again.NEVER
+    onward = Onward.NOW
+
+
+class AuthenticationError(APIError):
+    """The provider refused our credentials (401, 402, 403): the gateway's fault, not the caller's."""
+
+    status = 500
+    type = "server_error"
+    code = "upstream_authentication"
+    hint = "Check the provider's `api_key` and account."
+    onward = Onward.NOW
+
+
+class TimeoutError(ProviderError):  # noqa: A001  the name that requirement T4 promises
+    """Nothing came within the attempt's time."""
+
+    status = 504
+    code = "upstream_timeout"
+    again = Again.ALONE
+    onward = Onward.NOW
+
+
+class UnreachableError(ProviderError):
+    """The connection failed, was reset, or ended before the first word."""
+
+    code = "upstream_unreachable"
+    again = Again.YES
+    onward = Onward.THEN
+
+
+class GarbledError(ProviderError):
+    """The provider's answer cannot be read."""
+
+    code = "upstream_garbled"
+    again = Again.YES
+    onward = Onward.THEN
+
+
+class InterruptedError(ProviderError):  # noqa: A001  the house's word
+    """The stream broke after its first word. What was said stands; how it would have gone on is not known."""
+
+    code = "stream_interrupted"
+
+
+class ValidationError(HeadgateError):
+    """The model's answer does not fit the schema that was asked for.
+
+    Attributes:
+        text: the answer as it came.
+    """
+
+    status = 502
+    code = "invalid_output"
+
+    def __init__(self, message: str, *, text: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.text = text
+
+
+class PartialFailureError(HeadgateError):
+    """Some of many calls failed.
+
+    Attributes:
+        results: one entry per call in the order given: its result, or the error that it ended with.
+    """
+
+    status = 502
+    code = "partial_failure"
+
+    def __init__(self, message: str, *, results: Sequence[Any] = (), **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.results = results
+
+
+class Row(NamedTuple):
+    """One line of the error table."""
+
+    error: str
+    status: str
+    type: str
+    code: str
+    again: str
+    onward: str
+    breaker: str
+
+
+def tree(root: type[HeadgateError] = HeadgateError) -> Iterator[type[HeadgateError]]:
+    """Every error class, parents before children, in the order of definition."""
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)
+
+
+def table() -> list[Row]:
+    """The error table, one row per class."""
+    return [
+        Row(
+            error.__name__,
+            "the provider's 4xx, else 502" if error.status is None else str(error.status),
+            error.type,
+            error.code,
+            str(error.again),
+            str(error.onward),
+            "yes" if error.breaker else "no",
+        )
+        for error in tree()
+    ]

@@ -1,0 +1,91 @@
+"""What a dialect must be able to say: the contract between wire formats and the rest of the house.
+
+A dialect belongs to an operation. It reads requests, answers, events and errors into the words of `core`, prepares a
+request for a provider, and writes an error into a stream. It keeps no state but that of one stream.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from headgate.core.body import Body
+from headgate.core.call import Operation
+from headgate.core.errors import Answer, HeadgateError, ProviderError
+from headgate.core.reply import Event
+from headgate.dialects.sse import ServerEvent
+
+
+class RequestFacts(NamedTuple):
+    """What the gate reads of a request, and all it reads."""
+
+    model: str | None
+    stream: bool
+    usage_wanted: bool
+    user: str | None
+
+
+class StreamReader(Protocol):
+    """Reads one stream, event by event."""
+
+    def read(self, event: ServerEvent) -> Event:
+        """Understand one server-sent event.
+
+        Raises:
+            ProviderError: the event is an error, in the class that its facts call for (`OverloadedError`, …).
+            GarbledError: the event cannot be read; a word may have been lost.
+        """
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """The provider has said that the answer is finished; anything else at the end is an interruption."""
+        ...
+
+
+class Dialect(Protocol):
+    """One wire format, for one operation."""
+
+    operation: Operation
+    path: str
+    """Below a provider's `base_url`, with its leading slash; below `/v1` at our own door."""
+
+    def read_request(self, raw: bytes) -> RequestFacts:
+        """Read a caller's request strictly.
+
+        Raises:
+            BadRequestError: it is malformed, mistyped or ambiguous.
+        """
+        ...
+
+    def prepare(self, body: Body, *, model: str | None, stream: bool) -> Body:
+        """The body that goes upstream: the model's name set (None: as it is), usage asked for in streams.
+
+        A body that needs no change is returned as it is; else only the bytes of the changed fields differ.
+        """
+        ...
+
+    def read_answer(self, raw: bytes) -> Event:
+        """Read a whole answer (status 2xx) as its one event.
+
+        Raises:
+            GarbledError: it cannot be read, or says itself that it failed.
+        """
+        ...
+
+    def read_stream(self, *, usage_wanted: bool) -> StreamReader:
+        """A reader for one stream; the usage that the caller did not ask for is marked `hidden`."""
+        ...
+
+    def read_error(self, answer: Answer) -> ProviderError:
+        """Read an error answer (status outside 2xx) as the class that its facts call for."""
+        ...
+
+    def write_error(self, error: HeadgateError, *, sequence: int) -> bytes:
+        """An error as one in-band event of a stream. `sequence` is the number of events before it."""
+        ...
+
+    def write_prompt(self, prompt: str, options: Mapping[str, object]) -> dict[str, object]:
+        """A request for one plain prompt.
+
+        `options` use the words of the Python door: `system`, `max_tokens`, `temperature`, `schema`, …
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Where it is put together: configuration, the stack page, the Gate."""

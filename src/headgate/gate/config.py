@@ -1,0 +1,314 @@
+"""The configuration's schema: every setting, its type and its default.
+
+Decides what may stand in `headgate.yaml`; refuses to know files and the environment (`load.py` reads those) and which
+policies exist yet (`unbuilt.py`). Durations are seconds, or text with a unit: `250ms`, `15s`, `2m`, `24h`.
+"""
+
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from headgate.core.secret import Secret
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: object) -> object:
+    """Read a duration: a number of seconds, or text such as `15s`, `250ms`, `2m`, `24h`."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)
+        if not found:
+            message = "a duration is a number of seconds, or text such as '15s', '250ms', '2m', '24h'"
+            raise ValueError(message)
+        return float(found[1]) * _UNITS[found[2] or "s"]
+    if isinstance(value, bool):
+        message = "a duration is a number of seconds, or text such as '15s'"
+        raise ValueError(message)  # noqa: TRY004  pydantic reports ValueError with the field's name
+    return value
+
+
+def _secret(value: object) -> object:
+    return Secret(value) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
+Hidden = Annotated[Secret, BeforeValidator(_secret), PlainSerializer(str, return_type=str)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A mapping of settings. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
+
+
+class Server(Section):
+    """The HTTP door."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(4000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    auth: Literal["none", "keys"] | None = Field(
+        None, description="who may call: anybody, or holders of a key (default: `none` on loopback, `keys` elsewhere)"
+    )
+    admin_key: Hidden = Field(Secret(""), description="key of the admin routes; empty: they are closed")
+    workers: int = Field(1, ge=1, le=64, description="processes")
+    max_body_mb: float = Field(32, gt=0, description="largest JSON body, in MB; beyond it 413")
+    max_upload_mb: float = Field(512, gt=0, description="largest upload, in MB")
+    stream_open_after: Seconds = Field(
+        15, description="a stream that has said nothing for so long is opened with 200 and kept alive by comments"
+    )
+    shutdown_grace: Seconds = Field(30, description="how long streams in flight may go on after SIGTERM")
+
+
+class Journal(Section):
+    """The append-only book of each process."""
+
+    path: str = Field("./headgate-journal", description="folder of the journal files")
+    fsync: bool = Field(False, description="also survive a power cut, at the price of a disk write per attempt")  # noqa: FBT003
+    max_backlog_mb: float = Field(1024, gt=0, description="undrained journal, in MB, beyond which calls get 503")
+
+
+class TimeoutSettings(Section):
+    """How long one attempt may take."""
+
+    connect: Seconds = Field(5, description="to open a connection")
+    first_token: Seconds = Field(30, description="until the first word of a stream")
+    silence: Seconds = Field(30, description="between two events of a stream")
+    total: Seconds = Field(600, description="in all")
+
+
+def _timeouts(value: object) -> object:
+    # A scalar sets the first three and leaves the total alone.
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        return {"connect": value, "first_token": value, "silence": value}
+    return value
+
+
+class Latency(Section):
+    """How slow the simulator is."""
+
+    first_token: Seconds = Field(0, description="until the first token")
+    per_token: Seconds = Field(0, description="for each further token")
+    jitter: Share = Field(0, description="share by which both vary")
+
+
+class Limits(Section):
+    """What a provider (or a key) allows."""
+
+    requests_per_minute: int | None = Field(None, gt=0, description="calls per minute")
+    tokens_per_minute: int | None = Field(None, gt=0, description="tokens per minute, input and output together")
+    input_tokens_per_minute: int | None = Field(None, gt=0, description="input tokens per minute")
+    output_tokens_per_minute: int | None = Field(None, gt=0, description="output tokens per minute")
+    concurrency: int | None = Field(None, gt=0, description="calls at the same time")
+    group: str | None = Field(None, description="models with the same group share the limits")
+    window: Literal["sliding"] | None = Field(None, description="never more than the limit in any sliding minute")
+    spread: bool = Field(False, description="evenly spaced")  # noqa: FBT003
+
+
+class Fault(Section):
+    """One scripted fault of the simulator: what goes wrong, and for which calls."""
+
+    kind: Literal[
+        "status", "reset", "silence", "slow_first_token", "cut", "stall", "malformed", "error_event", "no_done",
+        "wrong_usage", "no_usage",
+    ] = Field(description="what goes wrong")  # fmt: skip
+    rate: Share = Field(1.0, description="share of calls that meet it")
+    model: str | None = Field(None, description="only calls for this model")
+    times: int | None = Field(None, gt=0, description="only the first so many of the calls that would meet it")
+    status: int = Field(503, ge=400, le=599, description="for `status`: the HTTP status")
+    code: str | None = Field(None, description="for `status` and `error_event`: the error's `code`")
+    type: str | None = Field(None, description="for `status` and `error_event`: the error's `type`")
+    retry_after: float | None = Field(None, ge=0, description="for `status`: the `Retry-After` header, in seconds")
+    after_tokens: int = Field(0, ge=0, description="for faults inside a stream: tokens sent before it")
+    delay: Seconds = Field(3600, description="for `silence`, `slow_first_token` and `stall`: how long")
+
+
+class Provider(Section):
+    """One provider: an account somewhere, or the simulator."""
+
+    type: Literal["openai", "simulator", "local", "anthropic", "gemini"] = Field(description="what it speaks")
+    model: str | None = Field(None, description="short form: it is a target of the default model and of this name")
+    priority: int = Field(1, ge=1, description="short form: 1 is asked first")
+    weight: float = Field(1.0, gt=0, description="short form: share among equals")
+    api_key: Hidden | None = Field(None, description="the credential; an empty one skips the provider with a warning")
+    base_url: str | None = Field(None, description="address up to and including `/v1`")
+    timeout: Annotated[TimeoutSettings, BeforeValidator(_timeouts)] = Field(
+        default_factory=TimeoutSettings, description="a number sets `connect`, `first_token` and `silence`"
+    )
+    max_retries: int | None = Field(None, ge=0, le=20, description="n retries are n + 1 attempts; wins over the policy")
+    limits: Limits | None = Field(None, description="what the provider allows, for each of its models")
+    responses: bool | None = Field(
+        None, description="it has `/responses` (default: true for OpenAI's own address and the simulator)"
+    )
+    headers: dict[str, Hidden] = Field(default_factory=dict, description="sent with every call")
+    organization: str | None = Field(None, description="sent as `openai-organization`")
+    project: str | None = Field(None, description="sent as `openai-project`")
+    proxy: str | None = Field(None, description="HTTP proxy, `http://user:password@host:port`")
+    ca_bundle: str | None = Field(None, description="file of the certificate authorities to trust")
+    defaults: dict[str, Any] = Field(default_factory=dict, description="parameters added to requests that lack them")
+    seed: int = Field(0, description="simulator: equal seeds answer equally")
+    latency: Latency = Field(default_factory=Latency, description="simulator: how slow it is")
+    faults: list[Fault] = Field(default_factory=list, description="simulator: what goes wrong")
+
+
+class TargetSettings(Section):
+    """One provider with one model."""
+
+    provider: str = Field(description="name of a provider")
+    model: str | None = Field(None, description="the name to ask it for (default: the caller's)")
+    weight: float = Field(1.0, gt=0, description="share among targets of the same priority")
+    priority: int = Field(1, ge=1, description="1 is asked first")
+
+
+class Route(Section):
+    """A name that callers use, and who answers to it."""
+
+    targets: list[TargetSettings] = Field(min_length=1, description="who answers")
+    strategy: Literal["weighted", "priority", "latency", "cost"] = Field(
+        "priority", description="order among targets: by priority and then weight, by weight alone, …"
+    )
+    default_max_output: int | None = Field(None, ge=1, description="output bound where a budget applies")
+    recovery: Literal["none", "continue"] = Field("none", description="when a stream breaks after its first word")
+    cache: bool | dict[str, Any] = Field(False, description="answers may be kept and shared")  # noqa: FBT003
+
+
+class RetrySettings(Section):
+    """How often, and how long."""
+
+    max_attempts: int = Field(3, ge=1, le=20, description="sends to one target, the first included")
+    max_wait: Seconds = Field(5, description="longest wait for a target while another one exists")
+    budget: Share = Field(0.1, description="share of traffic that may be retries (never less than 10 a minute)")
+
+
+class BreakerSettings(Section):
+    """When a failing target rests."""
+
+    failures: int = Field(5, ge=1, description="failed attempts within the window that open it")
+    window: Seconds = Field(60, description="how far back it looks")
+    rest: Seconds = Field(20, description="how long it rests")
+    probes: int = Field(1, ge=1, description="calls let through to try")
+
+
+class CacheSettings(Section):
+    """The default for routes that do not say."""
+
+    enabled: bool = Field(False, description="keep answers")  # noqa: FBT003
+    ttl: Seconds = Field(86400, description="for how long")
+    scope: Literal["key", "project", "gateway"] = Field("project", description="who shares them")
+
+
+class GuardSettings(Section):
+    """What is judged, in and out."""
+
+    input: list[dict[str, Any]] = Field(default_factory=list, description="rules for what goes in")
+    output: list[dict[str, Any]] = Field(default_factory=list, description="rules for what comes out")
+
+
+class BudgetPolicy(Section):
+    """What happens where a budget cannot tell."""
+
+    unknown_price: Literal["refuse", "estimate", "allow"] | None = Field(None, description="a price that is not known")
+    on_shortage: Literal["refuse", "clamp"] = Field("refuse", description="too little is left")
+    on_unknown: Literal["charge", "estimate", "release"] = Field("charge", description="an outcome nobody knows")
+    unbounded: Literal["refuse", "estimate"] = Field("refuse", description="no bound exists")
+
+
+class Policies(Section):
+    """The rules of the gate."""
+
+    on_retired: Literal["refuse", "successor"] = Field("refuse", description="a model that its provider shut down")
+    on_unsupported: Literal["pass", "drop", "refuse"] = Field("pass", description="a parameter the model does not take")
+    on_shared_store_lost: Literal["open", "closed", "share"] = Field("share", description="limits without their store")
+    retry: RetrySettings = Field(default_factory=RetrySettings, description="repeating at the same target")
+    breaker: BreakerSettings = Field(default_factory=BreakerSettings, description="resting a failing target")
+    cache: CacheSettings = Field(default_factory=CacheSettings, description="answers from the past")
+    guard: GuardSettings = Field(default_factory=GuardSettings, description="judging words")
+    budget: BudgetPolicy = Field(default_factory=BudgetPolicy, description="spending")
+
+
+class CatalogModel(Section):
+    """The user's own facts about a model."""
+
+    base: str | None = Field(None, description="a known model that it is like")
+    input_usd_per_million: Decimal | None = Field(None, ge=0, description="price of input")
+    cached_input_usd_per_million: Decimal | None = Field(None, ge=0, description="price of cached input")
+    output_usd_per_million: Decimal | None = Field(None, ge=0, description="price of output")
+    context: int | None = Field(None, gt=0, description="context window, in tokens")
+    max_output: int | None = Field(None, gt=0, description="longest output, in tokens")
+    capabilities: list[str] = Field(default_factory=list, description="what it can do")
+
+
+class CatalogSettings(Section):
+    """The user's own facts; they win over the shipped ones."""
+
+    models: dict[str, CatalogModel] = Field(default_factory=dict, description="by name")
+
+
+class Budget(Section):
+    """A sum that must not be exceeded."""
+
+    name: str = Field(description="shown in reports and alerts")
+    scope: Literal["gateway", "project", "key", "user", "model", "tag"] = Field("gateway", description="whose")
+    project: str | None = Field(None, description="which project")
+    key: str | None = Field(None, description="which key")
+    user: str | None = Field(None, description="which end user")
+    model: str | None = Field(None, description="which model")
+    tag: str | None = Field(None, description="which tag, as `name=value`")
+    window: Literal["day", "week", "month", "total"] = Field("day", description="per when")
+    limit_usd: Decimal = Field(gt=0, description="the cap")
+    alert_at: list[Share] = Field(default_factory=lambda: [0.8], description="shares of the cap that alert")
+    time_zone: str = Field("UTC", description="where the window begins at midnight")
+
+
+class Key(Section):
+    """Somebody who may call."""
+
+    name: str = Field(min_length=1, description="shown in the books")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the key, in lower-case hexadecimal digits")
+    project: str | None = Field(None, description="the tenant it belongs to")
+    models: list[str] | None = Field(None, description="names it may ask for (default: all)")
+    limits: Limits | None = Field(None, description="how much it may ask")
+    expires: date | None = Field(None, description="last day on which it works (UTC)")
+    tags: dict[str, str] = Field(default_factory=dict, description="tags of all its calls")
+    priority: int | None = Field(None, ge=0, le=9, description="highest priority it may claim")
+    passthrough: list[str] = Field(default_factory=list, description="further `/v1` paths it may use")
+
+
+class Alerts(Section):
+    """Who is told."""
+
+    webhook: Hidden = Field(Secret(""), description="address that alerts are posted to")
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    server: Server = Field(default_factory=Server, description="the HTTP door")
+    store: str = Field("sqlite:///./headgate.db", description="the ledger: `sqlite:///path` or `memory://`")
+    shared: str = Field("memory://", description="rates and limits: `memory://`")
+    journal: Journal = Field(default_factory=Journal, description="the book before the ledger")
+    providers: dict[str, Provider] = Field(default_factory=dict, description="who answers")
+    models: dict[str, Route | str] = Field(
+        default_factory=dict, description="names that callers use; `default` names one of them, `*` is any other"
+    )
+    policies: Policies = Field(default_factory=Policies, description="the rules")
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings, description="facts about models")
+    budgets: list[Budget] = Field(default_factory=list, description="sums that must not be exceeded")
+    keys: list[Key] = Field(default_factory=list, description="who may call")
+    alerts: Alerts = Field(default_factory=Alerts, description="who is told")
+    apps: dict[str, Any] = Field(default_factory=dict, description="what is built on the gate")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_is_a_name(cls, data: Any) -> Any:
+        # `default: fast` names a route; every other entry is one.
+        models = data.get("models") if isinstance(data, dict) else None
+        if isinstance(models, dict):
+            for name, route in models.items():
+                if isinstance(route, str) and name != "default":
+                    message = f"models.{name} must be a mapping with `targets`"
+                    raise ValueError(message)
+        return data

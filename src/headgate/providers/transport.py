@@ -1,0 +1,70 @@
+"""How bytes leave the house: the one small interface for outbound calls.
+
+`http.py` implements it over the network and `simulator/` in process; `hosted.py` needs nothing else. Deadlines are
+absolute, on the monotonic clock of the house. Errors are those of `core.errors`, translated at this border.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A request. Header names are lower-case; `host`, `content-length` and `connection` are the transport's."""
+
+    method: str
+    url: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes = b""
+
+
+class Incoming(Protocol):
+    """An answer whose head has come."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Lower-case names; repeated headers joined by commas."""
+
+    async def receive(self, deadline: float) -> bytes:
+        """The next bytes of the body, as soon as there are any; b"" at its end.
+
+        Raises:
+            TimeoutError: nothing came until the deadline.
+            UnreachableError: the connection broke before the body was whole.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back if the body was read whole, else close it at once. Safe to call twice."""
+        ...
+
+
+class Written(Protocol):
+    """Whoever wants to know that the request was written completely (`core.attempt.Attempt` does)."""
+
+    sent: bool
+
+
+class Transport(Protocol):
+    """Somebody who carries requests."""
+
+    async def send(self, request: Outgoing, *, connect: float, deadline: float, written: Written) -> Incoming:
+        """Send a request and wait for the head of its answer. Cancelling it closes the connection.
+
+        Args:
+            request: what to send.
+            connect: seconds that opening a connection may take.
+            deadline: until when the head must have come.
+            written: its `sent` is set to True once the request was written completely.
+
+        Raises:
+            TimeoutError: no connection, or no head, in time.
+            UnreachableError: the connection could not be opened, or broke.
+            GarbledError: what came is not HTTP.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...

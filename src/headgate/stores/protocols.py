@@ -1,0 +1,95 @@
+"""What a store must be able to do, said once; a contract suite runs over every implementation.
+
+The journal is written on the hot path and must never wait; the ledger is asked by people and fed by the drain.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from headgate.stores.records import AttemptRow, CallEnd, CallRow, Intent, Outcome
+
+DIMENSIONS = ("model", "provider", "key", "project", "user", "operation", "day")
+"""What usage can be grouped by; `tag:NAME` as well."""
+
+
+class Journal(Protocol):
+    """The append-only book of one process. Methods are synchronous: a record is a single short write."""
+
+    def intent(self, record: Intent) -> None:
+        """Write down that an attempt is about to leave.
+
+        Raises:
+            BacklogError: the backlog limit is reached; the call must not be made.
+        """
+        ...
+
+    def outcome(self, record: Outcome) -> None:
+        """Write down how an attempt ended."""
+        ...
+
+    def call(self, record: CallEnd) -> None:
+        """Write down how a call ended."""
+        ...
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of the ledger is asked for.
+
+    Attributes:
+        since, until: seconds since 1970 UTC; `until` is excluded; None for no bound.
+        by: dimensions to group by, of `DIMENSIONS` or `tag:NAME`.
+        where: exact matches on dimensions.
+    """
+
+    since: float | None = None
+    until: float | None = None
+    by: tuple[str, ...] = ()
+    where: Mapping[str, str] = {}
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over a part of the ledger; money in picodollars.
+
+    `calls` counts calls of callers, `attempts` those that left; `cost` is of known price and excludes `unknown_cost`,
+    what unresolved attempts would cost at worst where that is known. `unpriced_attempts` were billed
+    at an unknown price.
+    """
+
+    group: Mapping[str, str | None] = {}
+    calls: int = 0
+    attempts: int = 0
+    errors: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cost: int = 0
+    unknown_attempts: int = 0
+    unknown_cost: int = 0
+    unpriced_attempts: int = 0
+    cache_hits: int = 0
+
+
+class Ledger(Protocol):
+    """The books, by calls and attempts."""
+
+    async def book(self, calls: Sequence[CallRow], attempts: Sequence[AttemptRow]) -> None:
+        """Book rows in one transaction. A row whose key (day, call, attempt) is booked already is passed over."""
+        ...
+
+    async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
+        """The total, and one entry per group (none without `by`), dearest first."""
+        ...
+
+    def rows(self, query: Query) -> AsyncIterator[AttemptRow]:
+        """The attempts, oldest first, read in pages."""
+        ...
+
+    async def health(self) -> Mapping[str, Any]:
+        """`{"status": "ok" | "down", "kind": …, "error": …}`; never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Give everything back."""
+        ...
