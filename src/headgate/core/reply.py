@@ -38,7 +38,7 @@ class Event(msgspec.Struct, kw_only=True):
 
     Attributes:
         kind: what it is for.
-        raw: the bytes for a caller who speaks the provider's dialect: a whole body, or one SSE event and its blank line.
+        raw: the bytes for a caller who speaks the provider's dialect: a body, or one SSE event with its blank line.
         text: the visible text in it.
         size: UTF-8 bytes of output in it, visible or not: text, reasoning, refusal, tool arguments.
         finish: the reason why the answer ended, in the chat dialect's words (`stop`, `length`, `tool_calls`, …).
