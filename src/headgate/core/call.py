@@ -100,8 +100,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         origin, parent: whether the gate itself asks, and on behalf of which call.
         target: which target this copy of the call is for; None above route.
         others: how many other targets remain if this one fails.
-        tried: how many attempts have been made so far.
-        attempt: the open attempt; None above budget. The provider notes on it what happened.
+        trail: the attempts made so far, oldest first, shared by all copies of the call. Only budget appends to it.
     """
 
     id: str
@@ -123,10 +122,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
     target: Target | None = None
     others: int = 0
-    tried: int = 0
-    attempt: Attempt | None = None
+    trail: list[Attempt] = msgspec.field(default_factory=list)
 
     @property
     def request_id(self) -> str:
         """What the caller sees as `x-request-id`."""
         return "req_" + self.id
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that is open now; the provider notes on it what happened."""
+        return self.trail[-1]

@@ -39,7 +39,7 @@ class Provider(Protocol):
         ...
 
     async def __call__(self, call: Call, /) -> Reply:
-        """Answer a call whose `target` and `attempt` are set.
+        """Answer a call whose `target` is set and whose `trail` ends with the open attempt.
 
         Notes on `call.attempt` what happened (sent, status, the provider's request id). Returns at the first
         substantive event.
