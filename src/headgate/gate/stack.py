@@ -1,0 +1,108 @@
+"""The order of the house, in one page, in the order in which a call travels.
+
+     1  meter     records every outcome
+     2  admit     (not built yet) per-caller limits
+     3  guard     (not built yet) judges words in and out
+     4  cache     (not built yet) answers from the past, joins identical calls
+     5  route     picks a target; falls back
+     6  retry     repeats at the same target
+     7  breaker   (not built yet) rests a failing target
+     8  pace      (not built yet) waits for the provider's limits
+     9  budget    writes the intent, settles the truth
+     –  provider  translates and sends
+
+Layers down to `route` stand once in a gate; those below it stand once per target, because what they learn (waits,
+failures, limits) belongs to a target. A layer that a configuration does not use is not in its stack.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from headgate.catalog.prices import Prices
+from headgate.core.call import Call, Operation, Target
+from headgate.core.clock import Chance, Clock
+from headgate.core.policy import Handler, Policy, compose
+from headgate.gate.config import Config
+from headgate.policies.budget import Budget
+from headgate.policies.meter import Meter
+from headgate.policies.retry import Retry
+from headgate.policies.route import Plan, Route
+from headgate.providers.provider import Provider
+from headgate.stores.protocols import Journal
+
+
+class Parts(NamedTuple):
+    """What policies are made of."""
+
+    config: Config
+    clock: Clock
+    chance: Chance
+    journal: Journal
+    prices: Prices
+    providers: Mapping[str, Provider]
+    plans: Mapping[str, Plan]
+    meter: Meter
+
+
+class Layer(NamedTuple):
+    """One line of the page."""
+
+    name: str
+    because: str
+    build: Callable[[Parts], Policy]
+
+
+class TargetLayer(NamedTuple):
+    """One line of the page, below route: one policy per target."""
+
+    name: str
+    because: str
+    build: Callable[[Parts, Target], Policy]
+
+
+ABOVE = (
+    Layer("meter", "it must see refusals and hits too", lambda parts: parts.meter),
+    Layer("route", "one question, several targets", lambda parts: _route(parts)),
+)
+BELOW = (
+    TargetLayer("retry", "closest to the target it repeats", lambda parts, target: _retry(parts, target)),
+    TargetLayer(
+        "budget",
+        "nothing is held while queueing; every attempt that may be billed is journalled first",
+        lambda parts, _target: Budget(parts.journal, parts.prices, parts.clock),
+    ),
+)
+
+
+def build(parts: Parts) -> Handler:
+    """The whole stack, from the door to the wire."""
+    targets = {target for plan in parts.plans.values() for target in plan.targets}
+    chains: dict[Target | None, Handler] = {
+        target: compose([layer.build(parts, target) for layer in BELOW], parts.providers[target.provider])
+        for target in targets
+    }
+
+    def dispatch(call: Call):  # type: ignore[no-untyped-def]  # noqa: ANN202  the chain's own awaitable
+        return chains[call.target](call)
+
+    return compose([layer.build(parts) for layer in ABOVE], dispatch)
+
+
+def _route(parts: Parts) -> Policy:
+    def speaks(provider: str, operation: Operation) -> bool:
+        return parts.providers[provider].speaks(operation)
+
+    return Route(parts.plans, speaks=speaks, chance=parts.chance, clock=parts.clock)
+
+
+def _retry(parts: Parts, target: Target) -> Policy:
+    settings = parts.config.policies.retry
+    provider = parts.config.providers[target.provider]
+    return Retry(
+        max_attempts=settings.max_attempts if provider.max_retries is None else provider.max_retries + 1,
+        max_wait=settings.max_wait,
+        patience=provider.timeout.total,
+        budget=settings.budget,
+        clock=parts.clock,
+        chance=parts.chance,
+    )

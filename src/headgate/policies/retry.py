@@ -1,0 +1,112 @@
+"""Retry: the same target once more.
+
+Decides whether, and after which wait, a failed attempt is repeated at the same target. Refuses to know other targets
+(but for how many remain) and what an attempt costs. Wraps the await only: it can never repeat words already said.
+
+Delays without the provider's own wish are "full jitter" (Marc Brooker, "Exponential Backoff and Jitter", AWS
+Architecture Blog, 2015): uniform between 0 and 1, 2, 4 … s. A `Retry-After` is only ever lengthened.
+
+The retry budget is Finagle's idea (`RetryBudget`): retries may be a share of traffic, plus a floor for quiet times.
+"""
+
+from headgate.core.call import Call
+from headgate.core.clock import Chance, Clock
+from headgate.core.errors import Again, HeadgateError
+from headgate.core.policy import Handler
+from headgate.core.reply import Reply
+
+FLOOR_PER_MINUTE = 10.0
+"""Retries that are always allowed."""
+JITTER = 0.1
+"""Share by which a provider's own wish is lengthened, at most."""
+
+
+class RetryBudget:
+    """How many retries a target may see: a share of its calls, and never less than `FLOOR_PER_MINUTE`.
+
+    Args:
+        share: retries per call, 0 to 1.
+        clock: for the floor, and for forgetting: what was earned is worth half after a minute.
+    """
+
+    def __init__(self, share: float, clock: Clock) -> None:
+        self._share = share
+        self._clock = clock
+        self._floor = FLOOR_PER_MINUTE
+        self._earned = 0.0
+        self._at: float | None = None
+
+    def earn(self) -> None:
+        """A call has come."""
+        self._earned += self._share
+
+    def spend(self) -> bool:
+        """Take one retry, if there is one."""
+        now = self._clock.monotonic()
+        minutes = 0.0 if self._at is None else (now - self._at) / 60
+        self._at = now
+        self._floor = min(FLOOR_PER_MINUTE, self._floor + minutes * FLOOR_PER_MINUTE)
+        self._earned *= 0.5**minutes
+        if self._floor >= 1:
+            self._floor -= 1
+        elif self._earned >= 1:
+            self._earned -= 1
+        else:
+            return False
+        return True
+
+
+class Retry:
+    """The policy, one per target.
+
+    Args:
+        max_attempts: sends of one call to this target, the first included.
+        max_wait: seconds to wait at most while another target exists.
+        patience: seconds after its start that a call without a deadline may still be waiting here.
+        budget: share of traffic that may be retries.
+        clock: waits.
+        chance: jitter.
+    """
+
+    def __init__(
+        self, *, max_attempts: int, max_wait: float, patience: float, budget: float, clock: Clock, chance: Chance
+    ) -> None:
+        self._max_attempts = max_attempts
+        self._max_wait = max_wait
+        self._patience = patience
+        self._budget = RetryBudget(budget, clock)
+        self._clock = clock
+        self._chance = chance
+
+    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
+        """Ask the target until it answers, or until asking again is of no use.
+
+        Raises:
+            HeadgateError: what the last attempt failed with.
+        """
+        self._budget.earn()
+        sends = 0
+        while True:
+            sends += 1
+            try:
+                return await next(call)
+            except HeadgateError as error:
+                if error.again is Again.NEVER or sends >= self._max_attempts:
+                    raise
+                wait = self._wait(error, call, sends)
+                if wait is None or not self._budget.spend():
+                    raise
+            await self._clock.sleep(wait)
+
+    def _wait(self, error: HeadgateError, call: Call, sends: int) -> float | None:
+        """Seconds until the next attempt; None where the next target, or the caller, is better served at once."""
+        if error.again is Again.ALONE and call.others:
+            return None
+        if error.retry_after is None:
+            wait = self._chance.random() * 2.0 ** (sends - 1)
+        else:
+            wait = error.retry_after * (1 + JITTER * self._chance.random())
+            if call.others and error.retry_after > self._max_wait:
+                return None
+        until = call.started + self._patience if call.deadline is None else call.deadline
+        return wait if self._clock.monotonic() + wait < until else None
