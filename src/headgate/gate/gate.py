@@ -1,0 +1,270 @@
+"""The Gate: what all three doors talk to.
+
+Decides how a configuration becomes a running gate, how a door's bytes become a Call, and how the gate ends. Refuses to
+know any door and any rule: rules are policies, in the order of `stack.py`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from headgate.catalog.prices import Prices
+from headgate.core.call import ANONYMOUS, NO_TAGS, Call, Caller, Operation, Timeouts
+from headgate.core.body import Body
+from headgate.core.clock import Chance, Clock
+from headgate.core.errors import BadRequestError, NotAllowedError, StoppingError
+from headgate.core.policy import Handler
+from headgate.core.reply import Reply
+from headgate.dialects.registry import DIALECTS
+from headgate.gate import stack, wiring
+from headgate.gate.config import Config
+from headgate.gate.ports import SystemChance, SystemClock
+from headgate.gate.tasks import Tasks
+from headgate.policies.meter import Meter
+from headgate.policies.route import ANY, Plan
+from headgate.providers.provider import Provider
+from headgate.providers.simulator import Simulator
+from headgate.stores.drain import Drain
+from headgate.stores.journal import FileJournal, MemoryJournal
+from headgate.stores.protocols import Ledger, Query, Usage
+from headgate.stores.records import AttemptRow
+from headgate.stores.sqlite import SqliteLedger
+
+MEMORY = "memory://"
+HEALTH_SECONDS = 5.0
+"""How long `health` waits for a provider."""
+_DAY = 86400
+
+
+class Gate:
+    """One gate. `open` makes it; `async with` closes it.
+
+    Attributes:
+        config: what it was made of.
+        instance: an unguessable name of this very gate; it travels upstream so that a loop is noticed.
+        meter: counts of this process since its start.
+        simulators: the simulators inside, by provider name.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock,
+        chance: Chance,
+        journal: FileJournal | MemoryJournal,
+        ledger: Ledger,
+        prices: Prices,
+    ) -> None:
+        self.config = config
+        self.instance = chance.token()
+        self.meter = Meter(journal, clock)
+        self.simulators: Mapping[str, Simulator] = {
+            name: wiring.simulator(provider, clock)
+            for name, provider in config.providers.items()
+            if provider.type == "simulator"
+        }
+        self._clock = clock
+        self._chance = chance
+        self._journal = journal
+        self._ledger = ledger
+        self._plans: Mapping[str, Plan] = wiring.plans(config)
+        self._default = _default_model(config)
+        self._providers: Mapping[str, Provider] = wiring.providers(config, clock, self.simulators, self.instance)
+        self._drain = Drain(journal, ledger, clock)
+        self._tasks = Tasks()
+        self._stopping = False
+        self._day = (0, "")
+        self._handle: Handler = stack.build(
+            stack.Parts(config, clock, chance, journal, prices, self._providers, self._plans, self.meter)
+        )
+
+    @classmethod
+    async def open(cls, config: Config, *, clock: Clock | None = None, chance: Chance | None = None) -> Self:
+        """Make a gate and start its books. Calls no provider.
+
+        Raises:
+            ConfigError: the store or the journal cannot be used.
+        """
+        clock, chance = clock or SystemClock(), chance or SystemChance()
+        prices = Prices()
+        journal: FileJournal | MemoryJournal
+        if config.store == MEMORY:
+            prices.load()
+            ledger, journal = SqliteLedger(":memory:"), MemoryJournal()
+        else:
+            # The price data take a while to import; the loop goes on meanwhile.
+            await asyncio.to_thread(prices.load)
+            ledger = SqliteLedger(config.store.removeprefix("sqlite:///"))
+            journal = FileJournal(
+                Path(config.journal.path),
+                chance=chance,
+                fsync=config.journal.fsync,
+                max_backlog=int(config.journal.max_backlog_mb * 1_000_000),
+            )
+        gate = cls(config, clock=clock, chance=chance, journal=journal, ledger=ledger, prices=prices)
+        await gate._drain.adopt()
+        gate._tasks.start(gate._drain.run(), "drain")
+        return gate
+
+    def call(
+        self,
+        operation: Operation,
+        raw: bytes,
+        *,
+        caller: Caller = ANONYMOUS,
+        tags: Mapping[str, str] = NO_TAGS,
+        headers: Mapping[str, str] = NO_TAGS,
+        timeout: float | None = None,
+        timeouts: Timeouts | None = None,
+        priority: int = 5,
+    ) -> Call:
+        """Read a caller's request.
+
+        Args:
+            operation: what is asked for.
+            raw: the body as it came.
+            caller: who asks.
+            tags: the call's own tags; those that the key pins win.
+            headers: the caller's headers that travel upstream, lower-case.
+            timeout: seconds from now after which the answer is of no use.
+            timeouts: the caller's own limits for one attempt.
+            priority: 0 to 9; 9 goes first.
+
+        Raises:
+            BadRequestError: the body is malformed, or names no model and there is no default.
+            NotAllowedError: the key may not ask for that model.
+        """
+        facts = DIALECTS[operation].read_request(raw)
+        model = facts.model or self._default
+        if not model:
+            raise BadRequestError(
+                "The call names no model, and no default model is set.",
+                code="missing_field",
+                param="model",
+                hint="Send `model`, or set `models.default` or `OPENAI_MODEL`.",
+            )
+        if caller.models is not None and model not in caller.models:
+            raise NotAllowedError(f"This key may not ask for the model {model!r}.", param="model")
+        now = self._clock.monotonic()
+        return Call(
+            id=self._chance.token(),
+            operation=operation,
+            model=model,
+            body=Body(raw),
+            started=now,
+            day=self._today(),
+            stream=facts.stream,
+            usage_wanted=facts.usage_wanted,
+            caller=caller,
+            user=facts.user,
+            tags={**tags, **caller.tags} if caller.tags else tags,
+            headers=headers,
+            deadline=None if timeout is None else now + timeout,
+            timeouts=timeouts,
+            priority=priority,
+        )
+
+    async def __call__(self, call: Call) -> Reply:
+        """Send a call through the stack.
+
+        Raises:
+            HeadgateError: see `core.errors` for all that can go wrong before the first word.
+        """
+        if self._stopping:
+            raise StoppingError("The gate is shutting down.")
+        return await self._handle(call)
+
+    def new_id(self) -> str:
+        """An id for a request that never became a call."""
+        return self._chance.token()
+
+    def models(self, caller: Caller = ANONYMOUS) -> list[str]:
+        """The names that a caller may ask for."""
+        names = [name for name in self._plans if name != ANY]
+        return sorted(names if caller.models is None else caller.models.intersection(names) | self._any(caller.models))
+
+    def _any(self, wanted: frozenset[str]) -> frozenset[str]:
+        return wanted if ANY in self._plans else frozenset()
+
+    def speaks(self, model: str | None, operation: Operation) -> bool:
+        """Whether every target of a model has an operation."""
+        plan = self._plans.get(model or self._default or "") or self._plans.get(ANY)
+        return plan is not None and all(self._providers[t.provider].speaks(operation) for t in plan.targets)
+
+    @property
+    def default_model(self) -> str | None:
+        """The model of a call that names none."""
+        return self._default
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any answer may be made up."""
+        return bool(self.simulators)
+
+    async def health(self) -> dict[str, Any]:
+        """The state of providers and stores, as `/health` shows it."""
+        names = list(self._providers)
+        found = await asyncio.gather(*(self._providers[name].health() for name in names))
+        store = dict(await self._ledger.health())
+        providers = {name: msgspec.to_builtins(state) for name, state in zip(names, found, strict=True)}
+        good = store["status"] == "ok" and any(state.state == "ok" for state in found)
+        return {
+            "status": "ok" if good and all(state.state == "ok" for state in found) else "degraded" if good else "down",
+            "simulated": self.simulated,
+            "providers": providers,
+            "store": store,
+            "journal": dict(self._drain.health()),
+        }
+
+    async def ready(self) -> bool:
+        """Whether calls can be taken and booked."""
+        return not self._stopping and (await self._ledger.health())["status"] == "ok"
+
+    async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
+        """What was used and what it cost, all settled attempts of this process included."""
+        await self._drain.once()
+        return await self._ledger.usage(query)
+
+    async def rows(self, query: Query) -> AsyncIterator[AttemptRow]:
+        """The attempts, oldest first, all settled ones of this process included."""
+        await self._drain.once()
+        async for row in self._ledger.rows(query):
+            yield row
+
+    async def close(self) -> None:
+        """Take no more calls, book everything, give everything back. Safe to call twice."""
+        if self._stopping:
+            return
+        self._stopping = True
+        await self._tasks.close()
+        for provider in self._providers.values():
+            await provider.close()
+        await self._drain.finish()
+        await self._ledger.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _today(self) -> str:
+        # The calendar is asked once a day, not once a call.
+        number = int(self._clock.time() // _DAY)
+        if self._day[0] != number:
+            self._day = (number, _date(number))
+        return self._day[1]
+
+
+def _date(number: int) -> str:
+    return datetime.fromtimestamp(number * _DAY, UTC).date().isoformat()
+
+
+def _default_model(config: Config) -> str | None:
+    default = config.models.get("default")
+    return default if isinstance(default, str) else "default" if default is not None else None

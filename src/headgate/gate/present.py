@@ -1,0 +1,85 @@
+"""How a reply or an error is shown to whoever speaks HTTP: headers and bodies, the same at every door.
+
+Used by the server and by `http_client()`. Decides what may be seen; refuses to know how bytes are sent.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headgate.core.attempt import Attempt
+from headgate.core.call import Call
+from headgate.core.errors import APIError, AuthenticationError, HeadgateError, RateLimitError
+from headgate.core.money import show_usd
+from headgate.core.reply import Reply
+
+JSON = "application/json"
+EVENTS = "text/event-stream; charset=utf-8"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def reply_headers(call: Call, reply: Reply) -> dict[str, str]:
+    """The headers of an answer. The cost is only known, and so only told, when the answer is whole."""
+    headers = {"content-type": EVENTS if reply.stream else JSON, **reply.headers, "x-request-id": call.request_id}
+    if reply.stream:
+        headers["cache-control"] = "no-cache"
+        headers["x-accel-buffering"] = "no"
+    headers["x-headgate-cache"] = reply.cache
+    _tell_attempts(headers, reply.attempts)
+    if reply.simulated:
+        headers["x-headgate-simulated"] = "1"
+    if not reply.stream and (cost := total_cost(reply.attempts)) is not None:
+        headers["x-headgate-cost-usd"] = show_usd(cost)
+    return headers
+
+
+def total_cost(attempts: Sequence[Attempt]) -> int | None:
+    """Picodollars of all attempts; None when the price of one that was billed is not known."""
+    total = 0
+    for attempt in attempts:
+        if attempt.usage is not None:
+            if attempt.cost is None:
+                return None
+            total += attempt.cost
+    return total
+
+
+def trailer(reply: Reply) -> bytes:
+    """The comment event at the end of a stream, for a caller who asked for it: `: headgate {…}`."""
+    cost = total_cost(reply.attempts)
+    facts = {"attempts": len(reply.attempts), "cost_usd": None if cost is None else show_usd(cost)}
+    return b": headgate " + _encode(facts) + b"\n\n"
+
+
+def error_answer(error: HeadgateError, request_id: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body for an error before the first byte.
+
+    A provider's own 4xx speaks to the caller and is passed on as it came; everything else is said in OpenAI's shape.
+    """
+    headers = {"content-type": JSON, "x-request-id": request_id, "x-should-retry": "false"}
+    _tell_attempts(headers, error.attempts)
+    if error.retry_after is not None and (isinstance(error, RateLimitError) or error.http_status in {408, 409, 503}):
+        headers["retry-after"] = f"{error.retry_after:g}"
+    body = error_body(error)
+    if isinstance(error, APIError) and error.answer and not isinstance(error, AuthenticationError):
+        answer = error.answer
+        if answer.status == error.http_status and answer.headers.get("content-type", "").startswith(JSON):
+            body = answer.body
+    return error.http_status, headers, body
+
+
+def error_body(error: HeadgateError) -> bytes:
+    """`{"error": {message, type, param, code}}`."""
+    message = f"{error.message}\n\nhint: {error.hint}" if error.hint else error.message
+    return _encode({"error": {"message": message, "type": error.type, "param": error.param, "code": error.code}})
+
+
+def _tell_attempts(headers: dict[str, str], attempts: Sequence[Attempt]) -> None:
+    headers["x-headgate-attempts"] = str(len(attempts))
+    if attempts:
+        last = attempts[-1]
+        headers["x-headgate-provider"] = last.provider
+        headers["x-headgate-model"] = last.model
+        if last.upstream_request_id:
+            headers["x-headgate-upstream-request-id"] = last.upstream_request_id
