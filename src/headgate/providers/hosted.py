@@ -4,15 +4,24 @@ Decides how a call becomes a request, when its answer counts as begun, and how l
 how bytes travel (`transport.py`), what they mean (`dialects/`), and what is done about a failure (policies).
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation, Timeouts
 from headgate.core.clock import Clock
-from headgate.core.errors import Answer, GarbledError, HeadgateError, InterruptedError, TimeoutError, UnreachableError  # noqa: A004
+from headgate.core.errors import (
+    Answer,
+    APIError,
+    GarbledError,
+    HeadgateError,
+    InterruptedError,  # noqa: A004  the house's word
+    ProviderError,
+    UnreachableError,
+)
 from headgate.core.reply import Event, Kind, Reply
 from headgate.core.secret import Secret
 from headgate.dialects.dialect import StreamReader
@@ -110,7 +119,7 @@ class Hosted:
                     incoming, dialect.read_stream(usage_wanted=call.usage_wanted), self._clock, limits.silence, end
                 )
                 held = await stream.begin(first)
-                return self._reply(call, incoming, held, stream.rest())
+                return self._reply(call, incoming, held, stream)
             if call.stream:
                 raise GarbledError(f"{self.name} was asked for a stream and did not send one.")
             event = dialect.read_answer(await _read(incoming, end))
@@ -190,7 +199,10 @@ class _Nobody:
 
 
 class _Stream:
-    """One stream: server-sent events in, events of the house out."""
+    """One stream: server-sent events in, events of the house out.
+
+    An iterator and no generator: a generator that is left in the middle needs a task to be finished.
+    """
 
     __slots__ = ("_clock", "_decoder", "_end", "_incoming", "_pending", "_reader", "_silence")
 
@@ -201,47 +213,43 @@ class _Stream:
         self._clock = clock
         self._silence = silence
         self._end = end
-        self._pending: list[ServerEvent] = []
+        self._pending: deque[ServerEvent] = deque()
 
     async def begin(self, deadline: float) -> list[Event]:
         """The preamble and the first substantive event."""
         held: list[Event] = []
         while True:
+            while self._pending:
+                held.append(self._reader.read(self._pending.popleft()))
+                if held[-1].kind is not Kind.PREAMBLE:
+                    return held
             data = await self._incoming.receive(deadline)
             if not data:
                 raise UnreachableError("The provider ended its stream before the first word.")
-            events = self._decoder.feed(data)
-            for index, event in enumerate(events):
-                read = self._reader.read(event)
-                held.append(read)
-                if read.kind is not Kind.PREAMBLE:
-                    self._pending = events[index + 1 :]
-                    return held
+            self._pending.extend(self._decoder.feed(data))
 
-    async def rest(self) -> AsyncIterator[Event]:
-        """Everything after `begin`. Errors from here on are interruptions: words were already said."""
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event after `begin`. Errors from here on are interruptions: words were already said."""
         try:
-            pending, self._pending = self._pending, []
-            read, receive, feed = self._reader.read, self._incoming.receive, self._decoder.feed
-            monotonic, silence, end = self._clock.monotonic, self._silence, self._end
-            while True:
-                for event in pending:
-                    yield read(event)
-                data = await receive(min(monotonic() + silence, end))
-                if not data:
+            while not self._pending:
+                data = await self._incoming.receive(min(self._clock.monotonic() + self._silence, self._end))
+                self._pending.extend(self._decoder.feed(data) if data else self._decoder.end())
+                if not data and not self._pending:
                     break
-                pending = feed(data)
-            for event in self._decoder.end():
-                yield read(event)
-        except HeadgateError as error:
-            if self._reader.complete and isinstance(error, (UnreachableError, TimeoutError)):
-                return  # the answer was finished; only the end mark is missing
-            raise InterruptedError(
-                f"The stream broke after its first word: {error.message}", code=error.code
-            ) from error
+            else:
+                return self._reader.read(self._pending.popleft())
+        except ProviderError as error:
+            if self._reader.complete:
+                raise StopAsyncIteration from None  # the answer was finished; what is missing are end marks
+            told = {"code": error.code} if isinstance(error, APIError) else {}
+            raise InterruptedError(f"The stream broke after its first word: {error.message}", **told) from error
         if not self._reader.complete:
             raise InterruptedError("The provider ended its stream without saying that the answer is finished.")
         await self._incoming.close()
+        raise StopAsyncIteration
 
 
 async def _read(incoming: Incoming, deadline: float) -> bytes:

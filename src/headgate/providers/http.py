@@ -152,7 +152,7 @@ class HttpTransport:
             connection.start(f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{credentials}\r\n".encode(), None)
             await connection.head(deadline)
             if connection.status != 200:
-                raise UnreachableError(  # noqa: TRY301  whatever fails in here closes the connection
+                raise UnreachableError(
                     f"The proxy {self._proxy.origin} answered {connection.status} for {origin}."
                 )
             assert connection.transport is not None
