@@ -1,0 +1,25 @@
+"""Covers core/call.py."""
+
+import msgspec
+
+from headgate.core.attempt import Attempt
+from headgate.core.body import Body
+from headgate.core.call import Call, Operation, Target
+
+
+def test_copies_share_the_trail():
+    """What one copy of a call tried, all copies know."""
+    call = Call(id="1", operation=Operation.CHAT, model="m", body=Body(b"{}"), started=0, day="2027-01-15")
+    copy = msgspec.structs.replace(call, target=Target("p", "m"))
+    copy.trail.append(Attempt(1, "p", "m"))
+    assert call.attempt is copy.attempt
+    assert call.target is None
+    assert call.request_id == "req_1"
+    assert repr(call.attempt) == "<Attempt 1 p/m open>"
+
+
+def test_calls_do_not_share_a_trail():
+    """Two calls have two trails."""
+    calls = [Call(id=i, operation=Operation.CHAT, model="m", body=Body(b"{}"), started=0, day="d") for i in "12"]
+    calls[0].trail.append(Attempt(1, "p", "m"))
+    assert calls[1].trail == []

@@ -1,0 +1,78 @@
+"""Covers core/errors.py: the one table, row by row."""
+
+import pytest
+
+from headgate.core import errors
+from headgate.core.errors import Answer, APIError, HeadgateError, OverloadedError, table, tree
+
+EXPECTED = """
+HeadgateError | 500 | server_error | internal_error | never | never | no
+ConfigError | 500 | server_error | config_error | never | never | no
+CallerError | 400 | invalid_request_error | invalid_request | never | never | no
+BadRequestError | 400 | invalid_request_error | invalid_request | never | never | no
+InvalidKeyError | 401 | invalid_request_error | invalid_api_key | never | never | no
+NotAllowedError | 403 | invalid_request_error | not_allowed | never | never | no
+UnknownModelError | 404 | invalid_request_error | model_not_found | never | never | no
+UnknownPathError | 404 | invalid_request_error | unknown_url | never | never | no
+MethodNotAllowedError | 405 | invalid_request_error | method_not_allowed | never | never | no
+TooLargeError | 413 | invalid_request_error | request_too_large | never | never | no
+MediaTypeError | 415 | invalid_request_error | unsupported_media_type | never | never | no
+LoopError | 508 | invalid_request_error | loop_detected | never | never | no
+Refused | 429 | refused | refused | never | never | no
+NoTargetError | 503 | refused | no_target | never | at once | no
+BacklogError | 503 | refused | journal_full | never | never | no
+StoppingError | 503 | refused | stopping | never | never | no
+ProviderError | 502 | server_error | upstream_error | never | never | yes
+APIError | 4xx | invalid_request_error | upstream_error | never | never | no
+OverloadedError | 4xx | server_error | upstream_error | yes | then | yes
+ModelNotFoundError | 4xx | invalid_request_error | model_not_found | never | at once | no
+ContextLengthError | 4xx | invalid_request_error | context_length_exceeded | never | yes, to a larger context | no
+ContentFilterError | 4xx | invalid_request_error | content_filter | never | never | no
+RateLimitError | 4xx | rate_limit_error | rate_limit_exceeded | after Retry-After | LONGER | no
+QuotaError | 4xx | insufficient_quota | insufficient_quota | never | at once | no
+AuthenticationError | 500 | server_error | upstream_authentication | never | at once | no
+TimeoutError | 504 | server_error | upstream_timeout | only if no other target | at once | yes
+UnreachableError | 502 | server_error | upstream_unreachable | yes | then | yes
+GarbledError | 502 | server_error | upstream_garbled | yes | then | yes
+InterruptedError | 502 | server_error | stream_interrupted | never | never | yes
+ValidationError | 502 | server_error | invalid_output | never | never | no
+PartialFailureError | 502 | server_error | partial_failure | never | never | no
+"""
+
+
+def rows() -> list[tuple[str, ...]]:
+    """The expectation as rows."""
+    found = [tuple(cell.strip() for cell in line.split("|")) for line in EXPECTED.strip().splitlines()]
+    words = {"4xx": "the provider's 4xx, else 502", "LONGER": str(errors.Onward.LONGER)}
+    return [tuple(words.get(cell, cell) for cell in row) for row in found]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+def test_each_row(row: tuple[str, ...]):
+    """Each class has the facts that DESIGN's tables promise."""
+    assert row in [tuple(found) for found in table()]
+
+
+def test_the_table_is_complete():
+    """No class is missing from the expectation, and the tree in the docstring draws each of them."""
+    names = [error.__name__ for error in tree() if error.__module__ == errors.__name__]
+    assert names == [row[0] for row in rows()]
+    assert all(name in (errors.__doc__ or "") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "shown"), [(400, 400), (404, 404), (422, 422), (429, 429), (500, 502), (503, 502), (302, 502)]
+)
+def test_a_providers_4xx_speaks_to_the_caller(upstream: int, shown: int):
+    """A 4xx passes with its own status; anything else of the provider's is a bad gateway."""
+    assert APIError("no", answer=Answer(upstream, {}, b"")).http_status == shown
+    assert OverloadedError("no", answer=Answer(upstream, {}, b"")).http_status == shown
+
+
+def test_facts_of_one_error_do_not_leak_into_its_class():
+    """A code, type or hint given to one error is that error's only."""
+    error = APIError("no", code="x", type="y", hint="z", param="p")
+    assert (error.code, error.type, error.hint, error.param) == ("x", "y", "z", "p")
+    assert (APIError.code, APIError.type, APIError.hint) == ("upstream_error", "invalid_request_error", "")
+    assert HeadgateError("m").http_status == 500
+    assert list(error.attempts) == []

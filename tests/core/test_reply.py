@@ -1,0 +1,116 @@
+"""Covers core/reply.py."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from headgate.core.reply import Abandoned, Event, Kind, Reply
+from headgate.testing import virtual_time
+
+A, B, C = (Event(kind=Kind.CONTENT, text=name) for name in "abc")
+
+
+class Source:
+    """Events, then an end or an error."""
+
+    def __init__(self, *events: Event, error: Exception | None = None) -> None:
+        self.events = list(events)
+        self.error = error
+        self.closed = 0
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self.events:
+            return self.events.pop(0)
+        if self.error:
+            raise self.error
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class Log:
+    """A watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.ends: list[BaseException | None] = []
+
+    def on(self, reply: Reply) -> "Log":
+        reply.watch(lambda event: self.said.append(event.text), self.ends.append)
+        return self
+
+
+def test_a_whole_answer_has_ended_before_it_is_read():
+    """Watchers of a whole answer hear of the event and of the end at once."""
+    reply = Reply([A])
+    log = Log().on(reply)
+    assert (log.said, log.ends) == (["a"], [None])
+
+    async def story():
+        assert await reply.read() is A
+        assert [event async for event in reply] == []
+        await reply.close()
+
+    virtual_time(story())
+    assert log.ends == [None]
+
+
+def test_held_events_come_first_and_once():
+    """Iteration gives what is held and then what comes; each watcher sees each event once."""
+    source = Source(B, C)
+    reply = Reply([A], source, close=source.close, stream=True)
+    early = Log().on(reply)
+
+    async def story():
+        assert [event.text async for event in reply] == ["a", "b", "c"]
+        late = Log().on(reply)
+        assert late.ends == [None]
+        await reply.close()
+        await reply.close()
+
+    virtual_time(story())
+    assert (early.said, early.ends, source.closed) == (["a", "b", "c"], [None], 1)
+
+
+def test_an_error_is_an_end():
+    """The error of iteration reaches the watchers and the reader, once."""
+    source = Source(error=ValueError("broken"))
+    reply = Reply([A], source, close=source.close, stream=True)
+    log = Log().on(reply)
+
+    async def story():
+        async with reply:
+            assert (await reply.__anext__()) is A
+            with pytest.raises(ValueError, match="broken"):
+                await reply.__anext__()
+            with pytest.raises(StopAsyncIteration):
+                await reply.__anext__()
+
+    virtual_time(story())
+    assert [type(end) for end in log.ends] == [ValueError]
+    assert source.closed == 1
+
+
+def test_closing_early_is_an_end_too():
+    """A reply that nobody iterates gives its connection back and tells its watchers."""
+    source = Source(B)
+    reply = Reply([A], source, close=source.close, stream=True)
+    log = Log().on(reply)
+    virtual_time(reply.close())
+    assert [type(end) for end in log.ends] == [Abandoned]
+    assert source.closed == 1
+
+
+def test_watchers_are_told_in_the_order_in_which_they_came():
+    """The innermost policy settles first."""
+    told: list[str] = []
+    source = Source()
+    reply = Reply([A], source, stream=True)
+    reply.watch(on_end=lambda _: told.append("inner"))
+    reply.watch(on_end=lambda _: told.append("outer"))
+    virtual_time(reply.close())
+    assert told == ["inner", "outer"]
