@@ -1,0 +1,94 @@
+# The yard. `make` alone says what can be done here.
+#
+# Needs: make, bash, git and a Python >= 3.11. Everything else comes from the package index into `.venv`.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+BIN := .venv/bin
+PYTEST := pytest -q -n auto --durations=5
+
+# Whatever Python runs at all may look for the right one. A pyenv shim can exist and fail, hence the trial.
+NAMES := python3 python3.14 python3.13 python3.12 python3.11
+LOOK = $(firstword $(foreach name,$(NAMES),$(shell $(name) -c "" 2>/dev/null && echo $(name)))) tools/pythons.py
+
+.PHONY: help
+help:  ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 \2/p' Makefile | awk '{ printf "  %s %-14s", $$1, $$2; $$1 = $$2 = ""; print }'
+
+.PHONY: setup
+setup: .venv/.ready  ## make `.venv` with everything; at once if nothing changed
+
+.PHONY: demo
+demo: setup  ## start the gateway on the simulator, send it calls, watch them
+	@$(BIN)/headgate demo
+
+.PHONY: test
+test: test-elsewhere test-here  ## all tests but chaos; the fast ones on every other Python >= 3.11 too
+
+.PHONY: test-here
+test-here: setup  ## the tests on the Python of `.venv`
+	@$(BIN)/$(PYTEST) --ignore=tests/yard
+
+.PHONY: test-elsewhere
+test-elsewhere: setup  ## the fast tests on every other Python
+	@others=$$($(BIN)/python tools/pythons.py others); \
+	echo "Other Pythons here: $${others:-none}"; \
+	for version in $$others; do \
+	  $(MAKE) .venv-$$version/.ready; \
+	  .venv-$$version/bin/$(PYTEST) --ignore=tests/yard -m "not e2e and not chaos"; \
+	done
+
+.PHONY: check
+check: setup  ## everything that can be judged without the tests: style, types, directions, sizes, docs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.sizes
+	$(BIN)/python -m tools.docs --check
+	$(BIN)/$(PYTEST) --doctest-modules src tests/yard
+
+.PHONY: chaos
+chaos: setup  ## kills and losses, at length
+	$(BIN)/pytest -q -m chaos
+
+.PHONY: bench
+bench: setup  ## what a call costs, beside naive and nginx
+	bench/run
+
+.PHONY: docs
+docs: setup  ## write the generated parts of docs/ anew
+	$(BIN)/python -m tools.docs
+
+.PHONY: format
+format: setup  ## put the code in its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: upgrade
+upgrade: setup  ## write today's newest versions into constraints.txt; then `make check test`
+	$(BIN)/python -m venv --clear .venv-uv
+	.venv-uv/bin/pip install -q --disable-pip-version-check uv
+	.venv-uv/bin/uv pip compile -q --universal --upgrade --python-version 3.11 --no-header --no-annotate \
+	  --all-extras --group dev --output-file constraints.txt pyproject.toml
+	rm -r .venv-uv
+
+# A virtual environment holds headgate (editable), the demo's extra and a group of tools, in the versions of
+# constraints.txt. Nothing is compiled ahead: Python does that with what is used, when it is used.
+QUIETLY := install -q --no-compile --disable-pip-version-check --root-user-action ignore -c constraints.txt
+define environment
+	@[ -x "$(@D)/bin/python" ] && "$(@D)/bin/python" -c "" 2>/dev/null || "$$($(LOOK) $(1))" -m venv --clear "$(@D)"
+	@echo "Installing into $(@D) …"
+	@"$(@D)/bin/python" -m pip $(QUIETLY) --upgrade pip
+	@"$(@D)/bin/python" -m pip $(QUIETLY) -e ".[demo]" --group $(2)
+	@touch "$@"
+endef
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(call environment,newest,dev)
+
+.venv-%/.ready: pyproject.toml constraints.txt
+	$(call environment,$*,test)
