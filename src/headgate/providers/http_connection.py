@@ -57,6 +57,7 @@ class Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._size = 0
         self._head_size = 0
+        self._head_count = 0
         self._got_any = False
         self._keep = False
         self.status = 0
@@ -86,7 +87,12 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Overlong) as error:
-            self._fail(GarbledError(f"{self._origin} did not answer in HTTP: {error or type(error).__name__}."))
+            if self.ended:
+                # The answer is whole; what follows it is nobody's. The connection ends here.
+                self._keep = False
+                self._wake()
+            else:
+                self._fail(GarbledError(f"{self._origin} did not answer in HTTP: {error or type(error).__name__}."))
             return
         if self._head_size > MAX_HEAD and not self.head_done:
             self._fail(GarbledError(f"{self._origin} sent more than {MAX_HEAD} bytes of headers."))
@@ -135,7 +141,8 @@ class Connection(asyncio.Protocol):
         """A header, or a trailer, which is passed over."""
         if not self.head_done:
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            if len(self.headers) >= MAX_HEADERS:
+            self._head_count += 1
+            if self._head_count > MAX_HEADERS:
                 raise _Overlong
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 

@@ -1,0 +1,185 @@
+"""Covers policies/retry.py, in virtual time."""
+
+import msgspec
+import pytest
+
+from headgate.core.body import Body
+from headgate.core.call import Call, Operation, Target
+from headgate.core.errors import (
+    Again,
+    Answer,
+    APIError,
+    AuthenticationError,
+    ContextLengthError,
+    GarbledError,
+    HeadgateError,
+    InterruptedError,  # noqa: A004
+    ModelNotFoundError,
+    OverloadedError,
+    QuotaError,
+    RateLimitError,
+    TimeoutError,  # noqa: A004
+    UnreachableError,
+)
+from headgate.core.reply import Reply
+from headgate.gate.ports import SystemChance
+from headgate.policies.retry import FLOOR_PER_MINUTE, Retry, RetryBudget
+from headgate.testing import VirtualClock, virtual_time
+
+CALL = Call(
+    id="1", operation=Operation.CHAT, model="m", body=Body(b"{}"), started=0, day="2027-01-15", target=Target("p", "m")
+)
+
+
+class Failing:
+    """A target that fails in a given way, so many times, and then answers."""
+
+    def __init__(self, *errors: HeadgateError) -> None:
+        self.errors = list(errors)
+        self.times: list[float] = []
+
+    async def __call__(self, _call: Call) -> Reply:
+        self.times.append(VirtualClock().monotonic())
+        if self.errors:
+            raise self.errors.pop(0)
+        return Reply([])
+
+
+def policy(**changes: float) -> Retry:
+    """A retry policy with DESIGN's defaults."""
+    settings = {"max_attempts": 3, "max_wait": 5.0, "patience": 600.0, "budget": 0.1, **changes}
+    return Retry(**settings, clock=VirtualClock(), chance=SystemChance(seed=1))  # type: ignore[arg-type]
+
+
+def sends(*errors: HeadgateError, others: int = 0, deadline: float | None = None, **changes: float) -> list[float]:
+    """When the target was asked."""
+    target = Failing(*errors)
+
+    async def story():
+        call = msgspec.structs.replace(CALL, others=others, deadline=deadline)
+        await policy(**changes)(call, target)
+
+    try:
+        virtual_time(story())
+    except HeadgateError as error:
+        assert error in errors  # noqa: PT017  the last one is what comes out
+    return target.times
+
+
+PASSING = [
+    UnreachableError("reset"),
+    GarbledError("?"),
+    OverloadedError("503", answer=Answer(503, {}, b"")),
+    OverloadedError("408", answer=Answer(408, {}, b"")),
+]
+
+
+@pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__ + str(error))
+@pytest.mark.parametrize("others", [0, 1])
+def test_passing_trouble_is_asked_again(error: HeadgateError, others: int):
+    """Connect errors, resets, 408, 409, 5xx and overloads: up to three sends, others or not."""
+    times = sends(error, error, error, error, others=others)
+    assert len(times) == 3
+    assert times[1] - times[0] <= 1
+    assert times[2] - times[1] <= 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        QuotaError("spent"),
+        AuthenticationError("401"),
+        ModelNotFoundError("404"),
+        ContextLengthError("long"),
+        APIError("400"),
+        InterruptedError("cut"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_lasting_trouble_is_not(error: HeadgateError):
+    """Quota, credentials, a missing model, a bad request: the same target is never asked twice."""
+    assert len(sends(error, error)) == 1
+
+
+def test_a_slow_target_is_asked_again_only_when_it_is_alone():
+    """No response within the attempt's time: the next target if there is one."""
+    assert len(sends(TimeoutError("slow"), TimeoutError("slow"), others=1)) == 1
+    assert len(sends(TimeoutError("slow"), others=0)) == 2
+
+
+def test_a_rate_limit_is_waited_for():
+    """The provider's wish is kept, and only ever lengthened."""
+    times = sends(RateLimitError("429", retry_after=3), others=1)
+    assert len(times) == 2
+    assert 3 <= times[1] <= 3.3
+
+
+def test_a_long_rate_limit_goes_to_the_next_target():
+    """Longer than max_wait: at once to the next target; but alone, it is waited for."""
+    error = RateLimitError("429", retry_after=6)
+    assert len(sends(error, others=1)) == 1
+    assert len(sends(error, others=0)) == 2
+
+
+def test_nobody_waits_past_the_deadline():
+    """A wait that would end after the deadline is not begun."""
+    error = RateLimitError("429", retry_after=30)
+    assert len(sends(error, deadline=29)) == 1
+    assert len(sends(error, deadline=40)) == 2
+    assert len(sends(error, patience=29)) == 1
+
+
+def test_max_attempts_counts_sends():
+    """One attempt means no retry."""
+    assert len(sends(*[UnreachableError("x")] * 3, max_attempts=1)) == 1
+    assert len(sends(*[UnreachableError("x")] * 9, max_attempts=5)) == 5
+
+
+def test_storms_are_stopped():
+    """With everything failing, retries stay at the floor plus a tenth of traffic."""
+    retry = policy()
+    target = Failing(*[UnreachableError("down")] * 10_000)
+
+    async def story():
+        for _ in range(1000):
+            with pytest.raises(UnreachableError):
+                await retry(CALL, target)
+
+    virtual_time(story())
+    retries = len(target.times) - 1000
+    minutes = target.times[-1] / 60
+    assert 10 <= retries <= FLOOR_PER_MINUTE * (1 + minutes) + 100
+
+
+def test_a_quiet_target_keeps_its_floor():
+    """Ten retries a minute are always there; after a minute there are ten again."""
+
+    async def story():
+        clock = VirtualClock()
+        budget = RetryBudget(0.0, clock)
+        assert [budget.spend() for _ in range(11)] == [True] * 10 + [False]
+        await clock.sleep(60)
+        assert [budget.spend() for _ in range(11)] == [True] * 10 + [False]
+
+    virtual_time(story())
+
+
+def test_traffic_earns_retries_and_forgets_them():
+    """A hundred calls earn ten retries; an hour later they are gone."""
+
+    async def story(pause: float) -> int:
+        clock = VirtualClock()
+        budget = RetryBudget(0.1, clock)
+        budget.spend()
+        for _ in range(101):
+            budget.earn()
+        await clock.sleep(pause)
+        return sum(budget.spend() for _ in range(40))
+
+    assert virtual_time(story(0)) == 19
+    assert virtual_time(story(3600)) == 10
+
+
+def test_every_again_is_handled():
+    """There is no fifth answer to "may the same target be asked again?"."""
+    assert set(Again) == {Again.YES, Again.AFTER, Again.ALONE, Again.NEVER}

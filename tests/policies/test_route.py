@@ -1,0 +1,142 @@
+"""Covers policies/route.py."""
+
+from collections import Counter
+
+import msgspec
+import pytest
+
+from headgate.core.body import Body
+from headgate.core.call import Call, Operation, Target
+from headgate.core.errors import (
+    APIError,
+    AuthenticationError,
+    ContextLengthError,
+    HeadgateError,
+    NoTargetError,
+    OverloadedError,
+    QuotaError,
+    TimeoutError,  # noqa: A004
+    UnknownModelError,
+    UnreachableError,
+)
+from headgate.core.reply import Reply
+from headgate.gate.ports import SystemChance
+from headgate.policies.route import ANY, Plan, Route
+from headgate.testing import VirtualClock, virtual_time
+
+CALL = Call(id="1", operation=Operation.CHAT, model="m", body=Body(b"{}"), started=0, day="2027-01-15")
+A, B, C = Target("a", "x", 0.7, 1), Target("b", "x", 0.3, 1), Target("c", "y", 1, 2)
+
+
+class Providers:
+    """Who fails how; the others answer."""
+
+    def __init__(self, **failing: HeadgateError) -> None:
+        self.failing = failing
+        self.asked: list[tuple[str, int]] = []
+
+    async def __call__(self, call: Call) -> Reply:
+        assert call.target is not None
+        self.asked.append((call.target.provider, call.others))
+        if error := self.failing.get(call.target.provider):
+            raise error
+        return Reply([], target=call.target)
+
+
+def route(*targets: Target, strategy: str = "priority", chat_only: tuple[str, ...] = ()) -> Route:
+    """One route named `m`."""
+    return Route(
+        {"m": Plan(targets, strategy)},  # type: ignore[arg-type]
+        speaks=lambda provider, operation: operation is Operation.CHAT or provider not in chat_only,
+        chance=SystemChance(seed=3),
+        clock=VirtualClock(),
+    )
+
+
+def ask(policy: Route, providers: Providers, call: Call = CALL) -> Reply:
+    """One call through the policy."""
+    return virtual_time(policy(call, providers))
+
+
+def test_equals_are_drawn_by_weight():
+    """Seven of ten go to the target with weight 0.7; each time the other one remains."""
+    policy, providers = route(A, B, C), Providers()
+    for _ in range(2000):
+        ask(policy, providers)
+    counts = Counter(providers.asked)
+    assert set(counts) == {("a", 2), ("b", 2)}
+    assert 1320 <= counts["a", 2] <= 1480
+
+
+def test_weighted_ignores_priorities():
+    """The strategy `weighted` draws among all targets."""
+    policy, providers = route(A, B, C, strategy="weighted"), Providers()
+    for _ in range(500):
+        ask(policy, providers)
+    assert set(Counter(name for name, _ in providers.asked)) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    "error", [UnreachableError("x"), OverloadedError("x"), TimeoutError("x"), QuotaError("x"), AuthenticationError("x")]
+)
+def test_failures_go_to_the_next_target(error: HeadgateError):
+    """Everything that another target may do better goes on, in the order of priorities."""
+    providers = Providers(a=error, b=error)
+    reply = ask(route(A, B, C), providers)
+    assert reply.target == C
+    assert [others for _, others in providers.asked] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("error", [APIError("400"), ContextLengthError("long")])
+def test_a_bad_request_goes_nowhere(error: HeadgateError):
+    """Nobody else would take it either."""
+    providers = Providers(a=error, b=error)
+    with pytest.raises(type(error)):
+        ask(route(A, B, C), providers)
+    assert len(providers.asked) == 1
+
+
+def test_the_last_failure_comes_out():
+    """When all fail, the caller hears of the last one."""
+    last = QuotaError("the last")
+    with pytest.raises(QuotaError, match="the last"):
+        ask(route(A, C), Providers(a=UnreachableError("the first"), c=last))
+
+
+def test_no_fallback_after_the_deadline():
+    """A call that is late is not taken to the next target."""
+    providers = Providers(a=UnreachableError("x"))
+    with pytest.raises(UnreachableError):
+        ask(route(A, C), providers, msgspec.structs.replace(CALL, deadline=0.0))
+    assert providers.asked == [("a", 1)]
+
+
+def test_only_targets_that_have_the_operation_are_asked():
+    """A Responses call passes a chat-only provider by."""
+    providers = Providers()
+    call = msgspec.structs.replace(CALL, operation=Operation.RESPONSES)
+    assert ask(route(A, C, chat_only=("a",)), providers, call).target == C
+    with pytest.raises(NoTargetError, match="asked: a, c") as caught:
+        ask(route(A, C, chat_only=("a", "c")), providers, call)
+    assert caught.value.http_status == 503
+
+
+def test_unknown_models_are_refused_by_name():
+    """No route, no call."""
+    providers = Providers()
+    with pytest.raises(UnknownModelError, match="'gpt-9'") as caught:
+        ask(route(A), providers, msgspec.structs.replace(CALL, model="gpt-9"))
+    assert (caught.value.http_status, caught.value.code, caught.value.param) == (404, "model_not_found", "model")
+    assert providers.asked == []
+
+
+def test_any_other_name_goes_to_the_star():
+    """`*` takes what has no route of its own."""
+    policy = Route(
+        {ANY: Plan((C,)), "m": Plan((A,))},
+        speaks=lambda *_: True,
+        chance=SystemChance(seed=1),
+        clock=VirtualClock(),
+    )
+    assert ask(policy, Providers(), msgspec.structs.replace(CALL, model="gpt-9")).target == C
+    assert ask(policy, Providers()).target == A

@@ -1,0 +1,283 @@
+"""Covers providers/http_connection.py: bytes fed by hand, no socket."""
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headgate.core.errors import GarbledError, ProviderError, TimeoutError, UnreachableError  # noqa: A004
+from headgate.providers.http_connection import HIGH_WATER, IDLE_SECONDS, MAX_HEAD, Connection, Exchange
+from headgate.testing import VirtualClock, virtual_time
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n"
+PLAIN = HEAD + b"content-length: 5\r\n\r\nhello"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\ntrailer: 1\r\n\r\n"
+UNTIL_CLOSE = HEAD + b"\r\nhello"
+
+
+class Wire:
+    """A transport that remembers what was done to it."""
+
+    def __init__(self) -> None:
+        self.out = b""
+        self.aborted = False
+        self.reading = True
+        self.protocol: Connection | None = None
+
+    def write(self, data: bytes) -> None:
+        self.out += data
+
+    def abort(self) -> None:
+        if not self.aborted:
+            self.aborted = True
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def set_write_buffer_limits(self, **_: Any) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+class Written:
+    """Whoever wants to know."""
+
+    sent = False
+
+
+def connection() -> tuple[Connection, Wire]:
+    """A connection on a wire."""
+    wire = Wire()
+    made = Connection("http://host:80", VirtualClock(), lambda _: None)
+    wire.protocol = made
+    made.connection_made(wire)  # type: ignore[arg-type]
+    return made, wire
+
+
+async def answer(made: Connection, *parts: bytes, close: bool = False) -> tuple[int, bytes]:
+    """Send a request, feed the parts, and read the answer."""
+    made.start(b"GET", None)
+    for part in parts:
+        made.data_received(part)
+    if close:
+        made.connection_lost(None)
+    await made.head(9)
+    body = b""
+    while part := await made.receive(9):
+        body += part
+    return made.status, body
+
+
+@given(st.sampled_from([PLAIN, CHUNKED]), st.lists(st.integers(0, 150), max_size=8))
+def test_any_cut_gives_the_same_answer(raw: bytes, cuts: list[int]):
+    """Framing does not depend on how the bytes were cut."""
+    points = [0, *sorted(cuts), len(raw)]
+    parts = [raw[a:b] for a, b in pairwise(points) if raw[a:b]]
+
+    async def story():
+        made, _ = connection()
+        assert await answer(made, *parts) == (200, b"hello")
+        assert made.release()
+        assert await answer(made, PLAIN) == (200, b"hello")
+
+    virtual_time(story())
+
+
+def test_informational_answers_are_passed_over():
+    """A 1xx is not the answer."""
+
+    async def story():
+        made, _ = connection()
+        assert await answer(made, b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + PLAIN) == (200, b"hello")
+        assert "link" not in made.headers
+
+    virtual_time(story())
+
+
+def test_repeated_headers_are_joined():
+    """Header names are lower-case; repeated ones are joined by commas; trailers are not headers."""
+
+    async def story():
+        made, _ = connection()
+        await answer(made, CHUNKED.replace(b"content-type", b"X-A: 1\r\nx-a: 2\r\nContent-Type"))
+        assert made.headers["x-a"] == "1, 2"
+        assert "trailer" not in made.headers
+
+    virtual_time(story())
+
+
+def test_the_close_ends_an_answer_without_length():
+    """Such a connection is not used again."""
+
+    async def story():
+        made, _ = connection()
+        assert await answer(made, UNTIL_CLOSE, close=True) == (200, b"hello")
+        assert not made.release()
+
+    virtual_time(story())
+
+
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        (b"", UnreachableError),
+        (b"HTTP/1.1 200 OK\r\ncontent-le", UnreachableError),
+        (PLAIN[:-1], UnreachableError),
+        (CHUNKED[:-2], UnreachableError),
+        (b"SSH-2.0-OpenSSH\r\n", GarbledError),
+        (HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", GarbledError),
+        (HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\nhello", GarbledError),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\nxyz\r\n", GarbledError),
+        (HEAD + b"x: " + b"y" * MAX_HEAD + b"z", GarbledError),
+        (HEAD + b"a: b\r\n" * 9000, GarbledError),
+        (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", GarbledError),
+    ],
+)
+def test_broken_answers_are_errors(raw: bytes, error: type[ProviderError]):
+    """Cut, malformed, ambiguous and endless answers raise, and the connection is closed."""
+
+    async def story():
+        made, wire = connection()
+        with pytest.raises(error):
+            await answer(made, raw, close=True)
+        assert not made.release()
+        assert wire.aborted
+
+    virtual_time(story())
+
+
+def test_bytes_that_nobody_asked_for_close_the_connection():
+    """What comes between two requests could be taken for the next answer."""
+
+    async def story():
+        made, wire = connection()
+        await answer(made, PLAIN)
+        assert made.release()
+        made.data_received(PLAIN)
+        assert wire.aborted
+        made, wire = connection()
+        await answer(made, PLAIN + PLAIN)
+        assert not made.release()
+
+    virtual_time(story())
+
+
+def test_silence_has_a_limit():
+    """Each wait has its own deadline, and one timer serves them all."""
+
+    async def story():
+        clock = VirtualClock()
+        made, wire = connection()
+        made.start(b"GET", None)
+        loop = asyncio.get_running_loop()
+        loop.call_later(5, made.data_received, HEAD + b"content-length: 5\r\n\r\n")
+        await made.head(10)
+        loop.call_later(2, made.data_received, b"hel")
+        assert await made.receive(clock.monotonic() + 3) == b"hel"
+        with pytest.raises(TimeoutError, match="went silent"):
+            await made.receive(clock.monotonic() + 3)
+        assert clock.monotonic() == 10
+        assert wire.aborted
+
+    virtual_time(story())
+
+
+def test_no_head_in_time():
+    """A deadline that passes before the head is another message."""
+
+    async def story():
+        made, _ = connection()
+        made.start(b"GET", None)
+        with pytest.raises(TimeoutError, match="did not answer in time"):
+            await made.head(1)
+
+    virtual_time(story())
+
+
+def test_an_unused_connection_is_closed_after_a_while():
+    """Idle connections do not pile up."""
+
+    async def story():
+        made, wire = connection()
+        await answer(made, PLAIN)
+        made.release()
+        await asyncio.sleep(IDLE_SECONDS - 1)
+        assert not wire.aborted
+        await asyncio.sleep(2)
+        assert wire.aborted
+
+    virtual_time(story())
+
+
+def test_a_slow_reader_stops_the_socket():
+    """Unread bytes are bounded."""
+
+    async def story():
+        made, wire = connection()
+        made.start(b"GET", None)
+        size = HIGH_WATER + 10
+        made.data_received(HEAD + b"content-length: %d\r\n\r\n" % size + b"x" * size)
+        assert not wire.reading
+        assert len(await made.receive(9)) == size
+        assert wire.reading
+
+    virtual_time(story())
+
+
+def test_sent_means_handed_to_the_kernel():
+    """A request that is still buffered was not sent."""
+
+    async def story():
+        made, _ = connection()
+        small, large = Written(), Written()
+        made.start(b"x", small)
+        assert small.sent
+        made.pause_writing()
+        made.start(b"x", large)
+        assert not large.sent
+        made.resume_writing()
+        assert large.sent
+
+    virtual_time(story())
+
+
+def test_a_closed_exchange_does_no_harm():
+    """Closing twice cannot touch the next user's answer."""
+
+    async def story():
+        made, wire = connection()
+        await answer(made, PLAIN)
+        back: list[Connection] = []
+        exchange = Exchange(made, back.append)
+        await exchange.close()
+        made.start(b"GET", None)
+        await exchange.close()
+        assert await exchange.receive(9) == b""
+        assert back == [made]
+        assert not wire.aborted
+
+    virtual_time(story())
+
+
+def test_a_half_read_answer_closes_the_connection():
+    """It is never given back."""
+
+    async def story():
+        made, wire = connection()
+        made.start(b"GET", None)
+        made.data_received(PLAIN[:-1])
+        back: list[Connection] = []
+        await Exchange(made, back.append).close()
+        assert back == []
+        assert wire.aborted
+
+    virtual_time(story())
