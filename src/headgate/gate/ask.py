@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 from headgate.core.call import NO_TAGS
 from headgate.core.errors import BadRequestError
-from headgate.gate.config import seconds
+from headgate.gate.values import seconds
 
 TAGS = "x-headgate-tags"
 DEADLINE = "x-headgate-deadline"
 PRIORITY = "x-headgate-priority"
 
-TRAVELS = frozenset({"openai-beta", "x-client-request-id"})
+TRAVELS = frozenset({"openai-beta"})
 """The caller's headers that go upstream as they came. Everything else stays here: keys, cookies, addresses."""
 
 MAX_TAGS = 20
