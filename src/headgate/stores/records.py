@@ -27,11 +27,15 @@ class CallFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Intent(CallFacts, frozen=True, kw_only=True, omit_defaults=True, tag="intent"):
-    """Written before an attempt leaves: from now on it may cost money."""
+    """Written before an attempt leaves: from now on it may cost money.
+
+    `parent` is the caller's call on whose behalf the gate itself asks; a call with a parent has no `CallEnd`.
+    """
 
     attempt: int
     provider: str
     model: str
+    parent: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
@@ -71,7 +75,10 @@ Record = Intent | Outcome | CallEnd
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the ledger: an intent with its outcome. Attempt 0 stands for a call that never left."""
+    """One line of the ledger: an intent with its outcome. Attempt 0 stands for a call that never left.
+
+    `cache` belongs to the call: it is told when rows are read, and not booked with them.
+    """
 
     call_id: str
     attempt: int
@@ -101,6 +108,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     error_type: str | None = None
     latency_ms: float | None = None
     first_token_ms: float | None = None
+    cache: str = "off"
 
 
 class CallRow(CallFacts, frozen=True, kw_only=True):

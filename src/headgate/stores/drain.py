@@ -1,0 +1,174 @@
+"""The drain: from the journal into the ledger, exactly once.
+
+Decides when records are booked and when a piece of journal may be deleted; refuses to know files and SQL. The journal
+is read in the order of writing; what is complete (`join.py`) is booked in batches. A piece of journal goes when
+everything in it is booked and nothing in it is still waited for, oldest first. So a crash at any point leaves records
+that are booked already, never loses ones that are not, and the ledger passes over what it has by its key.
+
+What a dead process left is adopted by whoever starts next: its open attempts become `unknown`, its open calls
+`crashed`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from typing import Any, Protocol
+
+from headgate.core.clock import Clock
+from headgate.stores.join import Join
+from headgate.stores.protocols import Ledger
+from headgate.stores.segments import DeadJournal, Page
+
+LONGEST_WAIT = 30.0
+"""Seconds between two tries while the ledger is away, at most."""
+_log = logging.getLogger("headgate.stores")
+
+
+class Spool(Protocol):
+    """What the drain needs of a journal; `journal.py` has both kinds."""
+
+    token: str
+
+    def open(self) -> None: ...  # noqa: D102  told in `journal.py`, as are the others
+    def flush(self) -> None: ...  # noqa: D102
+    def read(self, after: int) -> Page: ...  # noqa: D102
+    def release(self, *, booked: int, needed: int) -> None: ...  # noqa: D102
+    def dead(self) -> Generator[DeadJournal, None, None]: ...  # noqa: D102
+    def close(self, *, needed: int) -> None: ...  # noqa: D102
+    def health(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+class Drain:
+    """Books what the journal holds. One per process, beside its journal.
+
+    Args:
+        journal: this process's own; its folder is where dead ones are looked for.
+        ledger: where rows go.
+        clock: waits between two rounds.
+        interval: seconds between two rounds of `run`.
+    """
+
+    def __init__(self, journal: Spool, ledger: Ledger, clock: Clock, *, interval: float = 1.0) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._clock = clock
+        self._interval = interval
+        self._lock = asyncio.Lock()
+        self._adopted = False
+        self._bad = 0
+        self._orphans = 0
+        self._error: str | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._token = self._journal.token
+        self._join = Join()
+        self._read = self._fed = 0
+
+    async def adopt(self) -> None:
+        """Book what dead processes left in the folder, and delete it.
+
+        Raises:
+            ConfigError: the journal's folder, or the ledger, cannot be used as it is configured.
+            Exception: what the ledger raises while it is away; `run` tries again.
+        """
+        self._journal.open()
+        with closing(self._journal.dead()) as dead:
+            for journal in dead:
+                await self._adopt(journal)
+        self._adopted = True
+
+    async def _adopt(self, journal: DeadJournal) -> None:
+        join = Join(whole=journal.whole)
+        position = bad = 0
+        while True:
+            page = journal.read(position)
+            if page.end == position:
+                break
+            for record in page.records:
+                join.feed(record, position)
+            await self._book(join)
+            bad += page.bad
+            position = page.end
+        self._bad += bad
+        self._orphans += join.orphans
+        join.abandon()
+        await self._book(join)
+        journal.discard()
+
+    async def once(self) -> None:
+        """Book everything that is complete by now.
+
+        Raises:
+            Exception: what the journal or the ledger raises; nothing is lost by it, the next round goes on from there.
+        """
+        async with self._lock:
+            try:
+                if self._token != self._journal.token:
+                    # The first record was written, or the process was forked: another journal, from its beginning.
+                    self._begin()
+                self._journal.flush()
+                while await self._page():
+                    await self._clock.sleep(0)
+            except Exception as error:
+                self._error = f"{type(error).__name__}: {error}"
+                raise
+            self._error = None
+
+    async def _page(self) -> bool:
+        # Rows of a round that failed are still in `_join`: they go before anything else is read.
+        if self._fed == self._read:
+            page = self._journal.read(self._read)
+            if page.end == self._read:
+                return False
+            for record in page.records:
+                self._join.feed(record, self._read)
+            self._fed = page.end
+            self._bad += page.bad
+        await self._book(self._join)
+        self._read = self._fed
+        self._journal.release(booked=self._read, needed=self._join.needed(self._read))
+        return True
+
+    async def _book(self, join: Join) -> None:
+        if join.calls or join.attempts:
+            await self._ledger.book(join.calls, join.attempts)
+            join.booked()
+
+    async def run(self) -> None:
+        """Book for ever, every `interval` seconds; ever more rarely while that fails. The caller owns the task."""
+        wait = self._interval
+        while True:
+            try:
+                if not self._adopted:
+                    await self.adopt()
+                await self.once()
+            except Exception:  # noqa: BLE001  whatever it is, the journal keeps the records and the next round tries again
+                if wait == self._interval:
+                    _log.exception("The books cannot be kept at the moment; the journal keeps what was spent.")
+                wait = min(2 * wait, LONGEST_WAIT)
+            else:
+                wait = self._interval
+            await self._clock.sleep(wait)
+
+    async def finish(self) -> None:
+        """Book the rest and close the journal. What cannot be booked stays on disk, for the next process to adopt."""
+        try:
+            await self.once()
+        except Exception:  # noqa: BLE001  closing goes on; the records are on disk
+            _log.exception("The books could not be closed; the next start goes on from the journal.")
+        async with self._lock:
+            done = self._fed == self._read and not (self._join.calls or self._join.attempts)
+            self._journal.close(needed=self._join.needed(self._read) if done else 0)
+
+    def health(self) -> Mapping[str, Any]:
+        """The journal's own health, and `bad_lines`, `orphans` (outcomes without intents) and the last `error`.
+
+        `status` is `ok` while the last round of booking was good and nothing is owed.
+        """
+        found = dict(self._journal.health())
+        found["bad_lines"] = self._bad
+        found["orphans"] = self._orphans + self._join.orphans
+        found["error"] = self._error or found["error"]
+        return {"status": "failing" if found["error"] or found["owed"] else "ok", **found}

@@ -1,0 +1,94 @@
+"""How a call is written down: from the words of `core` to the records of the journal.
+
+Decides what of a call goes into the books and how long a text may be there; refuses to know when it is written.
+Texts that callers and providers choose are clipped, so that nobody can fill the journal with one name.
+"""
+
+from headgate.core.attempt import Attempt, Settled
+from headgate.core.call import Call
+from headgate.core.usage import TokenUsage
+from headgate.stores.records import CallEnd, Intent, Outcome
+
+LONGEST = 256
+"""Characters of a model's or a user's name that are kept."""
+
+_NOTHING = TokenUsage()
+
+
+def intent(call: Call, attempt: Attempt, *, time: float) -> Intent:
+    """The record of an attempt that is about to leave. `time` is the start of the call, seconds since 1970 UTC."""
+    caller = call.caller
+    return Intent(
+        call_id=call.id,
+        day=call.day,
+        time=time,
+        operation=call.operation,
+        model_requested=call.model[:LONGEST],
+        stream=call.stream,
+        key=caller.key,
+        project=caller.project,
+        user=call.user[:LONGEST] if call.user else None,
+        tags=call.tags,
+        attempt=attempt.number,
+        provider=attempt.provider,
+        model=attempt.model[:LONGEST],
+        parent=call.parent,
+    )
+
+
+def outcome(call: Call, attempt: Attempt) -> Outcome:
+    """The record of an attempt that is settled."""
+    usage = attempt.usage or _NOTHING
+    served = attempt.model_served
+    tier = attempt.service_tier
+    return Outcome(
+        call_id=call.id,
+        attempt=attempt.number,
+        settled=attempt.settled or Settled.UNKNOWN,
+        basis=attempt.basis,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost=attempt.cost,
+        price_table=attempt.price_table,
+        model_served=served[:LONGEST] if served else None,
+        service_tier=tier[:LONGEST] if tier else None,
+        status=attempt.status,
+        error_type=attempt.error_type[:LONGEST] if attempt.error_type else None,
+        latency_ms=attempt.latency_ms,
+        first_token_ms=attempt.first_token_ms,
+    )
+
+
+def ending(
+    call: Call,
+    *,
+    time: float,
+    status: int,
+    error_type: str | None,
+    cache: str,
+    latency_ms: float,
+    first_token_ms: float | None,
+) -> CallEnd:
+    """The record of a caller's call that has ended. `time` is its start, seconds since 1970 UTC."""
+    caller = call.caller
+    return CallEnd(
+        call_id=call.id,
+        day=call.day,
+        time=time,
+        operation=call.operation,
+        model_requested=call.model[:LONGEST],
+        stream=call.stream,
+        key=caller.key,
+        project=caller.project,
+        user=call.user[:LONGEST] if call.user else None,
+        tags=call.tags,
+        attempts=len(call.trail),
+        status=status,
+        error_type=error_type[:LONGEST] if error_type else None,
+        cache=cache,
+        latency_ms=latency_ms,
+        first_token_ms=first_token_ms,
+    )
