@@ -29,7 +29,12 @@ def to_usd(pico: int) -> Decimal:
         Decimal('0.0000015')
     """
     # Built from digits rather than divided: division would round to the context's precision.
-    return Decimal((int(pico < 0), tuple(map(int, str(abs(pico)))), -12)).normalize() + 0 if pico else Decimal(0)
+    exponent = -12
+    rest = abs(pico)
+    while exponent < 0 and rest % 10 == 0:
+        rest //= 10
+        exponent += 1
+    return Decimal((int(pico < 0), tuple(map(int, str(rest))), exponent))
 
 
 def show_usd(pico: int) -> str:

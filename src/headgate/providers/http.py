@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from headgate.core.clock import Clock
-from headgate.core.errors import ConfigError, GarbledError, TimeoutError, UnreachableError  # noqa: A004
+from headgate.core.errors import BadRequestError, ConfigError, TimeoutError, UnreachableError  # noqa: A004
 from headgate.providers.http_connection import Connection, Exchange
 from headgate.providers.transport import Outgoing, Written
 
@@ -89,10 +89,10 @@ class HttpTransport:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
+            if parts.scheme not in {"http", "https"} or not host:
+                raise ValueError(url)
         except ValueError:
-            host, port = None, None
-        if parts.scheme not in {"http", "https"} or not host:
-            raise ConfigError(f"{url!r} is no address.", hint="Write `base_url` as https://host/v1.")
+            raise ConfigError(f"{url!r} is no address.", hint="Write `base_url` as https://host/v1.") from None
         secure = parts.scheme == "https"
         origin = _Origin(secure, host, port or (443 if secure else 80))
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -192,5 +192,5 @@ def _request(request: Outgoing, start: str) -> bytes:
     lines = [f"{name}: {value}\r\n" for name, value in request.headers]
     head = f"{request.method} {start}{''.join(lines)}content-length: {len(request.body)}\r\n\r\n"
     if head.count("\n") != start.count("\n") + len(lines) + 2:
-        raise GarbledError("A header holds a line break.")
+        raise BadRequestError("A header holds a line break.")
     return head.encode("latin-1") + request.body
