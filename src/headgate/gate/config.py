@@ -1,48 +1,57 @@
 """The configuration's schema: every setting, its type and its default.
 
 Decides what may stand in `headgate.yaml`; refuses to know files and the environment (`load.py` reads those) and which
-policies exist yet (`unbuilt.py`). Durations are seconds, or text with a unit: `250ms`, `15s`, `2m`, `24h`.
+policies exist yet (`unbuilt.py`). What each kind of value may look like stands in `values.py`.
 """
 
-import re
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from headgate.core.secret import Secret
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds(value: object) -> object:
-    """Read a duration: a number of seconds, or text such as `15s`, `250ms`, `2m`, `24h`."""
-    if isinstance(value, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)
-        if not found:
-            message = "a duration is a number of seconds, or text such as '15s', '250ms', '2m', '24h'"
-            raise ValueError(message)
-        return float(found[1]) * _UNITS[found[2] or "s"]
-    if isinstance(value, bool):
-        message = "a duration is a number of seconds, or text such as '15s'"
-        raise ValueError(message)  # noqa: TRY004  pydantic reports ValueError with the field's name
-    return value
-
-
-def _secret(value: object) -> object:
-    return Secret(value) if isinstance(value, str) else value
-
-
-Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
-Hidden = Annotated[Secret, BeforeValidator(_secret), PlainSerializer(str, return_type=str)]
-Share = Annotated[float, Field(ge=0, le=1)]
+from headgate.gate.values import Address, Headers, HeaderText, Hidden, Proxy, Seconds, Share
 
 
 class Section(BaseModel):
-    """A mapping of settings. Unknown keys are errors."""
+    """A mapping of settings. Unknown keys are errors; a setting without a value is as good as absent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, data: Any) -> Any:
+        # `policies:` with every line below it commented out is null in YAML, and means nothing.
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if value is not None or name not in cls.model_fields}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _exact(cls, value: Any, info: ValidationInfo) -> Any:
+        # `port: yes` is not 1, and `expires: 20270630` is not a second of 1970.
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        wanted = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and wanted & {int, float, Decimal, date}:
+            message = "must not be true or false"
+            raise ValueError(message)
+        if isinstance(value, (int, float)) and date in wanted:
+            message = "must be a date such as 2027-06-30"
+            raise ValueError(message)
+        return value
 
 
 class Server(Section):
@@ -74,10 +83,10 @@ class Journal(Section):
 class TimeoutSettings(Section):
     """How long one attempt may take."""
 
-    connect: Seconds = Field(5, description="to open a connection")
-    first_token: Seconds = Field(30, description="until the first word of a stream")
-    silence: Seconds = Field(30, description="between two events of a stream")
-    total: Seconds = Field(600, description="in all")
+    connect: Seconds = Field(5, gt=0, description="to open a connection")
+    first_token: Seconds = Field(30, gt=0, description="until the first word of a stream")
+    silence: Seconds = Field(30, gt=0, description="between two events of a stream")
+    total: Seconds = Field(600, gt=0, description="in all")
 
 
 def _timeouts(value: object) -> object:
@@ -134,7 +143,9 @@ class Provider(Section):
     priority: int = Field(1, ge=1, description="short form: 1 is asked first")
     weight: float = Field(1.0, gt=0, description="short form: share among equals")
     api_key: Hidden | None = Field(None, description="the credential; an empty one skips the provider with a warning")
-    base_url: str | None = Field(None, description="address up to and including `/v1`")
+    base_url: Address | None = Field(
+        None, description="address up to and including `/v1` (default for `openai`: `https://api.openai.com/v1`)"
+    )
     timeout: Annotated[TimeoutSettings, BeforeValidator(_timeouts)] = Field(
         default_factory=TimeoutSettings, description="a number sets `connect`, `first_token` and `silence`"
     )
@@ -143,10 +154,10 @@ class Provider(Section):
     responses: bool | None = Field(
         None, description="it has `/responses` (default: true for OpenAI's own address and the simulator)"
     )
-    headers: dict[str, Hidden] = Field(default_factory=dict, description="sent with every call")
-    organization: str | None = Field(None, description="sent as `openai-organization`")
-    project: str | None = Field(None, description="sent as `openai-project`")
-    proxy: str | None = Field(None, description="HTTP proxy, `http://user:password@host:port`")
+    headers: Headers = Field(default_factory=dict, description="sent with every call")
+    organization: HeaderText | None = Field(None, description="sent as `openai-organization`")
+    project: HeaderText | None = Field(None, description="sent as `openai-project`")
+    proxy: Proxy | None = Field(None, description="HTTP proxy, `http://user:password@host:port`")
     ca_bundle: str | None = Field(None, description="file of the certificate authorities to trust")
     defaults: dict[str, Any] = Field(default_factory=dict, description="parameters added to requests that lack them")
     seed: int = Field(0, description="simulator: equal seeds answer equally")
@@ -163,6 +174,10 @@ class TargetSettings(Section):
     priority: int = Field(1, ge=1, description="1 is asked first")
 
 
+def _kind_of_route(value: object) -> str:
+    return "name" if isinstance(value, str) else "route"
+
+
 class Route(Section):
     """A name that callers use, and who answers to it."""
 
@@ -173,6 +188,13 @@ class Route(Section):
     default_max_output: int | None = Field(None, ge=1, description="output bound where a budget applies")
     recovery: Literal["none", "continue"] = Field("none", description="when a stream breaks after its first word")
     cache: bool | dict[str, Any] = Field(False, description="answers may be kept and shared")  # noqa: FBT003
+
+
+RouteOrName = Annotated[
+    Annotated[Route, Tag("route")] | Annotated[str, Tag("name")],
+    Discriminator(_kind_of_route),
+]
+"""A route, or (for `default` alone, which `coherence.py` checks) the name of one."""
 
 
 class RetrySettings(Section):
@@ -291,7 +313,7 @@ class Config(Section):
     shared: str = Field("memory://", description="rates and limits: `memory://`")
     journal: Journal = Field(default_factory=Journal, description="the book before the ledger")
     providers: dict[str, Provider] = Field(default_factory=dict, description="who answers")
-    models: dict[str, Route | str] = Field(
+    models: dict[str, RouteOrName] = Field(
         default_factory=dict, description="names that callers use; `default` names one of them, `*` is any other"
     )
     policies: Policies = Field(default_factory=Policies, description="the rules")
@@ -300,15 +322,3 @@ class Config(Section):
     keys: list[Key] = Field(default_factory=list, description="who may call")
     alerts: Alerts = Field(default_factory=Alerts, description="who is told")
     apps: dict[str, Any] = Field(default_factory=dict, description="what is built on the gate")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_is_a_name(cls, data: Any) -> Any:
-        # `default: fast` names a route; every other entry is one.
-        models = data.get("models") if isinstance(data, dict) else None
-        if isinstance(models, dict):
-            for name, route in models.items():
-                if isinstance(route, str) and name != "default":
-                    message = f"models.{name} must be a mapping with `targets`"
-                    raise ValueError(message)
-        return data

@@ -1,0 +1,131 @@
+"""Whether the settings fit together.
+
+Decides what no single setting can tell: names that must exist, things that need each other, settings that would be
+without effect where they stand. Refuses to know where settings were written and which of them are usable today.
+"""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Literal
+
+from headgate.gate.config import Config, Provider, Route
+from headgate.gate.problems import Path, Problem, nearest, shown
+
+ANY = "*"
+"""The route of every name that has none of its own."""
+DEFAULT = "default"
+"""The entry of `models` that names the model of a call that names none."""
+
+_HOSTED_ONLY = ("api_key", "base_url", "headers", "organization", "project", "proxy", "ca_bundle")
+_SIMULATOR_ONLY = ("seed", "latency", "faults")
+_STORES = ("sqlite:///", "postgresql://", "memory://")
+_SHARED = ("memory://", "redis://", "rediss://", "unix://")
+
+
+def routes(config: Config) -> dict[str, Route]:
+    """The names that have a route of their own in the configuration."""
+    return {name: route for name, route in config.models.items() if isinstance(route, Route)}
+
+
+def auth(config: Config) -> Literal["none", "keys"]:
+    """Who may call: what the configuration says, else anybody on loopback and holders of a key elsewhere."""
+    return config.server.auth or ("none" if _is_loopback(config.server.host) else "keys")
+
+
+def incoherent(config: Config) -> list[Problem]:
+    """What does not fit together."""
+    return [*_stores(config), *_providers(config), *_models(config), *_keys(config)]
+
+
+def idle(config: Config) -> list[str]:
+    """Settings that are allowed and have no effect where they stand, one sentence each."""
+    found = [
+        f"`providers.{name}.{part}` has no effect without `providers.{name}.model`."
+        for name, provider in config.providers.items()
+        for part in ("priority", "weight")
+        if provider.model is None and part in provider.model_fields_set
+    ]
+    if config.keys and auth(config) == "none":
+        found.append("`keys` are not asked for: `server.auth` is `none`, the default on a loopback address.")
+    return found
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _stores(config: Config) -> Iterator[Problem]:
+    store, shared = config.store, config.shared
+    path = store.removeprefix("sqlite:///") if store.startswith("sqlite:///") else None
+    if not store.startswith(_STORES) or path == "" or (store.startswith("memory://") and store != "memory://"):
+        yield Problem(path=("store",), text=f"is {shown(store)}, but must be `sqlite:///path` or `memory://`.")
+    if not shared.startswith(_SHARED) or (shared.startswith("memory://") and shared != "memory://"):
+        yield Problem(path=("shared",), text=f"is {shown(shared)}, but must be `memory://` or `redis://…`.")
+    if config.server.workers > 1 and "memory://" in {store, shared}:
+        yield Problem(
+            path=("server", "workers"),
+            text=f"is {config.server.workers}, but the processes could not share `memory://`.",
+            hint="Set `shared` and `store` to something that more than one process can reach.",
+        )
+
+
+def _providers(config: Config) -> Iterator[Problem]:
+    for name, provider in config.providers.items():
+        if not name or not name.isascii() or not name.isprintable() or " " in name:
+            text = "is not a name for a provider: it travels in a header."
+            yield Problem(path=("providers", name), text=text, hint="Use letters, digits, `-`, `_` and `.`.")
+        for part in _foreign(provider):
+            text = f"has no effect on a provider of type `{provider.type}`."
+            yield Problem(path=("providers", name, part), text=text, hint="Leave it out.")
+
+
+def _foreign(provider: Provider) -> list[str]:
+    foreign = _HOSTED_ONLY if provider.type == "simulator" else _SIMULATOR_ONLY
+    return [part for part in foreign if part in provider.model_fields_set]
+
+
+def _models(config: Config) -> Iterator[Problem]:
+    known = routes(config)
+    for name, route in config.models.items():
+        if isinstance(route, str) and name != DEFAULT:
+            text = "must be a mapping with `targets`; only `default` is a name."
+            yield Problem(path=("models", name), text=text)
+    for name, route in known.items():
+        for number, target in enumerate(route.targets):
+            if target.provider not in config.providers:
+                at: Path = ("models", name, "targets", number, "provider")
+                text = f"is '{target.provider}', but there is no such provider."
+                yield Problem(path=at, text=text, hint=nearest(target.provider, config.providers) or _list(config))
+    default = config.models.get(DEFAULT)
+    short = {provider.model for provider in config.providers.values()}
+    # Without routes of its own the configuration gets `*`, which takes any name.
+    if isinstance(default, str) and known and ANY not in known and default not in {*known, *short}:
+        hint = nearest(default, known) or "Name an entry of `models`, or add one named `*`."
+        yield Problem(path=("models", DEFAULT), text=f"is '{default}', but no such model is configured.", hint=hint)
+
+
+def _list(config: Config) -> str:
+    return f"There are: {', '.join(config.providers)}." if config.providers else "Add it under `providers`."
+
+
+def _keys(config: Config) -> Iterator[Problem]:
+    for part in ("name", "sha256"):
+        seen: dict[str, int] = {}
+        for number, key in enumerate(config.keys):
+            first = seen.setdefault(getattr(key, part), number)
+            if first != number:
+                text = f"is the same as `keys[{first}].{part}`."
+                yield Problem(path=("keys", number, part), text=text, hint="Each key has its own.")
+    if auth(config) == "keys" and not config.keys:
+        yield Problem(
+            path=("server", "auth"),
+            text=f"asks callers of {config.server.host!r} for a key, but there are no `keys`."
+            if "auth" in config.server.model_fields_set
+            else f"is `keys` by default for {config.server.host!r}, which is not loopback, but there are no `keys`.",
+            hint="Add one under `keys`, or set `server.auth: none`.",
+        )
