@@ -45,7 +45,7 @@ def free_port() -> int:
 def family(pid: int) -> list[int]:
     """A process and its descendants."""
     parents: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
+    for entry in (path.name for path in Path("/proc").iterdir()):
         if entry.isdigit():
             try:
                 stat = Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()
