@@ -1,0 +1,250 @@
+"""The dialect of `/responses`: requests, whole answers, streams of named events, and errors.
+
+Decides what an event means for the reply by the `type` inside its data (the `event:` line is only a copy of it).
+Refuses to know who asks, and looks only at the fields that integrity and accounting need. Output is counted where it
+streams, in the `*.delta` events; the `*.done` events that repeat it count nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from headgate.core.body import Body, ObjectReader
+from headgate.core.call import Operation
+from headgate.core.errors import Answer, GarbledError, HeadgateError, ProviderError
+from headgate.core.reply import Event, Kind
+from headgate.dialects import sse
+from headgate.dialects.dialect import RequestFacts, StreamReader
+from headgate.dialects.openai_errors import error_from, error_object, error_of
+from headgate.dialects.openai_fields import ABSENT, decode, measure, responses_usage, with_model, words
+from headgate.dialects.openai_prompt import responses_prompt
+from headgate.dialects.sse import ServerEvent
+
+_BRACE = ord("{")
+_CALLS = frozenset(("function_call", "custom_tool_call"))
+_LIFE = frozenset(
+    f"response.{step}" for step in ("created", "queued", "in_progress", "completed", "incomplete", "failed")
+)
+_ENDS = frozenset(("response.completed", "response.incomplete"))
+# Sound and pictures are output, but their bytes tell nothing about tokens.
+_UNMEASURED = frozenset(("response.audio.delta", "response.shell_call_output_content.delta"))
+_PICTURE = "response.image_generation_call.partial_image"
+_FINISH = {"max_output_tokens": "length", "max_messages": "length"}
+
+
+class _Request(msgspec.Struct):
+    model: str | None = None
+    stream: bool | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+
+
+class _Outbound(msgspec.Struct):
+    model: str | None = None
+
+
+class _Wire(msgspec.Struct, gc=False):
+    """One event's data, whatever its type."""
+
+    type: str = ""
+    delta: Any = None
+    response: msgspec.Raw = ABSENT
+    error: Any = None
+    message: Any = None
+    code: Any = None
+    param: Any = None
+
+
+class _Item(msgspec.Struct, gc=False):
+    """One item of an answer's output. Leaves are of any type: each kind of item has its own."""
+
+    type: str = ""
+    content: Any = None
+    summary: Any = None
+    arguments: Any = None
+    input: Any = None
+    code: Any = None
+
+
+class _Reason(msgspec.Struct, gc=False):
+    reason: str | None = None
+
+
+class _Response(msgspec.Struct, gc=False):
+    output: list[_Item] | None = None
+    status: str | None = None
+    error: Any = None
+    incomplete_details: _Reason | None = None
+    usage: msgspec.Raw = ABSENT
+    model: str | None = None
+    service_tier: str | None = None
+
+
+_REQUEST = ObjectReader(_Request)
+_OUTBOUND = msgspec.json.Decoder(_Outbound)
+_WIRE = msgspec.json.Decoder(_Wire)
+_RESPONSE = msgspec.json.Decoder(_Response)
+
+
+def _finish(response: _Response) -> str:
+    """Why the answer ended, in the chat dialect's words; the status itself where it has not ended."""
+    status = response.status or "completed"
+    if status == "incomplete":
+        reason = response.incomplete_details and response.incomplete_details.reason
+        return _FINISH.get(reason or "", reason or "length")
+    if status != "completed":
+        return status
+    return "tool_calls" if any(item.type in _CALLS for item in response.output or ()) else "stop"
+
+
+def _checked(raw: bytes, what: str) -> _Response:
+    """Decode a response object; one that failed is raised as the error that it names."""
+    response = decode(_RESPONSE, raw, what)
+    if response.error or response.status == "failed":
+        raise error_of(response.error)
+    return response
+
+
+def _terminal(response: _Response, raw: bytes, *, text: str = "", size: int = 0) -> Event:
+    return Event(
+        kind=Kind.TERMINAL,
+        raw=raw,
+        text=text,
+        size=size,
+        finish=_finish(response),
+        usage=responses_usage(response.usage),
+        model=response.model,
+        tier=response.service_tier,
+    )
+
+
+def _size(item: _Item) -> int:
+    size = measure(item.arguments) + measure(item.input) + measure(item.code)
+    return size + _size_of(item.content) + _size_of(item.summary)
+
+
+def _size_of(parts: Any) -> int:
+    """Bytes of output in the `content` or `summary` of an item: its texts and refusals."""
+    if not isinstance(parts, list):
+        return measure(parts)
+    said: Iterable[dict[str, Any]] = (part for part in parts if isinstance(part, dict))
+    return sum(measure(part.get("text")) + measure(part.get("refusal")) for part in said)
+
+
+class ResponsesReader:
+    """Reads one stream of events."""
+
+    __slots__ = ("_complete",)
+
+    def __init__(self) -> None:
+        self._complete = False
+
+    @property
+    def complete(self) -> bool:
+        """`response.completed` or `response.incomplete` has come."""
+        return self._complete
+
+    def read(self, event: ServerEvent) -> Event:
+        """Understand one event of the stream.
+
+        Raises:
+            ProviderError: the event says that the answer failed.
+            GarbledError: it cannot be read, or it ends the stream while the answer is not finished.
+        """
+        idle = Kind.TRAILER if self._complete else Kind.PREAMBLE
+        data = event.data
+        if not data:
+            return Event(kind=idle, raw=event.raw)
+        if data[0] != _BRACE and data.strip().startswith(b"[DONE]"):
+            if not self._complete:
+                raise GarbledError("The provider ended its stream without a finished response: words may be missing.")
+            return Event(kind=idle, raw=event.raw)
+        wire = decode(_WIRE, data, "An event of the provider's stream")
+        kind = wire.type or event.name.decode(errors="replace")
+        if kind.endswith(".delta"):
+            return _delta(kind, wire.delta, event.raw, idle)
+        if kind == "error" or wire.error:
+            raise error_of(wire.error or {"message": wire.message, "code": wire.code, "param": wire.param})
+        if kind in _LIFE:
+            return self._life(kind, wire.response, event.raw)
+        return Event(kind=Kind.CONTENT if kind == _PICTURE else idle, raw=event.raw)
+
+    def _life(self, kind: str, raw: msgspec.Raw, event: bytes) -> Event:
+        response = _checked(bytes(raw), "The response in the provider's stream")
+        if kind == "response.failed":
+            raise error_of(None)
+        if kind in _ENDS:
+            self._complete = True
+            return _terminal(response, event)
+        return Event(kind=Kind.PREAMBLE, raw=event, model=response.model, tier=response.service_tier)
+
+
+def _delta(kind: str, delta: Any, raw: bytes, idle: Kind) -> Event:
+    if not delta:
+        return Event(kind=idle, raw=raw)
+    if kind == "response.output_text.delta":
+        return Event(kind=Kind.CONTENT, raw=raw, text=words(delta), size=measure(delta))
+    return Event(kind=Kind.CONTENT, raw=raw, size=0 if kind in _UNMEASURED else measure(delta))
+
+
+class ResponsesDialect:
+    """`headgate.dialects.dialect.Dialect` for responses.
+
+    Example:
+        >>> ResponsesDialect().read_request(b'{"model": "m", "input": "Hi"}').usage_wanted
+        True
+    """
+
+    operation = Operation.RESPONSES
+    path = "/responses"
+
+    def read_request(self, raw: bytes) -> RequestFacts:
+        """Read the model, whether it streams, and the end user. The usage is always part of the stream.
+
+        Raises:
+            BadRequestError: it is malformed, mistyped or ambiguous.
+        """
+        request = _REQUEST.read(raw)
+        user = request.user or request.safety_identifier or None
+        return RequestFacts(model=request.model, stream=bool(request.stream), usage_wanted=True, user=user)
+
+    def prepare(self, body: Body, *, model: str | None, stream: bool) -> Body:  # noqa: ARG002  usage comes unasked
+        """Set the model; the same body where nothing is to be done."""
+        return body if model is None else with_model(body, _OUTBOUND.decode(body.raw).model, model)
+
+    def read_answer(self, raw: bytes) -> Event:
+        """Read a whole answer. One that is still `queued` or `in_progress` is an answer without usage.
+
+        Raises:
+            ProviderError: it says itself that it failed.
+            GarbledError: it cannot be read, or holds no output.
+        """
+        response = _checked(raw, "The provider's answer")
+        if response.output is None:
+            raise GarbledError("The provider's answer holds no output.")
+        text = "".join(words(item.content) for item in response.output if item.type == "message")
+        return _terminal(response, raw, text=text, size=sum(_size(item) for item in response.output))
+
+    def read_stream(self, *, usage_wanted: bool) -> StreamReader:  # noqa: ARG002  usage is part of the last event
+        """A reader for one stream."""
+        return ResponsesReader()
+
+    def read_error(self, answer: Answer) -> ProviderError:
+        """Read an error answer as the class that its status and names call for."""
+        return error_from(answer)
+
+    def write_error(self, error: HeadgateError, *, sequence: int) -> bytes:
+        """An error as the last event of a stream.
+
+        The flat fields are what the API documents; OpenAI's SDK hands those out as an ordinary event and raises only
+        for the nested `error`, so both are written.
+        """
+        facts = error_object(error)
+        flat = {"code": facts["code"], "message": facts["message"], "param": facts["param"]}
+        event = {"type": "error", "sequence_number": sequence, **flat, "error": facts}
+        return sse.write(msgspec.json.encode(event), b"error")
+
+    def write_prompt(self, prompt: str, options: Mapping[str, object]) -> dict[str, object]:
+        """A request for one plain prompt: see `openai_prompt.responses_prompt`."""
+        return responses_prompt(prompt, options)
