@@ -1,0 +1,69 @@
+"""`headgate ask`: one question from the command line, through the same gate as every other call."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from headgate.cli.voice import ConfigFile, Json, Simulate, configuration, put, say
+from headgate.client.client import AsyncHeadgate
+from headgate.core.errors import BadRequestError, HeadgateError
+from headgate.core.money import from_usd, show_usd
+
+
+def ask(
+    prompt: Annotated[str, typer.Argument(help="The question; `-` reads it from stdin.")],
+    model: Annotated[str | None, typer.Option("--model", "-m", help="A name of the configuration.")] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="Instructions before the question.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = None,
+    stream: Annotated[bool, typer.Option("--stream/--whole", help="Show words as they come.")] = True,
+    json: Json = False,
+    config: ConfigFile = None,
+    simulate: Simulate = False,
+) -> None:
+    """Ask one question and print the answer; what it cost goes to stderr."""
+    text = sys.stdin.read() if prompt == "-" else prompt
+    if not text.strip():
+        raise BadRequestError("The question is empty.", hint="Write it as an argument, or pipe it in with `-`.")
+    loaded = configuration(config, simulate=simulate)
+    options: dict[str, object] = {"model": model, "system": system, "max_tokens": max_tokens}
+    given = {name: value for name, value in options.items() if value is not None}
+    asyncio.run(_ask(AsyncHeadgate(loaded.config), text, given, streamed=stream and not json, json=json))
+
+
+async def _ask(gate: AsyncHeadgate, text: str, options: dict[str, object], *, streamed: bool, json: bool) -> None:
+    async with gate:
+        if streamed:
+            started = False
+            try:
+                async for piece in gate.stream(text, **options):  # type: ignore[arg-type]
+                    sys.stdout.write(piece.text)
+                    sys.stdout.flush()
+                    started = True
+            except HeadgateError:
+                if started:
+                    put("")
+                raise
+            put("")
+            return
+        reply = await gate.generate_response(text, **options)  # type: ignore[arg-type]
+        if json:
+            facts = {
+                "text": reply.text,
+                "model": reply.model,
+                "provider": reply.provider,
+                "finish_reason": reply.finish_reason,
+                "prompt_tokens": reply.usage.prompt_tokens,
+                "completion_tokens": reply.usage.completion_tokens,
+                "cost_usd": None if reply.cost_usd is None else show_usd(from_usd(reply.cost_usd)),
+                "request_id": reply.request_id,
+                "simulated": reply.simulated,
+            }
+            put(msgspec.json.encode(facts).decode())
+            return
+        put(reply.text)
+        cost = "unknown" if reply.cost_usd is None else f"${reply.cost_usd:f}"
+        simulated = ", simulated" if reply.simulated else ""
+        say(f"[{reply.provider}/{reply.model}, {reply.usage.total_tokens} tokens, cost {cost}{simulated}]")

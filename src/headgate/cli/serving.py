@@ -1,0 +1,72 @@
+"""`headgate serve` and `headgate simulate`: the gate, or a provider to practise with, until somebody stops it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from headgate.cli.voice import ConfigFile, Simulate, configuration
+from headgate.core.errors import ConfigError
+from headgate.core.secret import Secret
+
+
+def serve(
+    config: ConfigFile = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; wins over the file.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", "-p", min=0, max=65535, help="Port; 0 picks a free one; wins over the file.")
+    ] = None,
+    simulate: Simulate = False,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C."""
+    overrides = {f"server.{name}": value for name, value in (("host", host), ("port", port)) if value is not None}
+    loaded = configuration(config, simulate=simulate, overrides=overrides)
+    from headgate.server.serve import serve as run
+
+    run(loaded.config)
+
+
+def simulate(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="Port; 0 picks a free one.")] = 4010,
+    seed: Annotated[int, typer.Option("--seed", help="Equal seeds answer equally.")] = 0,
+    first_token: Annotated[float, typer.Option("--first-token", min=0, help="Seconds until the first token.")] = 0.0,
+    per_token: Annotated[float, typer.Option("--per-token", min=0, help="Seconds for each further token.")] = 0.0,
+    requests_per_minute: Annotated[
+        int | None, typer.Option("--requests-per-minute", min=1, help="Limit, per model.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option("--tokens-per-minute", min=1, help="Limit, per model.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", help='What goes wrong, as JSON, such as \'{"kind": "cut", "rate": 0.1}\'.'),
+    ] = None,
+    api_key: Annotated[str | None, typer.Option("--api-key", help="Take no other key.")] = None,
+    log: Annotated[Path | None, typer.Option("--log", help="Append a line per request that arrives.")] = None,
+) -> None:
+    """Run a made-up OpenAI to practise with, until SIGTERM or Ctrl-C."""
+    from headgate.gate.ports import SystemClock
+    from headgate.providers.simulator import Fault, Latency, Limits, Simulator
+    from headgate.server.serve import simulate as run
+
+    faults = []
+    for text in fault or []:
+        try:
+            faults.append(msgspec.json.decode(text, type=Fault))
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise ConfigError(
+                f"--fault {text!r}: {error}.", hint='Write it as \'{"kind": "status", "status": 503}\'.'
+            ) from None
+    limits = Limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
+    simulator = Simulator(
+        clock=SystemClock(),
+        seed=seed,
+        latency=Latency(first_token=first_token, per_token=per_token),
+        limits=limits,
+        faults=faults,
+        api_key=Secret(api_key) if api_key else None,
+        log_path=log,
+    )
+    run(simulator, host=host, port=port)
