@@ -170,8 +170,8 @@ class ChatReader:
             kind=self._idle,
             raw=event.raw,
             usage=usage,
-            model=chunk.model,
-            tier=chunk.service_tier,
+            model=chunk.model or None,
+            tier=chunk.service_tier or None,
             hidden=not self._usage_wanted and usage is not None,
         )
 
@@ -212,8 +212,8 @@ class ChatReader:
             size=size,
             finish=finish,
             usage=usage,
-            model=chunk.model,
-            tier=chunk.service_tier,
+            model=chunk.model or None,
+            tier=chunk.service_tier or None,
         )
 
 
@@ -275,8 +275,8 @@ class ChatDialect:
             size=sum(measure(message.content) + _size_beside(message) for message in messages),
             finish=first.finish_reason,
             usage=chat_usage(answer.usage),
-            model=answer.model,
-            tier=answer.service_tier,
+            model=answer.model or None,
+            tier=answer.service_tier or None,
         )
 
     def read_stream(self, *, usage_wanted: bool) -> StreamReader:

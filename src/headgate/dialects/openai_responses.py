@@ -106,16 +106,18 @@ def _checked(raw: bytes, what: str) -> _Response:
     return response
 
 
-def _terminal(response: _Response, raw: bytes, *, text: str = "", size: int = 0) -> Event:
+def _terminal(response: _Response, raw: bytes, *, said: bool) -> Event:
+    """The end of an answer; with its words, unless they were said before."""
+    output = () if said else response.output or ()
     return Event(
         kind=Kind.TERMINAL,
         raw=raw,
-        text=text,
-        size=size,
+        text="".join(words(item.content) for item in output if item.type == "message"),
+        size=sum(_size(item) for item in output),
         finish=_finish(response),
         usage=responses_usage(response.usage),
-        model=response.model,
-        tier=response.service_tier,
+        model=response.model or None,
+        tier=response.service_tier or None,
     )
 
 
@@ -135,10 +137,11 @@ def _size_of(parts: Any) -> int:
 class ResponsesReader:
     """Reads one stream of events."""
 
-    __slots__ = ("_complete",)
+    __slots__ = ("_complete", "_said")
 
     def __init__(self) -> None:
         self._complete = False
+        self._said = False
 
     @property
     def complete(self) -> bool:
@@ -163,7 +166,7 @@ class ResponsesReader:
         wire = decode(_WIRE, data, "An event of the provider's stream")
         kind = wire.type or event.name.decode(errors="replace")
         if kind.endswith(".delta"):
-            return _delta(kind, wire.delta, event.raw, idle)
+            return self._delta(kind, wire.delta, event.raw)
         if kind == "error" or wire.error:
             raise error_of(wire.error or {"message": wire.message, "code": wire.code, "param": wire.param})
         if kind in _LIFE:
@@ -176,16 +179,17 @@ class ResponsesReader:
             raise error_of(None)
         if kind in _ENDS:
             self._complete = True
-            return _terminal(response, event)
-        return Event(kind=Kind.PREAMBLE, raw=event, model=response.model, tier=response.service_tier)
+            # A server that streams no deltas says everything at once, at the end.
+            return _terminal(response, event, said=self._said)
+        # Its `service_tier` is still the one that was asked for.
+        return Event(kind=Kind.PREAMBLE, raw=event, model=response.model or None)
 
-
-def _delta(kind: str, delta: Any, raw: bytes, idle: Kind) -> Event:
-    if not delta:
-        return Event(kind=idle, raw=raw)
-    if kind == "response.output_text.delta":
-        return Event(kind=Kind.CONTENT, raw=raw, text=words(delta), size=measure(delta))
-    return Event(kind=Kind.CONTENT, raw=raw, size=0 if kind in _UNMEASURED else measure(delta))
+    def _delta(self, kind: str, delta: Any, raw: bytes) -> Event:
+        if not delta:
+            return Event(kind=Kind.PREAMBLE, raw=raw)
+        self._said = True
+        text = words(delta) if kind == "response.output_text.delta" else ""
+        return Event(kind=Kind.CONTENT, raw=raw, text=text, size=0 if kind in _UNMEASURED else measure(delta))
 
 
 class ResponsesDialect:
@@ -223,8 +227,7 @@ class ResponsesDialect:
         response = _checked(raw, "The provider's answer")
         if response.output is None:
             raise GarbledError("The provider's answer holds no output.")
-        text = "".join(words(item.content) for item in response.output if item.type == "message")
-        return _terminal(response, raw, text=text, size=sum(_size(item) for item in response.output))
+        return _terminal(response, raw, said=False)
 
     def read_stream(self, *, usage_wanted: bool) -> StreamReader:  # noqa: ARG002  usage is part of the last event
         """A reader for one stream."""
