@@ -91,3 +91,14 @@ def test_credentials_do_not_travel():
     """The headers that go upstream are few, and no key or cookie is among them."""
     assert not ask.TRAVELS & {"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization", "host"}
     assert all(name == name.lower() for name in ask.TRAVELS)
+
+
+def test_only_named_headers_travel():
+    """Of all that a caller sends, only the listed headers go up, and never a line break with them."""
+    assert ask.travelling({"openai-beta": "a=v2", "authorization": "Bearer hg-1", "cookie": "c=1"}) == {
+        "openai-beta": "a=v2"
+    }
+    assert ask.travelling({}) == {}
+    for value in ("a\r\nx-evil: 1", "caf\u00e9"):
+        with pytest.raises(BadRequestError, match="openai-beta"):
+            ask.travelling({"openai-beta": value})

@@ -105,6 +105,19 @@ def priority(value: str) -> int:
     return found
 
 
+def travelling(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Those of a caller's headers (by lower-case name) that go upstream.
+
+    Raises:
+        BadRequestError: one of them holds what cannot stand in a header.
+    """
+    found = {name: headers[name] for name in TRAVELS if name in headers}
+    for name, value in found.items():
+        if not (value.isascii() and value.isprintable()):
+            raise _wrong(name, value, "printable ASCII characters", "Send plain text.")
+    return found or NO_TAGS
+
+
 def _wrong(header: str, value: str, wanted: str, cure: str) -> BadRequestError:
     shown = value if len(value) <= 80 else value[:77] + "..."
     return BadRequestError(

@@ -25,6 +25,7 @@ from headgate.gate.usable import finished, simulated, usable
 
 DEMO_MODEL = "gpt-6-luna"
 """The default model where the simulator was asked for and nothing is configured."""
+SETTINGS = "settings"
 SIMULATE = "simulate"
 ENVIRONMENT = "environment"
 _NOTHING: Mapping[str, object] = {}
@@ -34,6 +35,7 @@ def load(
     path: File | None,
     *,
     environment: Mapping[str, str],
+    settings: Mapping[str, Any] | None = None,
     simulate: bool = False,
     dotenv: File | None = None,
     folder: File | None = None,
@@ -45,6 +47,7 @@ def load(
     Args:
         path: the file; None for the one that `HEADGATE_CONFIG` names, else `headgate.yaml` in `folder`, else none.
         environment: the variables that count; `process_environment()` for those of this process.
+        settings: what would stand in a file; no file is read then.
         simulate: put the simulator in place of the configured providers, as `HEADGATE_SIMULATE=1` does.
         dotenv: a `.env` file; it need not exist.
         folder: where `headgate.yaml` is looked for; None to look nowhere.
@@ -60,11 +63,12 @@ def load(
     """
     environment = with_dotenv(environment, dotenv)
     simulate = switched(environment, "HEADGATE_SIMULATE") or simulate
-    file = _file(path, environment, folder)
+    file = _file(path, environment, folder) if settings is None else None
     read = document.read(file) if file else document.Document()
     references = References(environment)
-    data = references.resolve(read.data)
-    places, problems = _fill(data, environment, overrides, file=file, lines=read.lines, simulate=simulate)
+    data = references.resolve(read.data if settings is None else dict(settings))
+    source = str(file) if file else None if settings is None else SETTINGS
+    places, problems = _fill(data, environment, overrides, source=source, lines=read.lines, simulate=simulate)
     config, mistakes = _validated(data, references.written)
     problems = [*read.problems, *references.problems, *problems, *mistakes]
     if config is None or problems:
@@ -100,7 +104,7 @@ def _fill(
     environment: Mapping[str, str],
     overrides: Mapping[str, object],
     *,
-    file: File | None,
+    source: str | None,
     lines: Mapping[Path, int],
     simulate: bool,
 ) -> tuple[Places, list[Problem]]:
@@ -113,11 +117,11 @@ def _fill(
     filler.gateway()
     if not simulate:
         filler.providers()
-    elif file is None:
+    elif source is None:
         models = data.setdefault("models", {})
         models.setdefault("default", DEMO_MODEL)
         data.setdefault("store", "memory://")
-    source = str(file) if file else SIMULATE if simulate else ENVIRONMENT
+    source = source or (SIMULATE if simulate else ENVIRONMENT)
     return Places(source=source, lines=lines, variables=made | filler.made), filler.problems
 
 

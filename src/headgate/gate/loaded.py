@@ -19,7 +19,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         config: final, with every default and every value of the environment filled in, unusable providers left out.
         warnings: what was skipped or has no effect, one sentence each.
-        source: the file's path, or `environment`, or `simulate` where there is no file.
+        source: the file's path, or `settings`, `environment` or `simulate` where there is no file.
         simulated: the simulator was asked for in place of the configured providers.
         origins: for each setting that is not a default, by dotted key: `FILE:LINE`, or the variable that made it.
     """
