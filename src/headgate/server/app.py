@@ -1,0 +1,82 @@
+"""The whole server as one ASGI application: the hot path first, FastAPI behind it.
+
+Decides who answers which path; refuses to know how. It does not own the gate: whoever opened it closes it.
+"""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from headgate.core.clock import Clock
+from headgate.gate import present
+from headgate.gate.gate import Gate
+from headgate.gate.ports import SystemClock
+from headgate.server.asgi import START, ASGIApp, Message, Receive, Scope, Send, answer
+from headgate.server.auth import door
+from headgate.server.exchange import unexpected
+from headgate.server.hot import PREFIX, Hot
+from headgate.server.pages import pages
+
+
+def application(gate: Gate, *, clock: Clock | None = None) -> "Application":
+    """The ASGI application of a gate that is open.
+
+    Args:
+        gate: answers; it is not closed with the application.
+        clock: tells when a key has expired.
+    """
+    clock = clock or SystemClock()
+    keys = door(gate.config, clock)
+    return Application(gate, Hot(gate, keys), pages(gate, keys, clock))
+
+
+class Application:
+    """One before the other."""
+
+    def __init__(self, gate: Gate, hot: ASGIApp, cold: ASGIApp) -> None:
+        self._gate = gate
+        self._hot = hot
+        self._cold = cold
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever it is."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path.startswith(PREFIX) and path[3:4] in {"", "/"}:
+                await self._hot(scope, receive, send)
+            else:
+                await self._answer_cold(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _live(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = "req_" + self._gate.new_id()
+        started = False
+
+        async def named(message: Message) -> None:
+            nonlocal started
+            if message["type"] == START:
+                started = True
+                message = _with_header(message, b"x-request-id", request_id.encode())
+            await send(message)
+
+        try:
+            await self._cold(scope, receive, named)
+        except Exception as error:  # noqa: BLE001  the last line of defence: logged, and told without its inside
+            failure = unexpected(error, request_id)
+            if not started:
+                await answer(send, *present.error_answer(failure, request_id))
+
+
+def _with_header(message: Message, name: bytes, value: bytes) -> MutableMapping[str, Any]:
+    return {**message, "headers": [*message.get("headers", ()), (name, value)]}
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """There is nothing to start and nothing to stop: the gate has an owner."""
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

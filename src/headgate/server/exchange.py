@@ -1,0 +1,181 @@
+"""One call and its answer, on one HTTP exchange.
+
+Decides when an answer is begun, how it goes on and how it ends: whole, as events, as an error before the first byte or
+inside the stream. Refuses to know how the call was read and what the gate does with it.
+
+- Nothing is spent on a call that is answered at once: the watch for a caller who leaves begins after `WATCH_AFTER`,
+  the head of a silent stream is sent after `server.stream_open_after`; until then both are timers.
+- Whatever happens, the reply is closed: a caller who leaves takes the call along with its connection upstream.
+"""
+
+import asyncio
+import logging
+
+from headgate.core.call import Call
+from headgate.core.errors import HeadgateError, StoppingError
+from headgate.core.reply import Reply
+from headgate.dialects.registry import DIALECTS
+from headgate.gate import present
+from headgate.gate.gate import Gate
+from headgate.gate.tasks import Tasks
+from headgate.server.asgi import BODY, GONE, START, Receive, Send, answer, wire
+
+log = logging.getLogger("headgate.server")
+
+WATCH_AFTER = 0.25
+"""Seconds after which somebody watches whether the caller is still there."""
+KEEP_ALIVE_SECONDS = 5.0
+"""Between two comments on a stream that has said nothing yet."""
+KEEP_ALIVE = b": keep-alive\n\n"
+DONE = b"data: [DONE]"
+_OPEN = {"content-type": present.EVENTS, "cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+def unexpected(error: Exception, request_id: str) -> HeadgateError:
+    """Log a failure that nobody foresaw, and say no more of it than that."""
+    log.error("request %s failed unexpectedly", request_id, exc_info=error)
+    return HeadgateError("The gateway failed unexpectedly.", hint=f"Its log says more about {request_id}.")
+
+
+class Exchange:
+    """The exchange. `run` is its whole life.
+
+    Args:
+        gate: answers.
+        call: what is asked.
+        receive, send: the ASGI connection, the request's body being read.
+        tasks: owns what runs beside the exchange.
+        open_after: seconds after which a stream that has said nothing is opened.
+        trailer: the caller wants to know the cost at the end of a stream.
+    """
+
+    __slots__ = (
+        "_call", "_gate", "_gone", "_me", "_open_after", "_opening", "_over", "_receive", "_reply", "_send", "_sent",
+        "_started", "_tasks", "_timers", "_trailer", "_watching",
+    )  # fmt: skip
+
+    def __init__(
+        self, gate: Gate, call: Call, receive: Receive, send: Send, *, tasks: Tasks, open_after: float, trailer: bool
+    ) -> None:
+        self._gate = gate
+        self._call = call
+        self._receive = receive
+        self._send = send
+        self._tasks = tasks
+        self._open_after = open_after
+        self._trailer = trailer
+        self._me = asyncio.current_task()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._reply: Reply | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._started = False
+        """The head of a stream was sent."""
+        self._sent = 0
+        """Events sent."""
+        self._over = False
+        """The last bytes are decided on: from here on, a caller who leaves changes nothing."""
+        self._gone = False
+        """The caller left before that."""
+
+    async def run(self) -> None:
+        """Answer the call. Nothing is raised but a cancellation from outside."""
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(WATCH_AFTER, self._watch))
+        if self._call.stream:
+            self._timers.append(loop.call_later(self._open_after, self._open))
+        try:
+            await self._answer()
+        except asyncio.CancelledError:
+            if not self._gone or self._me is None:
+                if not self._over:
+                    await self._fail(StoppingError("The gateway is shutting down; the answer was cut off."))
+                raise
+            self._me.uncancel()
+        except HeadgateError as error:
+            await self._fail(error)
+        except Exception as error:  # noqa: BLE001  the last line of defence: logged, and told without its inside
+            await self._fail(unexpected(error, self._call.request_id))
+        finally:
+            await self._close()
+
+    async def _answer(self) -> None:
+        self._reply = reply = await self._gate(self._call)
+        if self._call.stream:
+            self._timers.pop().cancel()
+            await self._stop_opening()
+        if reply.stream:
+            await self._stream(reply)
+        else:
+            await self._whole(reply)
+
+    async def _close(self) -> None:
+        self._over = True
+        for timer in self._timers:
+            timer.cancel()
+        for task in (self._watching, self._opening):
+            if task is not None:
+                task.cancel()
+        if self._reply is not None:
+            await self._reply.close()
+
+    async def _whole(self, reply: Reply) -> None:
+        event = await reply.read()
+        self._over = True
+        await answer(self._send, reply.status, present.reply_headers(self._call, reply), event.raw)
+
+    async def _stream(self, reply: Reply) -> None:
+        send = self._send
+        if not self._started:
+            headers = wire(present.reply_headers(self._call, reply))
+            await send({"type": START, "status": reply.status, "headers": headers})
+            self._started = True
+        done = b""
+        async for event in reply:
+            if event.hidden:
+                continue
+            if self._trailer and event.raw.startswith(DONE):
+                # Nobody reads on behind it, and the cost is known only once the stream has ended.
+                done = event.raw
+                continue
+            self._sent += 1
+            await send({"type": BODY, "body": event.raw, "more_body": True})
+        self._over = True
+        await send({"type": BODY, "body": present.trailer(reply) + done if self._trailer else b""})
+
+    async def _fail(self, error: HeadgateError) -> None:
+        self._over = True
+        await self._stop_opening()
+        if self._started:
+            told = DIALECTS[self._call.operation].write_error(error, sequence=self._sent)
+            await self._send({"type": BODY, "body": told})
+        else:
+            await answer(self._send, *present.error_answer(error, self._call.request_id))
+
+    def _watch(self) -> None:
+        self._watching = self._tasks.start(self._until_gone(), "watch")
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != GONE:
+            pass
+        if not self._over and self._me is not None:
+            self._gone = True
+            self._me.cancel()
+
+    def _open(self) -> None:
+        self._opening = self._tasks.start(self._keep_alive(), "keep-alive")
+
+    async def _keep_alive(self) -> None:
+        """Commit to 200 and show that somebody is there. Who will answer is not known yet, so no header says it."""
+        headers = wire({**_OPEN, "x-request-id": self._call.request_id})
+        await self._send({"type": START, "status": 200, "headers": headers})
+        self._started = True
+        while True:
+            await self._send({"type": BODY, "body": KEEP_ALIVE, "more_body": True})
+            await asyncio.sleep(KEEP_ALIVE_SECONDS)
+
+    async def _stop_opening(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait([opening])

@@ -1,0 +1,112 @@
+"""Everything but the hot path, through FastAPI: is it alive, is it ready, how is it doing, what does it offer.
+
+Decides what these pages say and to whom; refuses to know `/v1`. `/healthz` and `/readyz` are open. So is `/health`, but
+what failed and where the books stand is told only to those who may call, and providers are asked at most once in
+`HEALTH_AGE` seconds, however often it is read.
+"""
+
+import asyncio
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+
+from headgate.core.clock import Clock
+from headgate.core.errors import InvalidKeyError
+from headgate.gate.gate import Gate
+from headgate.server.auth import Anyone, Keys
+from headgate.server.docs_page import docs_page
+from headgate.server.hot import read_head
+from headgate.server.openapi import components, hot_paths
+
+HEALTH_AGE = 2.0
+"""Seconds for which an answer of `/health` is told again."""
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+class _Health:
+    """The state of the gate, asked at most once at a time and once in `HEALTH_AGE`."""
+
+    def __init__(self, gate: Gate, clock: Clock) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._asked = float("-inf")
+        self._found: dict[str, Any] = {}
+
+    async def __call__(self) -> dict[str, Any]:
+        async with self._lock:
+            if self._clock.monotonic() - self._asked > HEALTH_AGE:
+                self._found = await self._gate.health()
+                self._asked = self._clock.monotonic()
+            return self._found
+
+
+def pages(gate: Gate, keys: Keys | Anyone, clock: Clock) -> FastAPI:
+    """The FastAPI application."""
+    own = version("headgate")
+    app = FastAPI(
+        title="headgate", version=own, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    about = {"version": own, "simulated": gate.simulated}
+    health = _Health(gate, clock)
+    described: dict[str, Any] = {}
+
+    def describe() -> dict[str, Any]:
+        if not described:
+            described.update(_describe(app, own, simulated=gate.simulated))
+        return described
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def root() -> dict[str, Any]:
+        return {"name": "headgate", **about, "docs": "/docs", "api": "/v1"}
+
+    @app.get("/healthz", summary="Alive", description="Answers as long as the process does.")
+    @app.head("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, Any]:
+        return {"status": "ok", **about}
+
+    @app.get("/readyz", summary="Ready", description="200 where calls can be taken and booked, else 503.")
+    @app.head("/readyz", include_in_schema=False)
+    async def readyz() -> JSONResponse:
+        ready = await gate.ready()
+        return JSONResponse({"status": "ready" if ready else "not ready", **about}, 200 if ready else 503)
+
+    @app.get("/health", summary="Health", description="The state of providers and stores; 503 where nobody answers.")
+    @app.head("/health", include_in_schema=False)
+    async def state(request: Request) -> JSONResponse:
+        found = await health()
+        try:
+            keys.caller(read_head(request.scope))
+        except InvalidKeyError:
+            told = {name: {"state": one["state"]} for name, one in found["providers"].items()}
+            found = {"status": found["status"], "providers": told}
+        return JSONResponse({**found, **about}, 503 if found["status"] == "down" else 200)
+
+    @app.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        return describe()
+
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
+    async def docs() -> Response:
+        page = docs_page(describe(), simulated=gate.simulated)
+        return HTMLResponse(page, headers={"content-security-policy": _PAGE_POLICY})
+
+    return app
+
+
+def _describe(app: FastAPI, own: str, *, simulated: bool) -> dict[str, Any]:
+    schema = get_openapi(
+        title="headgate",
+        version=own,
+        description="One gate that every model call passes. Any OpenAI client works with it: "
+        "set its `base_url` to this address and `/v1`."
+        + (" Simulated: some or all answers are made up." if simulated else ""),
+        routes=app.routes,
+    )
+    schema["paths"] = {**hot_paths(), **schema["paths"]}
+    for kind, named in components().items():
+        schema.setdefault("components", {}).setdefault(kind, {}).update(named)
+    return schema

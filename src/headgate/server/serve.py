@@ -1,0 +1,237 @@
+"""Listening: sockets, signals, start and end of a server.
+
+Decides how a server comes up, what it says then, and how it goes down: it stops accepting, lets answers in flight end
+within `server.shutdown_grace`, and closes the gate. Refuses to know what is answered.
+
+    serve(config)                               until SIGTERM or Ctrl-C, in a loop of its own (`headgate serve`)
+    simulate(simulator, …)                      the same for a simulator (`headgate simulate`)
+    async with running(gate, …) as address      beside other work in a running loop (`headgate demo`, tests)
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from headgate.core.errors import ConfigError
+from headgate.gate.coherence import auth
+from headgate.gate.config import Config
+from headgate.gate.gate import Gate
+from headgate.providers.simulator import Simulator, simulator_app
+from headgate.server.asgi import ASGIApp
+from headgate.server.protocol import BoundedProtocol
+
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open: longer than the pools of usual clients and balancers keep theirs."""
+BACKLOG = 2048
+SIMULATOR_GRACE = 2.0
+
+Say = Callable[[str], None]
+
+
+def say(text: str) -> None:
+    """Tell a person: a line on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def serve(config: Config, *, say: Say = say) -> None:
+    """Run the server until SIGTERM or Ctrl-C. A second Ctrl-C exits at once, with 130.
+
+    Args:
+        config: what to serve, and where (`server.host`, `server.port`).
+        say: told what a person should know, line by line.
+
+    Raises:
+        ConfigError: the address cannot be listened on, or the store or the journal cannot be used.
+    """
+    _run(_serve(config, say))
+
+
+def simulate(simulator: Simulator, *, host: str = "127.0.0.1", port: int = 4010, say: Say = say) -> None:
+    """Run a simulator as a server until SIGTERM or Ctrl-C.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    _run(_simulate(simulator, host, port, say))
+
+
+@asynccontextmanager
+async def running(gate: Gate, *, port: int | None = None, grace: float | None = None) -> AsyncGenerator[str]:
+    """Serve a gate in the running loop; gives the address, such as `http://127.0.0.1:4000`. Leaves the gate open.
+
+    Args:
+        gate: answers.
+        port: where to listen at `server.host` (default: `server.port`); 0 picks a free one.
+        grace: seconds that answers in flight may take at the end (default: `server.shutdown_grace`).
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    # FastAPI takes a while to import, and is of use to servers only.
+    from headgate.server.app import application  # noqa: PLC0415
+
+    server = gate.config.server
+    port = server.port if port is None else port
+    grace = server.shutdown_grace if grace is None else grace
+    async with listening(application(gate), host=server.host, port=port, grace=grace) as address:
+        yield address
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, *, host: str, port: int, grace: float) -> AsyncGenerator[str]:
+    """Serve any ASGI application in the running loop; gives the address.
+
+    Args:
+        app: answers.
+        host: the address, or a name for it.
+        port: 0 picks a free one.
+        grace: seconds that answers in flight may take at the end.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    settings = uvicorn.Config(
+        app,
+        interface="asgi3",
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        workers=1,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
+    settings.load()
+    state = ServerState()
+    bound = _bind(host, port)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: BoundedProtocol(settings, state, {}), sock=bound, backlog=BACKLOG)
+    # Read before anything can close the socket.
+    port = bound.getsockname()[1]
+    try:
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    finally:
+        server.close()
+        await _finish(state, grace)
+        await server.wait_closed()
+
+
+async def _finish(state: ServerState, grace: float) -> None:
+    """Let answers in flight end; cut off what takes longer."""
+    for connection in list(state.connections):
+        connection.shutdown()
+    if not await _quiet(state, grace):
+        for task in list(state.tasks):
+            task.cancel()
+        # A moment to say so to the callers.
+        await _quiet(state, 1.0)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await _quiet(state, 1.0)
+
+
+async def _quiet(state: ServerState, seconds: float) -> bool:
+    """Wait until nothing is in flight."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        async with asyncio.timeout(seconds):
+            # uvicorn tells nobody when a connection ends.
+            while state.tasks or state.connections:  # noqa: ASYNC110  ditto
+                await asyncio.sleep(0.02)
+    return not (state.tasks or state.connections)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server((str(address[0]), int(address[1])), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror or error}.",
+            hint="Take another address or port; port 0 picks a free one.",
+        ) from None
+
+
+def _run(story: Coroutine[Any, Any, None]) -> None:
+    factory = None
+    if sys.platform != "win32":
+        import uvloop  # noqa: PLC0415  not there on Windows
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(story)
+
+
+async def _serve(config: Config, say: Say) -> None:
+    async with _stop_signal() as stop, await Gate.open(config) as gate, running(gate) as address:
+        say(banner(gate, address))
+        # What has been made by now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        await stop.wait()
+        say(f"headgate stops; answers in flight have {config.server.shutdown_grace:g} s")
+    say("headgate has stopped; the books are closed")
+
+
+async def _simulate(simulator: Simulator, host: str, port: int, say: Say) -> None:
+    async with _stop_signal() as stop:
+        app = simulator_app(simulator)
+        async with listening(app, host=host, port=port, grace=SIMULATOR_GRACE) as address:
+            say(f"the simulator listens on {address}/v1 (its answers are made up; any key will do)")
+            await stop.wait()
+
+
+def banner(gate: Gate, address: str) -> str:
+    """What a person should know when the server is up."""
+    config = gate.config
+    names = gate.models()
+    who = "holders of a key" if auth(config) == "keys" else "anybody who reaches this address"
+    lines = [
+        f"headgate {version('headgate')} listens on {address}",
+        f"  providers  {', '.join(config.providers)}",
+        f"  models     {', '.join(names) if names else 'any name'}",
+        f"  callers    {who}",
+    ]
+    if gate.simulated:
+        lines.append(
+            f"  SIMULATED  answers of {', '.join(gate.simulators)} are made up; none of them comes from a model"
+        )
+    return "\n".join(lines)
+
+
+@asynccontextmanager
+async def _stop_signal() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGTERM and Ctrl-C set. Ctrl-C when it is set already exits at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if stop.is_set():
+            # The journal is written as things happen: nothing is lost but the answers in flight.
+            os._exit(130)
+        stop.set()
+
+    with contextlib.suppress(NotImplementedError):
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGTERM)
+            loop.remove_signal_handler(signal.SIGINT)
