@@ -71,14 +71,14 @@ format: setup  ## put the code in its form
 .PHONY: upgrade
 upgrade: setup  ## write today's newest versions into constraints.txt; then `make check test`
 	$(BIN)/python -m venv --clear .venv-uv
-	.venv-uv/bin/pip install -q --disable-pip-version-check uv
+	.venv-uv/bin/pip install -qq --disable-pip-version-check uv
 	.venv-uv/bin/uv pip compile -q --universal --upgrade --python-version 3.11 --no-header --no-annotate \
 	  --all-extras --group dev --output-file constraints.txt pyproject.toml
 	rm -r .venv-uv
 
 # A virtual environment holds headgate (editable), the demo's extra and a group of tools, in the versions of
 # constraints.txt. Nothing is compiled ahead: Python does that with what is used, when it is used.
-QUIETLY := install -q --no-compile --disable-pip-version-check --root-user-action ignore -c constraints.txt
+QUIETLY := install -qq --no-compile --disable-pip-version-check --root-user-action ignore -c constraints.txt
 define environment
 	@[ -x "$(@D)/bin/python" ] && "$(@D)/bin/python" -c "" 2>/dev/null || "$$($(LOOK) $(1))" -m venv --clear "$(@D)"
 	@echo "Installing into $(@D) …"
