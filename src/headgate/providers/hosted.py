@@ -244,8 +244,8 @@ class _Stream:
         except ProviderError as error:
             if self._reader.complete:
                 raise StopAsyncIteration from None  # the answer was finished; what is missing are end marks
-            told = {"code": error.code} if isinstance(error, APIError) else {}
-            raise InterruptedError(f"The stream broke after its first word: {error.message}", **told) from error
+            code = error.code if isinstance(error, APIError) else None
+            raise InterruptedError(f"The stream broke after its first word: {error.message}", code=code) from error
         if not self._reader.complete:
             raise InterruptedError("The provider ended its stream without saying that the answer is finished.")
         await self._incoming.close()
