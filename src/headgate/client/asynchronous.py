@@ -1,0 +1,357 @@
+"""`AsyncHeadgate`: the gate for asynchronous programs.
+
+Decides what a call looks like in Python and when the gate inside is opened and closed. Refuses to know threads (that is
+`synchronous.py`), HTTP (`http.py`) and every rule of the gate.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
+
+import httpx2
+import msgspec
+from pydantic import BaseModel
+
+from headgate.client import batch, response, schema
+from headgate.client.http import NO_TIMEOUT, AsyncTransport, Exchange, SyncTransport
+from headgate.client.loop import wait_for
+from headgate.client.report import UsageReport, query, report
+from headgate.client.response import ModelResponse, Piece
+from headgate.core.call import NO_TAGS, Call, Operation
+from headgate.core.errors import BadRequestError, StoppingError
+from headgate.core.usage import TokenUsage
+from headgate.dialects.registry import DIALECTS
+from headgate.gate import ask
+from headgate.gate.config import Config
+from headgate.gate.environment import process_environment
+from headgate.gate.gate import Gate
+from headgate.gate.load import load
+from headgate.gate.loaded import Loaded
+from headgate.gate.ports import SystemClock
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+log = logging.getLogger("headgate")
+
+Message = Mapping[str, Any]
+"""One message of a conversation, as the chat API spells it: `{"role": …, "content": …}`."""
+
+
+class Options(TypedDict, total=False):
+    """What a call may say beside its prompt. All of it is optional.
+
+    Attributes:
+        messages: a whole conversation instead of a prompt, in the chat API's form.
+        model: whom to ask; None for the default model.
+        system: what the model is told first.
+        max_tokens: most output tokens, reasoning included. (Responses takes no less than 16.)
+        temperature: 0 to 2, for models that take it.
+        tags: for the books; names are of a-z, 0-9, `_` and `-`.
+        user: the end user, for the books; the provider is told.
+        timeout: seconds until the answer is of no use any more, retries and fallback included.
+    """
+
+    messages: Sequence[Message] | None
+    model: str | None
+    system: str | None
+    max_tokens: int | None
+    temperature: float | None
+    tags: Mapping[str, str] | None
+    user: str | None
+    timeout: float | None
+
+
+class AsyncHeadgate:
+    """A gate in this process.
+
+    The configuration is read and checked at once; nothing is opened before the first use, or `async with`. An instance
+    belongs to the event loop that it is first used on.
+
+    Args:
+        config: a file, or the settings themselves as a mapping, or a `Config` that was loaded. None: the file that
+            `HEADGATE_CONFIG` names, else `headgate.yaml` here, else the environment (`OPENAI_API_KEY`, …) alone.
+        simulate: put the simulator in place of the configured providers.
+        api_key: takes the place of `OPENAI_API_KEY`.
+        base_url: takes the place of `OPENAI_BASE_URL`.
+        model: the model of a call that names none.
+
+    Raises:
+        ConfigError: the configuration is wrong, or names no provider that can be used (no key is set).
+
+    Example:
+        >>> async def main():
+        ...     async with AsyncHeadgate(simulate=True) as gate:
+        ...         return (await gate.generate_response("Name a city in France.")).model
+        >>> asyncio.run(main())
+        'gpt-6-luna'
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config | None = None,
+        *,
+        simulate: bool = False,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        loaded = _loaded(config, simulate=simulate, api_key=api_key, base_url=base_url, model=model)
+        for warning in loaded.warnings:
+            log.warning(warning)
+        self.config: Config = loaded.config
+        """What this gate is made of: final, with every default filled in."""
+        self._clock = SystemClock()
+        self._opening = asyncio.Lock()
+        self._gate: Gate | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self.exchange = Exchange(self._ready)
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _ready(self) -> Gate:
+        """The gate inside, opened at first use.
+
+        Raises:
+            StoppingError: it was closed.
+            RuntimeError: it belongs to another event loop.
+            ConfigError: the store or the journal cannot be used.
+        """
+        if self._closed:
+            raise StoppingError("This gate is closed.", hint="Make a new one; a closed gate stays closed.")
+        loop = asyncio.get_running_loop()
+        if self._gate is None:
+            async with self._opening:
+                if self._gate is None and not self._closed:
+                    self._loop = loop
+                    self._gate = await Gate.open(self.config, clock=self._clock)
+            return await self._ready()
+        if loop is not self._loop:
+            message = "This AsyncHeadgate was opened on another event loop. Make one for each loop, or use Headgate."
+            raise RuntimeError(message)
+        return self._gate
+
+    async def __aenter__(self) -> Self:
+        await self._ready()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Take no more calls, book everything, close every connection. Safe to call twice."""
+        self._closed = True
+        async with self._opening:
+            gate, self._gate = self._gate, None
+        if gate is not None:
+            await gate.close()
+
+    # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def generate_response(self, prompt: str | None = None, **options: Unpack[Options]) -> ModelResponse:
+        """Ask a model and wait for its whole answer.
+
+        The Responses API is used where every target of the model has it, chat completions otherwise.
+
+        Args:
+            prompt: the question; or give `messages`.
+            **options: see `Options`.
+
+        Raises:
+            BadRequestError: an argument is wrong.
+            ProviderError: every target failed; see `headgate.types` for the kinds.
+        """
+        return await self._whole(prompt, options)
+
+    async def stream(self, prompt: str | None = None, **options: Unpack[Options]) -> AsyncGenerator[Piece, None]:
+        """Ask a model and get its answer piece by piece.
+
+        The last piece has no text, but `finish`, `usage` and `cost_usd`. Leaving the loop early closes the provider's
+        connection as soon as the iterator is dropped; `contextlib.aclosing` does it at a place of your choice.
+
+        Args:
+            prompt: the question; or give `messages`.
+            **options: see `Options`.
+
+        Raises:
+            InterruptedError: the stream broke after its first word; what was said stands, but more was to come.
+            HeadgateError: as `generate_response` does, before the first piece.
+        """
+        gate, call = await self._call(prompt, options, stream=True)
+        finish: str | None = None
+        usage: TokenUsage | None = None
+        async with await gate(call) as reply:
+            async for event in reply:
+                finish, usage = event.finish or finish, event.usage or usage
+                if event.text:
+                    yield Piece(text=event.text)
+            if usage is None and reply.attempts:
+                usage = reply.attempts[-1].usage
+            yield Piece(finish=finish, usage=usage, cost_usd=response.cost(reply))
+
+    async def parse(self, into: type[M], prompt: str | None = None, **options: Unpack[Options]) -> M:
+        """Ask a model for an object of a Pydantic model.
+
+        Args:
+            into: the Pydantic model; sent as a strict JSON schema, and the answer is validated by it.
+            prompt: the question; or give `messages`.
+            **options: see `Options`.
+
+        Raises:
+            ValidationError: the model refused, was cut short, or its answer does not fit; `text` is what it said.
+            HeadgateError: as `generate_response` does.
+        """
+        return schema.fit(into, await self._whole(prompt, options, schema=schema.strict_schema(into)))
+
+    async def batch_generate(
+        self,
+        prompts: Iterable[str],
+        *,
+        concurrency: int = 32,
+        progress: bool = False,
+        **options: Unpack[Options],
+    ) -> list[ModelResponse]:
+        """Ask a model many prompts; results come in the order of the prompts.
+
+        Args:
+            prompts: the questions.
+            concurrency: how many calls may run at the same time.
+            progress: draw a bar on stderr, where that is a terminal.
+            **options: of each call; see `Options`.
+
+        Raises:
+            PartialFailureError: calls failed; its `results` hold what succeeded and the errors, in order.
+            BadRequestError: `concurrency` is less than 1.
+        """
+        if concurrency < 1:
+            raise BadRequestError(f"`concurrency` is {concurrency}; it must be at least 1.", param="concurrency")
+        results = await batch.all_of(
+            prompts, lambda prompt: self._whole(prompt, options), concurrency=concurrency, progress=progress
+        )
+        return batch.or_raise(results)
+
+    async def _whole(self, prompt: str | None, options: Options, **more: object) -> ModelResponse:
+        gate, call = await self._call(prompt, options, **more)
+        async with await gate(call) as reply:
+            return response.whole(call, reply, await reply.read(), self._clock.monotonic())
+
+    async def _call(self, prompt: str | None, options: Options, **more: object) -> tuple[Gate, Call]:
+        unknown = options.keys() - Options.__annotations__.keys()
+        if unknown:
+            known = ", ".join(Options.__annotations__)
+            raise BadRequestError(
+                f"There is no option {min(unknown)!r}.", param=min(unknown), hint=f"There are: {known}."
+            )
+        if (prompt is None) == (options.get("messages") is None):
+            raise BadRequestError("Give either a prompt or `messages`.", code="missing_field", param="prompt")
+        tags = options.get("tags") or NO_TAGS
+        for name, text in tags.items():
+            ask.check_tag(name, text)
+        gate = await self._ready()
+        operation = Operation.RESPONSES if gate.speaks(options.get("model"), Operation.RESPONSES) else Operation.CHAT
+        words = {name: value for name, value in options.items() if name not in {"tags", "timeout"}}
+        body = DIALECTS[operation].write_prompt(prompt or "", words | more)
+        try:
+            raw = msgspec.json.encode(body)
+        except (TypeError, ValueError) as error:
+            raise BadRequestError(f"The call cannot be written as JSON: {error}.", code="invalid_json") from None
+        return gate, gate.call(operation, raw, tags=tags, timeout=options.get("timeout"))
+
+    # ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @overload
+    def http_client(self, *, sync: Literal[False] = ...) -> httpx2.AsyncClient: ...
+
+    @overload
+    def http_client(self, *, sync: Literal[True]) -> httpx2.Client: ...
+
+    def http_client(self, *, sync: bool = False) -> httpx2.AsyncClient | httpx2.Client:
+        """A client for the official OpenAI SDK, whose calls then pass this gate.
+
+        Serves `/v1/chat/completions`, `/v1/responses` and `/v1/models`, whatever the host. Timeouts are honoured as on
+        a wire (see `headgate.client.http`). Closing the client, or the SDK, does not close the gate. The SDK's key goes
+        nowhere.
+
+        Args:
+            sync: give a client for `openai.OpenAI`, to be used in other threads than this gate's event loop.
+
+        Example:
+            >>> from openai import AsyncOpenAI
+            >>> async def main():
+            ...     async with AsyncHeadgate(simulate=True) as gate:
+            ...         openai = AsyncOpenAI(api_key="unused", http_client=gate.http_client())
+            ...         messages = [{"role": "user", "content": "Hello"}]
+            ...         return (await openai.chat.completions.create(model="gpt-6-luna", messages=messages)).model
+            >>> asyncio.run(main())
+            'gpt-6-luna'
+        """
+        # Without a transport for proxies and without `.netrc`: nothing of this leaves the process.
+        if sync:
+            transport = SyncTransport(self.exchange, self._from_another_thread)
+            return httpx2.Client(transport=transport, timeout=NO_TIMEOUT, trust_env=False)
+        return httpx2.AsyncClient(transport=AsyncTransport(self.exchange), timeout=NO_TIMEOUT, trust_env=False)
+
+    def _from_another_thread(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            work.close()
+            raise StoppingError("This gate is not open yet.", hint="Open it with `async with`.")
+        return wait_for(work, self._loop)
+
+    async def usage(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by: str | Iterable[str] = (),
+        where: Mapping[str, str] | None = None,
+    ) -> UsageReport:
+        """What was used and what it cost, from the ledger.
+
+        Args:
+            since: from when on; with a time zone.
+            until: until when, excluded; with a time zone.
+            by: dimensions to group by: `model`, `provider`, `key`, `project`, `user`, `operation`, `day`, `tag:NAME`.
+            where: exact matches on dimensions.
+
+        Raises:
+            BadRequestError: a time has no zone, or a dimension is not known.
+        """
+        asked = query(since, until, by, where)
+        return report(*await (await self._ready()).usage(asked))
+
+    async def models(self) -> list[str]:
+        """The names that calls may ask for, beside any name that the route `*` takes."""
+        return (await self._ready()).models()
+
+    async def health(self) -> dict[str, Any]:
+        """The state of providers and stores, as the gateway's `/health` shows it. Asks each provider cheaply."""
+        return await (await self._ready()).health()
+
+
+def _loaded(
+    config: str | os.PathLike[str] | Mapping[str, Any] | Config | None,
+    *,
+    simulate: bool,
+    api_key: str | None,
+    base_url: str | None,
+    model: str | None,
+) -> Loaded:
+    """Read the configuration, wherever it is."""
+    given = {"OPENAI_API_KEY": api_key, "OPENAI_BASE_URL": base_url}
+    environment = process_environment() | {name: value for name, value in given.items() if value is not None}
+    if isinstance(config, Config):
+        config = {name: getattr(config, name) for name in config.model_fields_set}
+    return load(
+        Path(config) if isinstance(config, str | os.PathLike) else None,
+        environment=environment,
+        settings=config if isinstance(config, Mapping) else None,
+        simulate=simulate,
+        dotenv=Path(".env"),
+        folder=Path(),
+        overrides={} if model is None else {"models.default": model},
+    )

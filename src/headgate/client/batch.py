@@ -1,0 +1,74 @@
+"""Many calls at once, a bounded number at a time, results in the order of the questions.
+
+Decides how many run together, how progress is shown, and what happens when some fail. Refuses to know what a call is:
+pacing, retry and budgets are the gate's.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from headgate.core.errors import HeadgateError, PartialFailureError
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+async def all_of(
+    questions: Iterable[Q], ask: Callable[[Q], Awaitable[A]], *, concurrency: int, progress: bool
+) -> list[A | HeadgateError]:
+    """Ask every question; an error of the house takes the place of its result.
+
+    Any other exception ends everything at once: it is a mistake in the program, not of a call.
+    """
+    questions = list(questions)
+    results: list[A | HeadgateError | None] = [None] * len(questions)
+    # One iterator for all workers: each question is taken exactly once, and nothing waits that need not.
+    waiting = iter(enumerate(questions))
+    with _bar(len(questions), shown=progress) as tell:
+
+        async def work() -> None:
+            for place, question in waiting:
+                try:
+                    results[place] = await ask(question)
+                except HeadgateError as error:
+                    results[place] = error
+                tell()
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(concurrency, len(questions))):
+                workers.create_task(work())
+    return [result for result in results if result is not None]
+
+
+def or_raise(results: list[A | HeadgateError]) -> list[A]:
+    """The results, if none of them is an error.
+
+    Raises:
+        PartialFailureError: some are; its `results` hold everything, in order.
+    """
+    good = [result for result in results if not isinstance(result, HeadgateError)]
+    if len(good) < len(results):
+        first = next(result for result in results if isinstance(result, HeadgateError))
+        raise PartialFailureError(
+            f"{len(results) - len(good)} of {len(results)} calls failed; the first error: {first.message}",
+            results=results,
+            hint="The error's `results` hold what succeeded, in order.",
+        )
+    return good
+
+
+@contextmanager
+def _bar(total: int, *, shown: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal's stderr; elsewhere nothing."""
+    if not (shown and sys.stderr.isatty()):
+        yield lambda: None
+        return
+    from rich.console import Console  # noqa: PLC0415  who shows no bar does not pay for one
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415  ditto
+
+    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("calls", total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,92 @@
+"""What was used and what it cost, as a Python caller sees it: dollars, not picodollars.
+
+Decides how sums are shown; refuses to know where they come from.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from headgate.core.call import NO_TAGS
+from headgate.core.errors import BadRequestError
+from headgate.core.money import to_usd
+from headgate.stores.protocols import DIMENSIONS, Query, Usage
+
+
+class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over a part of the ledger.
+
+    Attributes:
+        calls, attempts: calls of callers, and the requests that left on their behalf.
+        errors: calls that failed.
+        prompt_tokens, completion_tokens, cached_tokens: of all attempts.
+        cost_usd: US dollars at known prices, without `unknown_cost_usd`.
+        unknown_attempts, unknown_cost_usd: attempts of which nobody can tell whether they were billed, and what they
+            would cost at worst.
+        unpriced_attempts: attempts that were billed at a price that is not known.
+        cache_hits: calls that the cache answered.
+        group: what this report is about, by dimension; empty for the whole.
+        by: one report per group, dearest first; empty unless groups were asked for.
+    """
+
+    calls: int
+    attempts: int
+    errors: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    cost_usd: Decimal
+    unknown_attempts: int
+    unknown_cost_usd: Decimal
+    unpriced_attempts: int
+    cache_hits: int
+    group: Mapping[str, str | None] = {}
+    by: tuple["UsageReport", ...] = ()
+
+
+def query(
+    since: datetime | None, until: datetime | None, by: str | Iterable[str], where: Mapping[str, str] | None
+) -> Query:
+    """What to ask the ledger.
+
+    Raises:
+        BadRequestError: a time has no zone, or a dimension is not known.
+    """
+    dimensions = (by,) if isinstance(by, str) else tuple(by)
+    where = NO_TAGS if where is None else where
+    for name in (*dimensions, *where):
+        if name not in DIMENSIONS and not name.startswith("tag:"):
+            known = ", ".join((*DIMENSIONS, "tag:NAME"))
+            raise BadRequestError(f"Usage has no dimension {name!r}.", param="by", hint=f"There are: {known}.")
+    return Query(since=_seconds(since, "since"), until=_seconds(until, "until"), by=dimensions, where=where)
+
+
+def _seconds(moment: datetime | None, name: str) -> float | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise BadRequestError(
+            f"`{name}` is {moment.isoformat()}, without a time zone.", param=name, hint="Use `datetime.now(UTC)`."
+        )
+    return moment.timestamp()
+
+
+def report(total: Usage, groups: Iterable[Usage] = ()) -> UsageReport:
+    """Show the ledger's sums."""
+    return UsageReport(
+        calls=total.calls,
+        attempts=total.attempts,
+        errors=total.errors,
+        prompt_tokens=total.prompt_tokens,
+        completion_tokens=total.completion_tokens,
+        cached_tokens=total.cached_tokens,
+        cost_usd=to_usd(total.cost),
+        unknown_attempts=total.unknown_attempts,
+        unknown_cost_usd=to_usd(total.unknown_cost),
+        unpriced_attempts=total.unpriced_attempts,
+        cache_hits=total.cache_hits,
+        group=total.group,
+        by=tuple(report(group) for group in groups),
+    )

@@ -1,0 +1,124 @@
+"""What a Python caller gets back: a whole answer, or pieces of one.
+
+Decides how a reply is shown as plain data; refuses to know how it came about.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from headgate.core.body import Body
+from headgate.core.call import Call
+from headgate.core.money import to_usd
+from headgate.core.reply import Event, Reply
+from headgate.core.usage import TokenUsage
+from headgate.gate import present
+
+
+class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer, the same for every provider and API.
+
+    Attributes:
+        text: the words; empty where the model only called tools, or refused.
+        model: the model that served, as it calls itself.
+        provider: who answered, by its name in the configuration.
+        usage: tokens.
+        cost_usd: US dollars, all attempts of the call included; None where a price is not known.
+        cached: it came from the cache.
+        finish_reason: why it ended: `stop`, `length`, `tool_calls`, `content_filter`, …
+        request_id: ours; the ledger and the logs know the call by it.
+        attempts: how many requests left on behalf of the call.
+        latency_ms: from the call to its whole answer.
+        simulated: the simulator made it up.
+        body: the provider's bytes.
+    """
+
+    text: str
+    model: str
+    provider: str
+    usage: TokenUsage
+    cost_usd: Decimal | None
+    cached: bool
+    finish_reason: str | None
+    request_id: str
+    attempts: int
+    latency_ms: float
+    simulated: bool
+    body: Body
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The provider's answer, decoded when it is first asked for. Treat it as read-only."""
+        return self.body.view
+
+    @property
+    def refusal(self) -> str | None:
+        """The model's words where it refused to answer."""
+        return "".join(_refusals(self.raw)) or None
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a streamed answer.
+
+    Attributes:
+        text: the words in it; empty in the last piece.
+        finish: why the answer ended, in the last piece only.
+        usage: tokens of the whole answer, in the last piece only.
+        cost_usd: US dollars of the whole answer, in the last piece only; None where a price is not known.
+    """
+
+    text: str = ""
+    finish: str | None = None
+    usage: TokenUsage | None = None
+    cost_usd: Decimal | None = None
+
+
+def whole(call: Call, reply: Reply, event: Event, now: float) -> ModelResponse:
+    """Show a whole answer.
+
+    Args:
+        call: what was asked.
+        reply: its reply, read to the end.
+        event: the reply's one event.
+        now: on the monotonic clock.
+    """
+    last = reply.attempts[-1] if reply.attempts else None
+    return ModelResponse(
+        text=event.text,
+        model=event.model or (last.model_served or last.model if last else call.model),
+        provider=reply.target.provider if reply.target else "",
+        usage=event.usage or (last.usage if last else None) or TokenUsage(),
+        cost_usd=cost(reply),
+        cached=reply.cache in {"hit", "coalesced"},
+        finish_reason=event.finish,
+        request_id=call.request_id,
+        attempts=len(reply.attempts),
+        latency_ms=round((now - call.started) * 1000, 3),
+        simulated=reply.simulated,
+        body=Body(event.raw),
+    )
+
+
+def cost(reply: Reply) -> Decimal | None:
+    """US dollars of all attempts of an ended reply; None where a price is not known."""
+    total = present.total_cost(reply.attempts)
+    return None if total is None else to_usd(total)
+
+
+def _refusals(answer: Any) -> Iterator[str]:
+    """The refusals in an answer of either OpenAI dialect. Servers vary: what is not as expected is passed over."""
+    for choice in _each(answer, "choices"):
+        message = choice.get("message")
+        if isinstance(message, dict) and isinstance(message.get("refusal"), str):
+            yield message["refusal"]
+    for item in _each(answer, "output"):
+        for part in _each(item, "content"):
+            if part.get("type") == "refusal" and isinstance(part.get("refusal"), str):
+                yield part["refusal"]
+
+
+def _each(holder: Any, name: str) -> Iterator[dict[str, Any]]:
+    found = holder.get(name) if isinstance(holder, dict) else None
+    return (entry for entry in (found if isinstance(found, list) else ()) if isinstance(entry, dict))

@@ -1,0 +1,110 @@
+"""`Headgate`: the same gate for programs that wait.
+
+Every method runs `AsyncHeadgate`'s method of the same name on a loop thread of its own; nothing is decided here.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+
+import httpx2
+from pydantic import BaseModel
+
+from headgate.client.asynchronous import AsyncHeadgate, Options
+from headgate.client.http import NO_TIMEOUT, SyncTransport
+from headgate.client.loop import LoopThread
+from headgate.client.response import Piece
+from headgate.core.errors import StoppingError
+from headgate.gate.config import Config
+
+M = TypeVar("M", bound=BaseModel)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _waiting(
+    method: Callable[Concatenate[AsyncHeadgate, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["Headgate", P], T]:
+    """The synchronous twin of a method."""
+
+    def wait(self: "Headgate", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._thread.run(method(self._gate, *args, **kwargs))
+
+    return functools.update_wrapper(wait, method)
+
+
+class Headgate:
+    """A gate in this process; arguments as for `AsyncHeadgate`.
+
+    Opened at first use, or by `with`. It may be used from many threads at once, and inside a running event loop (which
+    it blocks while it waits). A process that was forked after the first use needs one of its own.
+
+    Example:
+        >>> with Headgate(simulate=True) as gate:
+        ...     gate.generate_response("Name a city in France.").model
+        'gpt-6-luna'
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config | None = None,
+        *,
+        simulate: bool = False,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        self._gate = AsyncHeadgate(config, simulate=simulate, api_key=api_key, base_url=base_url, model=model)
+        self._thread = LoopThread()
+
+    @property
+    def config(self) -> Config:
+        """What this gate is made of: final, with every default filled in."""
+        return self._gate.config
+
+    generate_response = _waiting(AsyncHeadgate.generate_response)
+    parse = _waiting(AsyncHeadgate.parse)
+    batch_generate = _waiting(AsyncHeadgate.batch_generate)
+    usage = _waiting(AsyncHeadgate.usage)
+    models = _waiting(AsyncHeadgate.models)
+    health = _waiting(AsyncHeadgate.health)
+
+    @functools.wraps(AsyncHeadgate.stream)
+    def stream(self, prompt: str | None = None, **options: Unpack[Options]) -> Iterator[Piece]:  # noqa: D102  wrapped
+        pieces = self._gate.stream(prompt, **options)
+
+        async def following() -> Piece | None:
+            return await anext(pieces, None)
+
+        async def ending() -> None:
+            await pieces.aclose()
+
+        try:
+            while (piece := self._thread.run(following())) is not None:
+                yield piece
+        finally:
+            # A gate that was closed first has ended everything that it held.
+            with contextlib.suppress(StoppingError):
+                self._thread.run(ending())
+
+    def http_client(self) -> httpx2.Client:
+        """A client for `openai.OpenAI`, whose calls then pass this gate; see `AsyncHeadgate.http_client`."""
+        transport = SyncTransport(self._gate.exchange, self._thread.run)
+        return httpx2.Client(transport=transport, timeout=NO_TIMEOUT, trust_env=False)
+
+    def close(self) -> None:
+        """Take no more calls, book everything, close every connection, end the thread. Safe to call twice."""
+        try:
+            if self._thread.started:
+                self._thread.run(self._gate.aclose())
+        finally:
+            self._thread.close()
+
+    def __enter__(self) -> Self:
+        self._thread.run(self._gate.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
