@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from headgate.cli.voice import ConfigFile, Json, Simulate, configuration, put, say
-from headgate.client.client import AsyncHeadgate
+from headgate.client.asynchronous import AsyncHeadgate
 from headgate.core.errors import BadRequestError, HeadgateError
 from headgate.core.money import from_usd, show_usd
 

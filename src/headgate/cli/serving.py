@@ -8,7 +8,6 @@ import typer
 
 from headgate.cli.voice import ConfigFile, Simulate, configuration
 from headgate.core.errors import ConfigError
-from headgate.core.secret import Secret
 
 
 def serve(
@@ -66,7 +65,7 @@ def simulate(
         latency=Latency(first_token=first_token, per_token=per_token),
         limits=limits,
         faults=faults,
-        api_key=Secret(api_key) if api_key else None,
+        api_key=api_key,
         log_path=log,
     )
     run(simulator, host=host, port=port)

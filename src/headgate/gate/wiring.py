@@ -39,7 +39,7 @@ def simulator(provider: settings.Provider, clock: Clock) -> Simulator:
         clock=clock,
         seed=provider.seed,
         latency=Latency(**provider.latency.model_dump()),
-        limits=Limits(**limits.model_dump(exclude={"group", "window", "spread"})) if limits else None,
+        limits=Limits(**limits.model_dump(exclude={"window", "spread"})) if limits else Limits(),
         faults=[Fault(**fault.model_dump()) for fault in provider.faults],
     )
 
@@ -49,14 +49,11 @@ def providers(
 ) -> dict[str, Provider]:
     """Every provider of the configuration, ready to be called. Nothing is connected yet."""
     return {
-        name: _provider(name, provider, clock, simulators.get(name), hop)
-        for name, provider in config.providers.items()
+        name: _provider(name, provider, clock, simulators.get(name), hop) for name, provider in config.providers.items()
     }
 
 
-def _provider(
-    name: str, provider: settings.Provider, clock: Clock, simulated: Simulator | None, hop: str
-) -> Provider:
+def _provider(name: str, provider: settings.Provider, clock: Clock, simulated: Simulator | None, hop: str) -> Provider:
     timeout = provider.timeout
     transport: Transport = (
         SimulatorTransport(simulated)
