@@ -99,14 +99,16 @@ def _models(config: Config) -> Iterator[Problem]:
         for number, target in enumerate(route.targets):
             if target.provider not in config.providers:
                 at: Path = ("models", name, "targets", number, "provider")
-                text = f"is '{target.provider}', but there is no such provider."
+                text = f"is {shown(target.provider)}, but there is no such provider."
                 yield Problem(path=at, text=text, hint=nearest(target.provider, config.providers) or _list(config))
     default = config.models.get(DEFAULT)
     short = {provider.model for provider in config.providers.values()}
     # Without routes of its own the configuration gets `*`, which takes any name.
     if isinstance(default, str) and known and ANY not in known and default not in {*known, *short}:
         hint = nearest(default, known) or "Name an entry of `models`, or add one named `*`."
-        yield Problem(path=("models", DEFAULT), text=f"is '{default}', but no such model is configured.", hint=hint)
+        yield Problem(
+            path=("models", DEFAULT), text=f"is {shown(default)}, but no such model is configured.", hint=hint
+        )
 
 
 def _list(config: Config) -> str:

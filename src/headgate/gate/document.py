@@ -62,7 +62,6 @@ def read(file: File) -> Document:
     """
     text = _text(file)
     document = Document()
-    loader = None
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -82,9 +81,6 @@ def read(file: File) -> Document:
         ) from None
     except RecursionError:
         raise ConfigError(f"{file}: the file is nested too deeply.") from None
-    finally:
-        if loader is not None:
-            loader.dispose()
     return document
 
 

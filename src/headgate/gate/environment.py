@@ -14,6 +14,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 from dotenv.variables import parse_variables
+from msgspec import structs
 
 from headgate.core.errors import ConfigError
 from headgate.gate.problems import Path, Problem, shown
@@ -77,6 +78,7 @@ class References:
         problems: references that are malformed, or whose variable is not set.
         empty: credentials that came to nothing, and the variable that each waits for.
         written: the texts that held references, as they were written.
+        meant: the same texts with every reference replaced.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -84,6 +86,7 @@ class References:
         self.problems: list[Problem] = []
         self.empty: dict[Path, str] = {}
         self.written: dict[Path, str] = {}
+        self.meant: dict[Path, str] = {}
 
     def resolve(self, value: Any, path: Path = ()) -> Any:
         """The same data with every reference replaced. What a variable holds is not looked at again."""
@@ -94,7 +97,15 @@ class References:
         if not isinstance(value, str) or "${" not in value:
             return value
         self.written[path] = value
-        return _REFERENCE.sub(lambda found: self._replace(found, path), value)
+        self.meant[path] = _REFERENCE.sub(lambda found: self._replace(found, path), value)
+        return self.meant[path]
+
+    def as_written(self, problem: Problem) -> Problem:
+        """The same complaint, showing the reference in place of what the variable holds: it may be a credential."""
+        if problem.path not in self.written:
+            return problem
+        text = problem.text.replace(shown(self.meant[problem.path]), repr(self.written[problem.path]))
+        return structs.replace(problem, text=text)
 
     def _replace(self, found: re.Match[str], path: Path) -> str:
         if found["escape"]:

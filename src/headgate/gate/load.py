@@ -73,7 +73,7 @@ def load(
     problems = [*read.problems, *references.problems, *problems, *mistakes]
     if config is None or problems:
         raise refusal(problems, places)
-    problems = [*incoherent(config), *unbuilt(config, places)]
+    problems = [*(references.as_written(problem) for problem in incoherent(config)), *unbuilt(config, places)]
     if problems:
         raise refusal(problems, places)
     warnings = idle(config)

@@ -108,7 +108,8 @@ def _said(annotation: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str | None:
-    value = field.get_default(call_default_factory=True)
+    # A secret default cannot be copied, which `get_default` would do.
+    value = field.default if field.default_factory is None else field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return None
     if value is None or isinstance(value, (Section, Secret)) or value in ([], {}):

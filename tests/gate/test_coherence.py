@@ -1,0 +1,156 @@
+"""Whether settings fit together."""
+
+import pytest
+
+from headgate.gate.coherence import auth, idle, incoherent
+from headgate.gate.config import Config
+from headgate.gate.problems import dotted
+
+HASH = "ab" * 32
+PROVIDERS = {"openai": {"type": "openai"}, "sim": {"type": "simulator"}}
+
+
+def config(**data):
+    """A configuration with two providers, unless others are given."""
+    return Config.model_validate({"providers": PROVIDERS, **data})
+
+
+def complaints(**data):
+    """What does not fit: dotted key, text and hint."""
+    return [(dotted(problem.path), problem.text, problem.hint) for problem in incoherent(config(**data))]
+
+
+def route(name):
+    """A route to a provider."""
+    return {"targets": [{"provider": name, "model": "m"}]}
+
+
+def test_a_target_names_a_provider_that_exists():
+    """The nearest name is offered, else all of them, else where to add one."""
+    assert complaints(models={"fast": route("opnai")}) == [
+        ("models.fast.targets[0].provider", "is 'opnai', but there is no such provider.", "Did you mean `openai`?")
+    ]
+    assert complaints(models={"fast": route("x")})[0][2] == "There are: openai, sim."
+    assert complaints(models={"fast": route("x")}, providers={})[0][2] == "Add it under `providers`."
+    assert complaints(models={"fast": route("sim")}) == []
+
+
+def test_the_default_names_a_model_that_somebody_answers():
+    """A route, a provider's own model, or anything where `*` takes any name."""
+    fast = {"fast": route("sim")}
+    assert complaints(models={**fast, "default": "fats"}) == [
+        ("models.default", "is 'fats', but no such model is configured.", "Did you mean `fast`?")
+    ]
+    assert "`*`" in complaints(models={**fast, "default": "zzz"})[0][2]
+    assert complaints(models={**fast, "default": "fast"}) == []
+    assert complaints(models={**fast, "default": "zzz", "*": route("sim")}) == []
+    assert complaints(models={"default": "zzz"}) == []
+    short = {"sim": {"type": "simulator", "model": "own"}}
+    assert complaints(models={**fast, "default": "own"}, providers=short) == []
+    assert complaints(models={"default": route("sim")}) == []
+
+
+def test_only_the_default_is_a_name():
+    """Every other entry of `models` is a mapping."""
+    assert complaints(models={"a": "fast"}) == [
+        ("models.a", "must be a mapping with `targets`; only `default` is a name.", "")
+    ]
+
+
+def test_keys_differ_in_name_and_hash():
+    """Two keys of one name, or one key under two names, would be confused in the books."""
+    keys = [{"name": "a", "sha256": HASH}, {"name": "a", "sha256": HASH}]
+    assert [complaint[:2] for complaint in complaints(keys=keys)] == [
+        ("keys[1].name", "is the same as `keys[0].name`."),
+        ("keys[1].sha256", "is the same as `keys[0].sha256`."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "who"),
+    [
+        ("127.0.0.1", "none"),
+        ("127.9.9.9", "none"),
+        ("::1", "none"),
+        ("localhost", "none"),
+        ("0.0.0.0", "keys"),  # noqa: S104  nothing listens here
+        ("::", "keys"),
+        ("10.0.0.1", "keys"),
+        ("example.com", "keys"),
+        ("", "keys"),
+        ("localhost.evil.example", "keys"),
+    ],
+)
+def test_only_on_loopback_anybody_may_call_by_default(host, who):
+    """An address that others can reach asks for keys unless told otherwise."""
+    assert auth(config(server={"host": host})) == who
+    assert auth(config(server={"host": host, "auth": "none"})) == "none"
+    assert auth(config(server={"host": host, "auth": "keys"})) == "keys"
+
+
+def test_asking_for_keys_needs_keys():
+    """Nobody could call; the words tell whether it was asked for or follows from the address."""
+    ((name, text, hint),) = complaints(server={"auth": "keys"})
+    assert (name, text) == ("server.auth", "asks callers of '127.0.0.1' for a key, but there are no `keys`.")
+    assert "server.auth: none" in hint
+    assert "not loopback" in complaints(server={"host": "10.0.0.1"})[0][1]
+    assert complaints(server={"auth": "keys"}, keys=[{"name": "a", "sha256": HASH}]) == []
+
+
+def test_keys_that_nobody_asks_for_are_idle():
+    """It is a warning: the file may be used elsewhere, too."""
+    keys = [{"name": "a", "sha256": HASH}]
+    assert idle(config(keys=keys)) == [
+        "`keys` are not asked for: `server.auth` is `none`, the default on a loopback address."
+    ]
+    assert idle(config(keys=keys, server={"auth": "keys"})) == []
+
+
+def test_weight_and_priority_of_a_provider_need_its_model():
+    """They belong to the short form."""
+    alone = {"p": {"type": "openai", "weight": 2, "priority": 1}}
+    assert idle(config(providers=alone)) == [
+        "`providers.p.priority` has no effect without `providers.p.model`.",
+        "`providers.p.weight` has no effect without `providers.p.model`.",
+    ]
+    assert idle(config(providers={"p": {**alone["p"], "model": "m"}})) == []
+
+
+def test_settings_of_another_type_of_provider_are_refused():
+    """A simulator has no key, and OpenAI takes no script of faults."""
+    providers = {
+        "sim": {"type": "simulator", "api_key": "x", "base_url": "http://x/v1"},
+        "real": {"type": "openai", "seed": 1, "faults": []},
+    }
+    assert [complaint[0] for complaint in complaints(providers=providers)] == [
+        "providers.sim.api_key",
+        "providers.sim.base_url",
+        "providers.real.seed",
+        "providers.real.faults",
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ä", "a\nb"])
+def test_a_provider_s_name_can_travel_in_a_header(name):
+    """Names are visible ASCII."""
+    assert "header" in complaints(providers={name: {"type": "simulator"}})[0][1]
+
+
+@pytest.mark.parametrize("store", ["mysql://x", "sqlite:///", "sqlite://x", "memory://x", "headgate.db", ""])
+def test_a_store_is_of_a_known_kind(store):
+    """SQLite by path, or memory; Postgres is known and refused elsewhere."""
+    assert complaints(store=store)[0][0] == "store"
+
+
+def test_a_shared_store_is_of_a_known_kind():
+    """Memory, or Redis."""
+    ((name, text, _),) = complaints(shared="memcached://:pw@x")
+    assert (name, text) == ("shared", "is 'memcached://***@x', but must be `memory://` or `redis://…`.")
+    assert complaints(shared="memory://x")[0][0] == "shared"
+    assert complaints(shared="redis://h", store="postgresql://h/d") == []
+
+
+def test_several_processes_share_more_than_memory():
+    """Each would have limits and books of its own."""
+    assert complaints(server={"workers": 2})[0][0] == "server.workers"
+    assert complaints(server={"workers": 2}, shared="redis://h") == []

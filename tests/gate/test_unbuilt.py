@@ -1,0 +1,120 @@
+"""The settings that are refused by name."""
+
+import pytest
+
+from headgate.gate.config import Config
+from headgate.gate.problems import Places, dotted
+from headgate.gate.unbuilt import UNBUILT, unbuilt
+
+TARGETS = [{"provider": "p", "model": "m"}]
+HASH = "0" * 64
+
+
+def refused(data, variables=None):
+    """The dotted keys that are refused."""
+    places = Places(source="c.yaml", variables=variables or {})
+    return [dotted(problem.path) for problem in unbuilt(Config.model_validate(data), places)]
+
+
+def provider(**settings):
+    """A configuration with one provider."""
+    return {"providers": {"p": {"type": "openai", **settings}}}
+
+
+def route(**settings):
+    """A configuration with one route."""
+    return {"models": {"m": {"targets": TARGETS, **settings}}}
+
+
+def key(**settings):
+    """A configuration with one key."""
+    return {"keys": [{"name": "k", "sha256": HASH, **settings}]}
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ({"server": {"admin_key": "x"}}, "server.admin_key"),
+        ({"server": {"workers": 2}}, "server.workers"),
+        ({"server": {"max_upload_mb": 512}}, "server.max_upload_mb"),
+        ({"store": "postgresql://u@h/d"}, "store"),
+        ({"shared": "redis://h"}, "shared"),
+        ({"providers": {"p": {"type": "anthropic"}}}, "providers.p.type"),
+        (provider(limits={"group": "g", "concurrency": 1}), "providers.p.limits"),
+        (provider(type="simulator", limits={"group": "g"}), "providers.p.limits.group"),
+        (provider(type="simulator", limits={"window": "sliding"}), "providers.p.limits.window"),
+        (provider(type="simulator", limits={"spread": True}), "providers.p.limits.spread"),
+        (route(strategy="latency"), "models.m.strategy"),
+        (route(strategy="cost"), "models.m.strategy"),
+        (route(default_max_output=1), "models.m.default_max_output"),
+        (route(recovery="continue"), "models.m.recovery"),
+        (route(cache=True), "models.m.cache"),
+        (route(cache={"ttl": 1}), "models.m.cache"),
+        ({"policies": {"on_retired": "refuse"}}, "policies.on_retired"),
+        ({"policies": {"on_unsupported": "drop"}}, "policies.on_unsupported"),
+        ({"policies": {"on_shared_store_lost": "share"}}, "policies.on_shared_store_lost"),
+        ({"policies": {"breaker": {"failures": 5}}}, "policies.breaker"),
+        ({"policies": {"cache": {"enabled": True}}}, "policies.cache.enabled"),
+        ({"policies": {"guard": {"input": [{"kind": "secrets"}]}}}, "policies.guard.input"),
+        ({"policies": {"guard": {"output": [{"kind": "secrets"}]}}}, "policies.guard.output"),
+        ({"policies": {"budget": {"on_shortage": "clamp"}}}, "policies.budget"),
+        ({"catalog": {"models": {"m": {"base": "x"}}}}, "catalog.models"),
+        ({"budgets": [{"name": "b", "limit_usd": 1}]}, "budgets"),
+        (key(limits={"concurrency": 1}), "keys[0].limits"),
+        (key(priority=0), "keys[0].priority"),
+        (key(passthrough=["/v1/x"]), "keys[0].passthrough"),
+        ({"alerts": {"webhook": "https://x"}}, "alerts.webhook"),
+        ({"apps": {"summaries": {}}}, "apps"),
+    ],
+)
+def test_a_setting_that_asks_for_what_is_not_built_is_refused_by_name(data, name):
+    """Exactly the setting is named, and nothing beside it."""
+    assert refused(data) == [name]
+
+
+def test_values_that_ask_for_nothing_pass():
+    """Off is fine; defaults and built settings are too."""
+    data = {
+        "server": {"admin_key": "", "workers": 1, "stream_open_after": "1s"},
+        "store": "memory://",
+        "shared": "memory://",
+        "providers": {
+            "p": {"type": "openai", "max_retries": 1},
+            "s": {
+                "type": "simulator",
+                "limits": {"requests_per_minute": 1, "tokens_per_minute": 1, "concurrency": 1, "spread": False},
+            },
+        },
+        "models": {
+            "m": {"targets": TARGETS, "strategy": "weighted", "recovery": "none", "cache": False},
+            "default": "m",
+        },
+        "policies": {
+            "on_unsupported": "pass",
+            "retry": {"max_attempts": 1},
+            "cache": {"enabled": False, "ttl": "1h"},
+            "guard": {"input": [], "output": []},
+        },
+        "catalog": {"models": {}},
+        "budgets": [],
+        "keys": [{"name": "k", "sha256": HASH, "models": ["m"], "expires": "2027-01-01", "passthrough": []}],
+        "alerts": {"webhook": ""},
+        "apps": {},
+    }
+    assert refused(data) == []
+    assert refused({}) == []
+
+
+def test_a_variable_that_made_a_setting_is_named():
+    """Whoever never wrote the setting knows the variable."""
+    config = Config.model_validate({"policies": {"breaker": {"failures": 5, "rest": 1}}})
+    made = {("policies", "breaker", "failures"): "F", ("policies", "breaker", "rest"): "T"}
+    (problem,) = unbuilt(config, Places(source="environment", variables=made))
+    assert problem.variable == "F and T"
+    assert problem.text == "is not built yet: the breaker."
+
+
+def test_every_line_of_the_list_says_why():
+    """A reason stands beside each pattern, and no pattern twice."""
+    assert all(line.reason for line in UNBUILT)
+    assert len({line.pattern for line in UNBUILT}) == len(UNBUILT)
