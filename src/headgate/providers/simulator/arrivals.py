@@ -1,0 +1,55 @@
+"""What arrived at the simulator: in memory, and on request in a file that survives whoever is killed."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One request for an answer.
+
+    Attributes:
+        time: when, in seconds since 1970.
+        path: where.
+        request_id: as in the answer's `x-request-id`.
+        client_request_id: the caller's `x-client-request-id`, if it sent one.
+        model: who was asked; None if the request was refused before that was known.
+        stream: a stream was asked for.
+        status: how it was answered; 0 where the connection was reset instead.
+        fault: the kind of the fault that it met.
+    """
+
+    time: float
+    path: str
+    request_id: str
+    client_request_id: str | None
+    model: str | None
+    stream: bool
+    status: int
+    fault: str | None
+
+
+class Arrivals:
+    """All of them, oldest first.
+
+    Attributes:
+        seen: what arrived.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.seen: list[Arrival] = []
+        # One write per line: no line is ever half there, and none waits in a buffer of ours.
+        self._file = None if path is None else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def add(self, arrival: Arrival) -> None:
+        """Note an arrival, before it is answered."""
+        self.seen.append(arrival)
+        if self._file is not None:
+            os.write(self._file, msgspec.json.encode(arrival) + b"\n")
+
+    def __del__(self) -> None:
+        """Close the file."""
+        file = getattr(self, "_file", None)
+        if file is not None:
+            os.close(file)

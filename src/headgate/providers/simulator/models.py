@@ -1,0 +1,72 @@
+"""Which models the simulated account has, and what each of them takes.
+
+Decides names, reasoning efforts and the dates of retirement; prices are in `bill.py`. A model's retirement is shown
+and not enforced: what works today in a test should work tomorrow.
+"""
+
+import msgspec
+
+_LOW_HIGH = ("low", "medium", "high")
+_LOW_XHIGH = (*_LOW_HIGH, "xhigh")
+_LOW_MAX = (*_LOW_XHIGH, "max")
+
+REASONING = {"none": 0, "minimal": 8, "low": 16, "medium": 32, "high": 64, "xhigh": 128, "max": 256}
+"""Reasoning tokens that an effort costs at least; a call spends up to a quarter more."""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One model.
+
+    Attributes:
+        name: as callers ask for it.
+        efforts: reasoning efforts that it takes; empty for a model that does not reason.
+        default: the effort of a call that names none.
+        chat_tools: `yes`: calls tools in Chat Completions; `unless reasoning`: not when an effort other than none was
+            asked for; `no`: only in Responses.
+        chat_max: takes the effort `max` in Chat Completions, too.
+        writes_cache: prompts written to the cache are counted (and cost more).
+        shutdown: day of retirement, `YYYY-MM-DD`.
+    """
+
+    name: str
+    efforts: tuple[str, ...] = ()
+    default: str = "none"
+    chat_tools: str = "yes"
+    chat_max: bool = True
+    writes_cache: bool = False
+    shutdown: str | None = None
+
+
+_SOME = "unless reasoning"
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model("gpt-6.2-astra", _LOW_MAX, "medium", "no", writes_cache=True),
+        Model("gpt-6.2-sol", _LOW_MAX, "medium", "no", writes_cache=True),
+        Model("gpt-6-astra", _LOW_MAX, "medium", "no", writes_cache=True),
+        Model("gpt-6.1-sol", _LOW_MAX, "medium", "no", chat_max=False, writes_cache=True),
+        Model("gpt-6.1-terra", ("none", *_LOW_MAX), "medium", _SOME, writes_cache=True),
+        Model("gpt-6-sol", ("none", *_LOW_MAX), "medium", _SOME, writes_cache=True),
+        Model("gpt-6-luna", ("none", *_LOW_MAX), "medium", _SOME, writes_cache=True),
+        Model("gpt-5.6-sol", ("none", *_LOW_MAX), "medium", _SOME, chat_max=False, writes_cache=True),
+        Model("gpt-5.6-terra", ("none", *_LOW_MAX), "medium", _SOME, chat_max=False, writes_cache=True),
+        Model("gpt-5.6-luna", ("none", *_LOW_MAX), "medium", _SOME, chat_max=False, writes_cache=True),
+        Model("gpt-5.5", ("none", *_LOW_XHIGH), "medium", _SOME),
+        Model("gpt-5.4", ("none", *_LOW_XHIGH), "none", _SOME),
+        Model("gpt-5.4-mini", ("none", *_LOW_XHIGH), "none", _SOME),
+        Model("gpt-5.4-nano", ("none", *_LOW_XHIGH), "none", _SOME, shutdown="2027-04-01"),
+        Model("gpt-5.2", ("none", *_LOW_XHIGH), "none"),
+        Model("gpt-5.1", ("none", *_LOW_HIGH), "none", shutdown="2027-04-01"),
+        Model("gpt-5", ("minimal", *_LOW_HIGH), "medium", shutdown="2026-12-11"),
+        Model("gpt-5-mini", ("minimal", *_LOW_HIGH), "medium", shutdown="2026-12-11"),
+        Model("gpt-5-nano", ("minimal", *_LOW_HIGH), "medium", shutdown="2026-12-11"),
+        Model("o3", _LOW_HIGH, "medium", shutdown="2026-12-11"),
+        Model("gpt-4.1", shutdown="2027-01-14"),
+        Model("gpt-4.1-mini", shutdown="2027-01-14"),
+        Model("gpt-4o", shutdown="2027-01-14"),
+        Model("gpt-4o-mini", shutdown="2027-01-14"),
+        Model("fake"),
+    )
+}
+"""By name. `fake` costs nothing and takes everything."""

@@ -1,0 +1,158 @@
+"""What the answer to a question will be: decided whole, before the first byte of it is sent.
+
+Depends on the seed and the question alone, so that equal questions get equal answers, streamed or whole, in either
+dialect. Rules:
+
+- text: two to four sentences; a question that names a length (`about 500 words`, `2000 tokens`) gets that length;
+- a tool is called where `tool_choice` demands it (the first one allowed), or where the user's last words name it
+  (`get_weather` or `get weather`);
+- a schema gets an instance of it, `json_object` an object;
+- reasoning costs tokens by effort, at most half of the cap; nothing of it is shown.
+"""
+
+import re
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from headgate.core.usage import TokenUsage
+from headgate.providers.simulator.dice import Dice
+from headgate.providers.simulator.models import REASONING
+from headgate.providers.simulator.problem import invalid_schema
+from headgate.providers.simulator.question import Question, Tool
+from headgate.providers.simulator.schema import NoInstance, instance
+from headgate.providers.simulator.words import count, prose, sentence, talk, tokens
+
+_LENGTH = re.compile(r"(\d{1,6}) (words?|tokens?)\b")
+_LONGEST = 100_000
+_WORD = 1.5
+"""Tokens in a word."""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One of the answers.
+
+    Attributes:
+        tokens: the text, or the arguments of the call.
+        tool: what is called; None for text.
+        finish: `stop`, `length`, `tool_calls` or `content_filter`.
+        reasoning: tokens spent before.
+    """
+
+    tokens: list[str]
+    tool: Tool | None
+    finish: str
+    reasoning: int
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.tokens)
+
+    @property
+    def output(self) -> int:
+        """Tokens that are charged: the visible ones, the reasoning, and one for the name of a tool."""
+        return len(self.tokens) + self.reasoning + (self.tool is not None)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The whole answer.
+
+    Attributes:
+        answers: `n` of them.
+        prompt_tokens: tokens of the question.
+    """
+
+    answers: list[Said]
+    prompt_tokens: int
+
+    @property
+    def output(self) -> int:
+        """Tokens of all answers, reasoning included."""
+        return sum(said.output for said in self.answers)
+
+    def usage(self, cached: int = 0, written: int = 0) -> TokenUsage:
+        """What the whole answer consumes, given what the prompt cache holds and takes."""
+        return TokenUsage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.output,
+            cached_tokens=cached,
+            cache_write_tokens=written,
+            reasoning_tokens=sum(said.reasoning for said in self.answers),
+        )
+
+
+def plan(question: Question, seed: int, *, filtered_after: int | None = None) -> Plan:
+    """Decide the answer.
+
+    Args:
+        question: what was asked.
+        seed: the simulator's.
+        filtered_after: tokens after which the content filter ends each answer.
+
+    Raises:
+        Problem: 400 invalid_json_schema; no value fits the schema.
+    """
+    start = blake2b(f"{seed} {question.model.name}\n{question.prompt}".encode(), digest_size=16).digest()
+    answers = [_say(question, Dice(start + at.to_bytes(1, "big")), filtered_after) for at in range(question.n)]
+    return Plan(answers, count(question.prompt))
+
+
+def _say(question: Question, dice: Dice, filtered_after: int | None) -> Said:
+    cap = question.cap
+    reasoning = 0
+    if question.effort != "none":
+        least = REASONING[question.effort]
+        reasoning = dice.between(least, least + least // 4)
+        if cap is not None:
+            reasoning = min(reasoning, cap // 2)
+    tool = _tool(question)
+    if tool is not None:
+        text = sentence(dice) if tool.custom else _json(tool.schema, dice, "function", tool.name)
+    elif question.schema is not None:
+        text = _json(question.schema, dice, "response_format", "schema")
+    elif question.json:
+        text = msgspec.json.encode({"answer": sentence(dice), "done": True}).decode()
+    else:
+        text = _prose(question, dice)
+    said = tokens(text)
+    finish = "stop" if tool is None else "tool_calls"
+    left = None if cap is None else max(0, cap - reasoning - (tool is not None))
+    if left is not None and len(said) > left:
+        said, finish = said[:left], "length"
+    if filtered_after is not None:
+        said, finish = said[:filtered_after], "content_filter"
+    return Said(said, tool, finish, reasoning)
+
+
+def _prose(question: Question, dice: Dice) -> str:
+    asked = _LENGTH.search(question.last[-2000:])
+    if asked is None:
+        text = talk(dice)
+    else:
+        length = int(asked[1]) if asked[2].startswith("token") else int(int(asked[1]) * _WORD)
+        text = prose(dice, min(length, _LONGEST))
+    for end in question.stop:
+        text = text.partition(end)[0]
+    return text
+
+
+def _tool(question: Question) -> Tool | None:
+    if question.mode == "none" or not question.tools:
+        return None
+    if question.mode == "required":
+        return question.tools[0]
+    words = question.last.lower()
+    for tool in question.tools:
+        name = tool.name.lower()
+        if name in words or name.replace("_", " ") in words:
+            return tool
+    return None
+
+
+def _json(schema: Any, dice: Dice, what: str, name: str) -> str:
+    try:
+        return msgspec.json.encode(instance(schema, dice)).decode()
+    except NoInstance as error:
+        raise invalid_schema(what, name, str(error)) from None

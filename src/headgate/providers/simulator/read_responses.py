@@ -1,0 +1,212 @@
+"""Reads a Responses request into a Question, as strictly as the API documents."""
+
+from typing import Any
+
+import msgspec
+
+from headgate.providers.simulator.problem import Problem, invalid, missing, mistyped, unsupported
+from headgate.providers.simulator.question import (
+    Question,
+    Tool,
+    check_cap,
+    check_sampling,
+    check_schema,
+    choose,
+    decode,
+    effort_of,
+    is_long_ttl,
+    known_model,
+    text_of,
+    tier_of,
+    tool_of,
+)
+
+_ROLES = ("developer", "system", "user", "assistant")
+_LEAST_CAP = 16
+
+
+class _StreamOptions(msgspec.Struct):
+    include_obfuscation: bool | None = None
+
+
+class _Request(msgspec.Struct):
+    model: str
+    input: str | list[dict[str, Any]] | None = None
+    instructions: str | list[Any] | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    reasoning: dict[str, Any] | None = None
+    text: dict[str, Any] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_logprobs: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    previous_response_id: str | None = None
+    conversation: Any = None
+    background: bool | None = None
+    include: list[str] | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    metadata: dict[str, Any] | None = None
+    truncation: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Request)
+
+
+def read_responses(body: bytes) -> Question:
+    """Understand a request's body.
+
+    Raises:
+        Problem: 400 or 404, in the API's words.
+    """
+    asked = decode(_DECODER, body)
+    model = known_model(asked.model)
+    if asked.input is None:
+        raise missing("input")
+    _refuse_memory(asked)
+    reasoning = asked.reasoning or {}
+    effort = effort_of(model, _string(reasoning.get("effort"), "reasoning.effort"), "reasoning.effort")
+    sampling = {"temperature": asked.temperature, "top_p": asked.top_p, "top_logprobs": asked.top_logprobs}
+    check_sampling(model, effort, sampling)
+    check_cap("max_output_tokens", asked.max_output_tokens, _LEAST_CAP)
+    given = [tool_of(entry, entry, f"tools[{at}]") for at, entry in enumerate(asked.tools or ())]
+    tools: tuple[Tool, ...] = tuple(tool for tool in given if tool is not None)
+    may, mode = choose(tools, asked.tool_choice)
+    schema, as_json = _format(asked.text)
+    parts = [] if not asked.tools else [msgspec.json.encode(asked.tools).decode()]
+    if schema is not None:
+        parts.append(msgspec.json.encode(schema).decode())
+    if isinstance(asked.instructions, str):
+        parts.append(f"<system>{asked.instructions}\n")
+    options = asked.stream_options
+    return Question(
+        model=model,
+        last=_input(asked.input, parts),
+        prompt="".join(parts),
+        stream=bool(asked.stream),
+        obfuscate=options is None or options.include_obfuscation is not False,
+        cap=asked.max_output_tokens,
+        effort=effort,
+        tier=tier_of(asked.service_tier),
+        tools=may,
+        mode=mode,
+        schema=schema,
+        json=as_json,
+        long_ttl=is_long_ttl(asked.prompt_cache_options),
+        echo=_echo(asked, effort),
+    )
+
+
+def _refuse_memory(asked: _Request) -> None:
+    """The simulator keeps no answers: what refers to one refers to nothing."""
+    if asked.previous_response_id is not None and asked.conversation is not None:
+        message = "Mutually exclusive parameters: 'previous_response_id' and 'conversation'."
+        raise Problem(400, message, code="mutually_exclusive_parameters", param="previous_response_id")
+    if asked.previous_response_id is not None:
+        message = f"Previous response with id '{asked.previous_response_id}' not found."
+        raise Problem(400, message, code="previous_response_not_found", param="previous_response_id")
+    if asked.conversation is not None:
+        raise Problem(404, "Conversation not found.", param="conversation")
+    if asked.background:
+        raise unsupported("background", "The simulator does not run answers in the background.")
+
+
+def _echo(asked: _Request, effort: str) -> dict[str, Any]:
+    """What the answer's object repeats of the request."""
+    return {
+        "instructions": asked.instructions,
+        "max_output_tokens": asked.max_output_tokens,
+        "max_tool_calls": asked.max_tool_calls,
+        "parallel_tool_calls": asked.parallel_tool_calls is not False,
+        "previous_response_id": None,
+        "prompt_cache_key": asked.prompt_cache_key,
+        "reasoning": {"effort": effort, "summary": (asked.reasoning or {}).get("summary")},
+        "safety_identifier": asked.safety_identifier,
+        "store": asked.store is not False,
+        "temperature": 1.0 if asked.temperature is None else asked.temperature,
+        "text": {"format": {"type": "text"}, "verbosity": "medium"} | (asked.text or {}),
+        "tool_choice": "auto" if asked.tool_choice is None else asked.tool_choice,
+        "tools": asked.tools or [],
+        "top_logprobs": asked.top_logprobs or 0,
+        "top_p": 1.0 if asked.top_p is None else asked.top_p,
+        "truncation": asked.truncation or "disabled",
+        "user": asked.user,
+        "metadata": asked.metadata or {},
+        "encrypted": effort != "none" and "reasoning.encrypted_content" in (asked.include or ()),
+    }
+
+
+def _format(text: dict[str, Any] | None) -> tuple[Any, bool]:
+    """The schema that the answer must fit, and whether it must be JSON at all."""
+    asked = (text or {}).get("format")
+    if asked is None:
+        return None, False
+    if not isinstance(asked, dict):
+        raise mistyped("text.format", "expected an object")
+    kind = asked.get("type")
+    if kind is None:
+        raise missing("text.format.type")
+    if kind not in ("text", "json_object", "json_schema"):
+        raise invalid("text.format.type", kind, ["text", "json_object", "json_schema"])
+    if kind != "json_schema":
+        return None, kind == "json_object"
+    if not isinstance(asked.get("name"), str):
+        raise missing("text.format.name")
+    schema = asked.get("schema")
+    if schema is None:
+        raise missing("text.format.schema")
+    check_schema("text.format", asked["name"], schema, strict=asked.get("strict") is True)
+    return schema, True
+
+
+def _input(given: str | list[dict[str, Any]], parts: list[str]) -> str:
+    """Adds what the model reads to `parts`; gives the last thing the user said."""
+    if isinstance(given, str):
+        parts.append(f"<user>{given}\n")
+        return given
+    if not given:
+        message = "Invalid 'input': empty array. Expected an array with minimum length 1, but got an empty array."
+        raise Problem(400, message, code="empty_array", param="input")
+    last = ""
+    for at, item in enumerate(given):
+        kind = item.get("type", "message")
+        if not isinstance(kind, str):
+            raise mistyped(f"input[{at}].type", "expected a string")
+        if kind != "message":
+            parts.append(f"<{kind}>{_item_text(item)}\n")
+            if kind.endswith("_output"):
+                last = ""
+            continue
+        role = item.get("role")
+        if role not in _ROLES:
+            raise invalid(f"input[{at}].role", role, _ROLES)
+        content = item.get("content")
+        if not isinstance(content, str) and not (
+            isinstance(content, list) and all(isinstance(part, dict) for part in content)
+        ):
+            raise mistyped(f"input[{at}].content", "expected a string or an array of objects")
+        text = text_of(content, f"input[{at}].content")
+        parts.append(f"<{role}>{text}\n")
+        if role == "user":
+            last = text
+    return last
+
+
+def _item_text(item: dict[str, Any]) -> str:
+    said = [item.get(name) for name in ("name", "arguments", "input", "output")]
+    return " ".join(text for text in said if isinstance(text, str))
+
+
+def _string(value: object, param: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise mistyped(param, "expected a string")
+    return value

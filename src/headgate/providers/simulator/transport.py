@@ -1,0 +1,78 @@
+"""The simulator in process: a Transport, so that the ordinary hosted provider runs over it.
+
+Decides how the simulator's answers look to somebody who thinks there is a network: resets, cuts and silence become the
+errors that a network would give, and a closed answer is a reader who went away.
+"""
+
+from collections.abc import Mapping
+
+from headgate.providers.simulator.answer import Answer
+from headgate.providers.simulator.simulator import Request, Simulator
+from headgate.providers.transport import Outgoing, Written
+
+
+class SimulatorTransport:
+    """Carries requests to a simulator in the same process.
+
+    The address is looked at from its path on: any base address that ends in `/v1` will do.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+
+    async def send(
+        self,
+        request: Outgoing,
+        *,
+        connect: float,  # noqa: ARG002  connecting takes no time
+        deadline: float,
+        written: Written,
+    ) -> "SimulatorIncoming":
+        """Hand a request over and wait for the head of its answer. Cancelling it is a reader who went away.
+
+        Raises:
+            TimeoutError: no head until the deadline.
+            UnreachableError: the connection was reset, as scripted.
+        """
+        answer = self.simulator.take(Request(request.method, _path(request.url), dict(request.headers), request.body))
+        written.sent = True
+        try:
+            await answer.head(deadline)
+        except BaseException:
+            answer.close()
+            raise
+        return SimulatorIncoming(answer)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class SimulatorIncoming:
+    """An answer of the simulator.
+
+    Attributes:
+        status: HTTP status.
+        headers: lower-case names.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.status = answer.status
+        self.headers: Mapping[str, str] = answer.headers
+
+    async def receive(self, deadline: float) -> bytes:
+        """The next bytes; b"" at the end.
+
+        Raises:
+            TimeoutError: nothing until the deadline.
+            UnreachableError: the connection was cut, as scripted.
+        """
+        return await self._answer.receive(deadline)
+
+    async def close(self) -> None:
+        """Go away, or be done. Safe to call twice."""
+        self._answer.close()
+
+
+def _path(url: str) -> str:
+    return "/" + url.partition("://")[2].partition("?")[0].partition("/")[2]
