@@ -1,0 +1,1 @@
+"""What is known of models: prices; later capabilities, limits, retirement. Nothing here touches the network."""
