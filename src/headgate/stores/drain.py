@@ -20,6 +20,8 @@ from headgate.stores.join import Join
 from headgate.stores.protocols import Ledger
 from headgate.stores.segments import DeadJournal, Page
 
+BATCH = 1000
+"""Attempts that are booked in one transaction, about."""
 LONGEST_WAIT = 30.0
 """Seconds between two tries while the ledger is away, at most."""
 _log = logging.getLogger("headgate.stores")
@@ -64,7 +66,7 @@ class Drain:
     def _begin(self) -> None:
         self._token = self._journal.token
         self._join = Join()
-        self._read = self._fed = 0
+        self._fed = self._booked = 0
 
     async def adopt(self) -> None:
         """Book what dead processes left in the folder, and delete it.
@@ -109,27 +111,37 @@ class Drain:
                     # The first record was written, or the process was forked: another journal, from its beginning.
                     self._begin()
                 self._journal.flush()
-                while await self._page():
+                if self._fed > self._booked:
+                    # A round that failed left rows: they go before anything else is read.
+                    await self._settle()
+                while True:
+                    more = self._feed()
+                    if not more or len(self._join.attempts) >= BATCH:
+                        await self._settle()
+                    if not more:
+                        break
                     await self._clock.sleep(0)
             except Exception as error:
                 self._error = f"{type(error).__name__}: {error}"
                 raise
             self._error = None
 
-    async def _page(self) -> bool:
-        # Rows of a round that failed are still in `_join`: they go before anything else is read.
-        if self._fed == self._read:
-            page = self._journal.read(self._read)
-            if page.end == self._read:
-                return False
-            for record in page.records:
-                self._join.feed(record, self._read)
-            self._fed = page.end
-            self._bad += page.bad
+    def _feed(self) -> bool:
+        """Read one page; False at the end."""
+        page = self._journal.read(self._fed)
+        for record in page.records:
+            self._join.feed(record, self._fed)
+        more = page.end > self._fed
+        self._fed = page.end
+        self._bad += page.bad
+        return more
+
+    async def _settle(self) -> None:
+        """Book what was fed, and let go of the journal before it."""
+        fed = self._fed
         await self._book(self._join)
-        self._read = self._fed
-        self._journal.release(booked=self._read, needed=self._join.needed(self._read))
-        return True
+        self._booked = fed
+        self._journal.release(booked=fed, needed=self._join.needed(fed))
 
     async def _book(self, join: Join) -> None:
         if join.calls or join.attempts:
@@ -159,8 +171,8 @@ class Drain:
         except Exception:  # noqa: BLE001  closing goes on; the records are on disk
             _log.exception("The books could not be closed; the next start goes on from the journal.")
         async with self._lock:
-            done = self._fed == self._read and not (self._join.calls or self._join.attempts)
-            self._journal.close(needed=self._join.needed(self._read) if done else 0)
+            done = self._fed == self._booked
+            self._journal.close(needed=self._join.needed(self._booked) if done else 0)
 
     def health(self) -> Mapping[str, Any]:
         """The journal's own health, and `bad_lines`, `orphans` (outcomes without intents) and the last `error`.
