@@ -2,8 +2,9 @@
 
 import pytest
 import typer
-from tools.docs import MARK, PARTS, ROOT, constants, described, narrower, rewritten, table
 from typer.main import get_command
+
+from tools.docs import MARK, PARTS, ROOT, constants, described, narrower, rewritten, table
 
 
 def test_only_the_marked_part_is_written():
