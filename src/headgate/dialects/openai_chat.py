@@ -24,6 +24,7 @@ from headgate.dialects.openai_prompt import chat_prompt
 from headgate.dialects.sse import ServerEvent
 
 _NULL = b"null"
+_NOTHING = (b"", _NULL)
 _BRACE = ord("{")
 # The start of an object that is not empty.
 _FIRST_FIELD = re.compile(rb'[ \t\n\r]*\{(?=[ \t\n\r]*")')
@@ -235,13 +236,8 @@ class ChatDialect:
             BadRequestError: it is malformed, mistyped or ambiguous.
         """
         request = _REQUEST.read(raw)
-        wanted = False
-        if request.stream_options and request.stream_options != _NULL:
-            try:
-                wanted = bool(_OPTIONS.read(bytes(request.stream_options)).include_usage)
-            except BadRequestError as error:
-                message = f"The field 'stream_options' is wrong: {error.message}"
-                raise BadRequestError(message, code=error.code, param="stream_options") from None
+        options = bytes(request.stream_options)
+        wanted = options not in _NOTHING and _usage_wanted(options)
         user = request.user or request.safety_identifier or None
         return RequestFacts(model=request.model, stream=bool(request.stream), usage_wanted=wanted, user=user)
 
@@ -294,6 +290,16 @@ class ChatDialect:
     def write_prompt(self, prompt: str, options: Mapping[str, object]) -> dict[str, object]:
         """A request for one plain prompt: see `openai_prompt.chat_prompt`."""
         return chat_prompt(prompt, options)
+
+
+def _usage_wanted(options: bytes) -> bool:
+    name = "stream_options"
+    if options[0] != _BRACE:
+        raise BadRequestError(f"The field '{name}' must be an object.", code="invalid_type", param=name)
+    try:
+        return bool(_OPTIONS.read(options).include_usage)
+    except BadRequestError as error:
+        raise BadRequestError(f"In '{name}': {error.message}", code=error.code, param=name) from None
 
 
 def _asking_for_usage(body: Body, now: bytes) -> Body:
