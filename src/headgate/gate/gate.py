@@ -13,8 +13,8 @@ from typing import Any, Self
 import msgspec
 
 from headgate.catalog.prices import Prices
-from headgate.core.call import ANONYMOUS, NO_TAGS, Call, Caller, Operation, Timeouts
 from headgate.core.body import Body
+from headgate.core.call import ANONYMOUS, NO_TAGS, Call, Caller, Operation, Timeouts
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import BadRequestError, NotAllowedError, StoppingError
 from headgate.core.policy import Handler

@@ -9,7 +9,7 @@
      7  breaker   (not built yet) rests a failing target
      8  pace      (not built yet) waits for the provider's limits
      9  budget    writes the intent, settles the truth
-     –  provider  translates and sends
+     -  provider  translates and sends
 
 Layers down to `route` stand once in a gate; those below it stand once per target, because what they learn (waits,
 failures, limits) belongs to a target. A layer that a configuration does not use is not in its stack.
@@ -60,12 +60,32 @@ class TargetLayer(NamedTuple):
     build: Callable[[Parts, Target], Policy]
 
 
+def _route(parts: Parts) -> Policy:
+    def speaks(provider: str, operation: Operation) -> bool:
+        return parts.providers[provider].speaks(operation)
+
+    return Route(parts.plans, speaks=speaks, chance=parts.chance, clock=parts.clock)
+
+
+def _retry(parts: Parts, target: Target) -> Policy:
+    settings = parts.config.policies.retry
+    provider = parts.config.providers[target.provider]
+    return Retry(
+        max_attempts=settings.max_attempts if provider.max_retries is None else provider.max_retries + 1,
+        max_wait=settings.max_wait,
+        patience=provider.timeout.total,
+        budget=settings.budget,
+        clock=parts.clock,
+        chance=parts.chance,
+    )
+
+
 ABOVE = (
     Layer("meter", "it must see refusals and hits too", lambda parts: parts.meter),
-    Layer("route", "one question, several targets", lambda parts: _route(parts)),
+    Layer("route", "one question, several targets", _route),
 )
 BELOW = (
-    TargetLayer("retry", "closest to the target it repeats", lambda parts, target: _retry(parts, target)),
+    TargetLayer("retry", "closest to the target it repeats", _retry),
     TargetLayer(
         "budget",
         "nothing is held while queueing; every attempt that may be billed is journalled first",
@@ -86,23 +106,3 @@ def build(parts: Parts) -> Handler:
         return chains[call.target](call)
 
     return compose([layer.build(parts) for layer in ABOVE], dispatch)
-
-
-def _route(parts: Parts) -> Policy:
-    def speaks(provider: str, operation: Operation) -> bool:
-        return parts.providers[provider].speaks(operation)
-
-    return Route(parts.plans, speaks=speaks, chance=parts.chance, clock=parts.clock)
-
-
-def _retry(parts: Parts, target: Target) -> Policy:
-    settings = parts.config.policies.retry
-    provider = parts.config.providers[target.provider]
-    return Retry(
-        max_attempts=settings.max_attempts if provider.max_retries is None else provider.max_retries + 1,
-        max_wait=settings.max_wait,
-        patience=provider.timeout.total,
-        budget=settings.budget,
-        clock=parts.clock,
-        chance=parts.chance,
-    )
