@@ -41,12 +41,21 @@ test-elsewhere: setup  ## the fast tests on every other Python
 	  .venv-$$version/bin/$(PYTEST) --ignore=tests/yard -m "not e2e and not chaos"; \
 	done
 
-.PHONY: check
-check: setup  ## everything that can be judged without the tests: style, types, directions, sizes, docs
+.PHONY: check style types directions house
+check: style types directions house  ## all that can be judged without the tests; `make -k check` does not stop early
+
+style: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: setup
 	$(BIN)/mypy
+
+directions: setup
 	$(BIN)/lint-imports
+
+# Sizes, pairs, surface, words; documentation that cannot lie; every example of README, docs and docstrings.
+house: setup
 	$(BIN)/python -m tools.sizes
 	$(BIN)/python -m tools.docs --check
 	$(BIN)/$(PYTEST) --doctest-modules src tests/yard
