@@ -1,7 +1,4 @@
-"""The types that a Python caller meets: answers, their parts, the books, and the errors.
-
->>> from headgate.types import ModelResponse, RateLimitError
-"""
+"""The types that a Python caller meets: answers, their parts, the books, and the errors."""
 
 from headgate.client.asynchronous import Message, Options
 from headgate.client.report import UsageReport

@@ -12,12 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
-import httpx2
 import msgspec
 from pydantic import BaseModel
 
 from headgate.client import batch, response, schema
-from headgate.client.http import NO_TIMEOUT, AsyncTransport, Exchange, SyncTransport
+from headgate.client.http import AsyncClient, Client, Exchange, async_client, sync_client
 from headgate.client.loop import wait_for
 from headgate.client.report import UsageReport, query, report
 from headgate.client.response import ModelResponse, Piece
@@ -265,12 +264,12 @@ class AsyncHeadgate:
     # ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @overload
-    def http_client(self, *, sync: Literal[False] = ...) -> httpx2.AsyncClient: ...
+    def http_client(self, *, sync: Literal[False] = ...) -> AsyncClient: ...
 
     @overload
-    def http_client(self, *, sync: Literal[True]) -> httpx2.Client: ...
+    def http_client(self, *, sync: Literal[True]) -> Client: ...
 
-    def http_client(self, *, sync: bool = False) -> httpx2.AsyncClient | httpx2.Client:
+    def http_client(self, *, sync: bool = False) -> AsyncClient | Client:
         """A client for the official OpenAI SDK, whose calls then pass this gate.
 
         Serves `/v1/chat/completions`, `/v1/responses` and `/v1/models`, whatever the host. Timeouts are honoured as on
@@ -290,11 +289,7 @@ class AsyncHeadgate:
             >>> asyncio.run(main())
             'gpt-6-luna'
         """
-        # Without a transport for proxies and without `.netrc`: nothing of this leaves the process.
-        if sync:
-            transport = SyncTransport(self.exchange, self._from_another_thread)
-            return httpx2.Client(transport=transport, timeout=NO_TIMEOUT, trust_env=False)
-        return httpx2.AsyncClient(transport=AsyncTransport(self.exchange), timeout=NO_TIMEOUT, trust_env=False)
+        return sync_client(self.exchange, self._from_another_thread) if sync else async_client(self.exchange)
 
     def _from_another_thread(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:

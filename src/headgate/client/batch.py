@@ -24,7 +24,7 @@ async def all_of(
     Any other exception ends everything at once: it is a mistake in the program, not of a call.
     """
     questions = list(questions)
-    results: list[A | HeadgateError | None] = [None] * len(questions)
+    results: dict[int, A | HeadgateError] = {}
     # One iterator for all workers: each question is taken exactly once, and nothing waits that need not.
     waiting = iter(enumerate(questions))
     with _bar(len(questions), shown=progress) as tell:
@@ -40,7 +40,7 @@ async def all_of(
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(concurrency, len(questions))):
                 workers.create_task(work())
-    return [result for result in results if result is not None]
+    return [results[place] for place in range(len(questions))]
 
 
 def or_raise(results: list[A | HeadgateError]) -> list[A]:

@@ -16,7 +16,7 @@ import asyncio
 import builtins
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import httpx2
 
@@ -40,6 +40,9 @@ MODELS = "/models"
 TRAILER = "x-headgate-trailer"
 DONE = b"data: [DONE]"
 
+AsyncClient: TypeAlias = httpx2.AsyncClient
+Client: TypeAlias = httpx2.Client
+
 NO_TIMEOUT = httpx2.Timeout(None)
 """What our clients say when nobody names a timeout: the SDK takes it over, and the gate's own limits hold alone."""
 
@@ -50,6 +53,16 @@ class Run(Protocol):
     def __call__(self, work: Coroutine[Any, Any, T], /) -> T:
         """Wait for the outcome."""
         ...
+
+
+def async_client(exchange: "Exchange") -> AsyncClient:
+    """A client whose requests are answered here. Neither proxies nor `.netrc`: nothing of it leaves the process."""
+    return httpx2.AsyncClient(transport=AsyncTransport(exchange), timeout=NO_TIMEOUT, trust_env=False)
+
+
+def sync_client(exchange: "Exchange", run: Run) -> Client:
+    """The same for callers who wait; `run` answers them on the gate's event loop."""
+    return httpx2.Client(transport=SyncTransport(exchange, run), timeout=NO_TIMEOUT, trust_env=False)
 
 
 class Chunks(httpx2.AsyncByteStream):

@@ -9,11 +9,10 @@ import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
-import httpx2
 from pydantic import BaseModel
 
 from headgate.client.asynchronous import AsyncHeadgate, Options
-from headgate.client.http import NO_TIMEOUT, SyncTransport
+from headgate.client.http import Client, sync_client
 from headgate.client.loop import LoopThread
 from headgate.client.response import Piece
 from headgate.core.errors import StoppingError
@@ -89,10 +88,9 @@ class Headgate:
             with contextlib.suppress(StoppingError):
                 self._thread.run(ending())
 
-    def http_client(self) -> httpx2.Client:
+    def http_client(self) -> Client:
         """A client for `openai.OpenAI`, whose calls then pass this gate; see `AsyncHeadgate.http_client`."""
-        transport = SyncTransport(self._gate.exchange, self._thread.run)
-        return httpx2.Client(transport=transport, timeout=NO_TIMEOUT, trust_env=False)
+        return sync_client(self._gate.exchange, self._thread.run)
 
     def close(self) -> None:
         """Take no more calls, book everything, close every connection, end the thread. Safe to call twice."""
