@@ -223,10 +223,12 @@ def test_hostile_names_cannot_fill_the_memory(caplog):
     prices = Prices()
     for number in range(3 * MOST):
         prices.cost(f"gpt-6-luna\n{number}" + "x" * 200, SHAPES[0], at=AT)
+    assert prices.cost("gpt-6-luna" + "x" * 1_000_000, SHAPES[0], at=AT, tier="flex") == (None, None)
     assert len(prices._known) <= MOST
+    assert sum(len(part or "") for key in prices._known for part in key) < 1000 * MOST
     assert len(prices._warned) == MOST
     assert len(caplog.records) == MOST
-    assert all("\n" not in record.getMessage() and len(record.getMessage()) < 300 for record in caplog.records)
+    assert all("\n" not in record.getMessage() and len(record.getMessage()) < 400 for record in caplog.records)
     assert prices.cost("gpt-6-luna", TokenUsage(prompt_tokens=10), at=AT)[0] == 1_000_000
 
 
@@ -276,7 +278,7 @@ def test_a_step_at_which_only_some_prices_change():
 def test_nothing_is_imported_before_it_is_needed():
     """The price data take a second to import: importing the module must not do it."""
     code = "import sys, headgate.catalog.prices; sys.exit('genai_prices' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603  our own words
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_known_model_is_priced_within_microseconds(prices):

@@ -23,7 +23,8 @@ STANDARD = frozenset({None, "", "default", "standard", "auto"})
 """Names of the ordinary tier. `auto` is what a provider says that has not chosen yet."""
 MOST = 1000
 """Models whose rates, and unknown names whose warnings, are remembered."""
-_SHOWN = 100
+LONGEST = 256
+"""Characters that the name of a model and its tier may have together."""
 _log = logging.getLogger("headgate.catalog")
 
 
@@ -110,9 +111,12 @@ class Prices:
         minute = int(at) // 60
         found = self._known.get(key)
         if found is None or found[0] != minute:
+            # Names come from outside. Endless ones are unknown, and many of them empty the table rather than grow it:
+            # models that are in use are back at once.
+            if len(model) + len(tier or "") > LONGEST:
+                key = (provider, model[:LONGEST], "…")
             found = (minute, self._rates(key, minute))
             if len(self._known) >= MOST:
-                # Names come from outside: the table is emptied rather than grown. Known models are back at once.
                 self._known.clear()
             self._known[key] = found
         for rates in found[1]:
@@ -144,9 +148,9 @@ class Prices:
         provider, model, tier = key
         _log.warning(
             "No price is known for model %r of %r (tier %r): its cost is booked as unknown.",
-            model[:_SHOWN],
+            model,
             provider,
-            tier and tier[:_SHOWN],
+            tier,
         )
 
 

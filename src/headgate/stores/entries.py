@@ -1,8 +1,11 @@
 """How a call is written down: from the words of `core` to the records of the journal.
 
 Decides what of a call goes into the books and how long a text may be there; refuses to know when it is written.
-Texts that callers and providers choose are clipped, so that nobody can fill the journal with one name.
+Texts that callers and providers choose are clipped and made plain, so that nobody can fill the journal with one name,
+or write a line into it that cannot be read back.
 """
+
+from collections.abc import Mapping
 
 from headgate.core.attempt import Attempt, Settled
 from headgate.core.call import Call
@@ -10,9 +13,19 @@ from headgate.core.usage import TokenUsage
 from headgate.stores.records import CallEnd, Intent, Outcome
 
 LONGEST = 256
-"""Characters of a model's or a user's name that are kept."""
+"""Characters of a name, a tag or a code that are kept."""
 
 _NOTHING = TokenUsage()
+
+
+def _text(value: str) -> str:
+    # A lone surrogate cannot be written as UTF-8; what is no text at all (a tag from Python code) is made one.
+    text = str(value)[:LONGEST]
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def _tags(tags: Mapping[str, str]) -> Mapping[str, str]:
+    return {_text(name): _text(value) for name, value in tags.items()} if tags else tags
 
 
 def intent(call: Call, attempt: Attempt, *, time: float) -> Intent:
@@ -23,15 +36,15 @@ def intent(call: Call, attempt: Attempt, *, time: float) -> Intent:
         day=call.day,
         time=time,
         operation=call.operation,
-        model_requested=call.model[:LONGEST],
+        model_requested=_text(call.model),
         stream=call.stream,
         key=caller.key,
         project=caller.project,
-        user=call.user[:LONGEST] if call.user else None,
-        tags=call.tags,
+        user=_text(call.user) if call.user else None,
+        tags=_tags(call.tags),
         attempt=attempt.number,
         provider=attempt.provider,
-        model=attempt.model[:LONGEST],
+        model=_text(attempt.model),
         parent=call.parent,
     )
 
@@ -53,10 +66,10 @@ def outcome(call: Call, attempt: Attempt) -> Outcome:
         reasoning_tokens=usage.reasoning_tokens,
         cost=attempt.cost,
         price_table=attempt.price_table,
-        model_served=served[:LONGEST] if served else None,
-        service_tier=tier[:LONGEST] if tier else None,
+        model_served=_text(served) if served else None,
+        service_tier=_text(tier) if tier else None,
         status=attempt.status,
-        error_type=attempt.error_type[:LONGEST] if attempt.error_type else None,
+        error_type=_text(attempt.error_type) if attempt.error_type else None,
         latency_ms=attempt.latency_ms,
         first_token_ms=attempt.first_token_ms,
     )
@@ -79,15 +92,15 @@ def ending(
         day=call.day,
         time=time,
         operation=call.operation,
-        model_requested=call.model[:LONGEST],
+        model_requested=_text(call.model),
         stream=call.stream,
         key=caller.key,
         project=caller.project,
-        user=call.user[:LONGEST] if call.user else None,
-        tags=call.tags,
+        user=_text(call.user) if call.user else None,
+        tags=_tags(call.tags),
         attempts=len(call.trail),
         status=status,
-        error_type=error_type[:LONGEST] if error_type else None,
+        error_type=_text(error_type) if error_type else None,
         cache=cache,
         latency_ms=latency_ms,
         first_token_ms=first_token_ms,

@@ -1,0 +1,197 @@
+"""Budget: every attempt that may cost money is written down before it leaves, and settled once it has ended.
+
+Decides what an attempt cost and how sure that is; refuses to know how a target is chosen and how often it is asked.
+(Caps come later: today it keeps the books.)
+
+How an attempt ends in the books, first match:
+
+    | what happened                                            | settled    | basis    | tokens                   |
+    |----------------------------------------------------------|------------|----------|--------------------------|
+    | it never was written completely, and nothing came back   | not_billed |          | none                     |
+    | answered with an error status                            | not_billed |          | none                     |
+    | the answer told its usage, complete or not               | billed     | reported | as told                  |
+    | a complete answer that did not tell its usage            | billed     | counted  | input and output bytes   |
+    | a stream that broke or was left after its first word     | billed     | counted  | input and output bytes   |
+    | a stream that was cancelled before its first word        | billed     | counted  | input bytes              |
+    | anything else: timeout, reset, garbled, in-band error    | unknown    |          | none; the worst may hold |
+
+Counting is by bytes: four of UTF-8 make a token, rounded up; the request's whole body is input, markup included. It is
+marked `counted`, so that nobody takes it for the provider's word. Usage that cannot be true (negative, or beyond a
+billion tokens) is taken as not told.
+"""
+
+from headgate.catalog.prices import Prices
+from headgate.core.attempt import Attempt, Basis, Settled
+from headgate.core.call import Call
+from headgate.core.clock import Clock
+from headgate.core.errors import APIError, HeadgateError
+from headgate.core.policy import Handler
+from headgate.core.reply import Abandoned, Event, Kind, Reply
+from headgate.core.usage import TokenUsage
+from headgate.stores import entries
+from headgate.stores.protocols import Journal
+
+BYTES_PER_TOKEN = 4
+MOST_TOKENS = 10**9
+"""Of one attempt; what is beyond cannot be true, and its cost might not fit the ledger."""
+
+
+class Budget:
+    """The policy.
+
+    Args:
+        journal: where intents and outcomes are written.
+        prices: what tokens cost.
+        clock: for timings, and for the date of a price.
+        price_list: whose prices hold at this target, by its id in the price table.
+    """
+
+    def __init__(self, journal: Journal, prices: Prices, clock: Clock, *, price_list: str = "openai") -> None:
+        self._journal = journal
+        self._prices = prices
+        self._clock = clock
+        self._price_list = price_list
+
+    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
+        """Make one attempt.
+
+        Raises:
+            BacklogError: the intent cannot be written; nothing has left.
+            HeadgateError: what the attempt failed with; its `attempts` are those of the whole call so far.
+        """
+        target = call.target
+        assert target is not None, "budget stands below route"
+        attempt = Attempt(len(call.trail) + 1, target.provider, target.model or call.model)
+        start = self._clock.monotonic()
+        try:
+            self._journal.intent(entries.intent(call, attempt, time=self._clock.time() - (start - call.started)))
+        except HeadgateError as error:
+            error.attempts = call.trail
+            raise
+        call.trail.append(attempt)
+        account = _Account(self, call, attempt, start)
+        try:
+            reply = await next(call)
+        except BaseException as error:
+            account.failed(error)
+            if isinstance(error, HeadgateError):
+                error.attempts = call.trail
+            raise
+        if attempt.status is None:
+            attempt.status = reply.status
+        reply.attempts = call.trail
+        reply.watch(account.on_event, account.on_end)
+        return reply
+
+    def settle(self, call: Call, attempt: Attempt, start: float) -> None:
+        """Price an attempt whose outcome is known, and write it down."""
+        attempt.latency_ms = self.milliseconds(start)
+        try:
+            if attempt.settled is Settled.BILLED and attempt.usage is not None:
+                attempt.cost, attempt.price_table = self._prices.cost(
+                    attempt.model_served or attempt.model,
+                    attempt.usage,
+                    at=self._clock.time(),
+                    provider=self._price_list,
+                    tier=attempt.service_tier,
+                )
+            elif attempt.settled is Settled.NOT_BILLED:
+                attempt.cost = 0
+        finally:
+            # Whatever happens to the price, the outcome is on the books.
+            self._journal.outcome(entries.outcome(call, attempt))
+
+    def milliseconds(self, start: float) -> float:
+        """Since a moment on the monotonic clock."""
+        return round((self._clock.monotonic() - start) * 1000, 3)
+
+
+class _Account:
+    """What is known of one attempt while it runs."""
+
+    __slots__ = ("_attempt", "_budget", "_call", "_finished", "_size", "_start")
+
+    def __init__(self, budget: Budget, call: Call, attempt: Attempt, start: float) -> None:
+        self._budget = budget
+        self._call = call
+        self._attempt = attempt
+        self._start = start
+        self._size = 0
+        self._finished = False
+
+    def on_event(self, event: Event) -> None:
+        attempt = self._attempt
+        self._size += event.size
+        if event.usage is not None and _credible(event.usage):
+            attempt.usage = event.usage
+        if event.model is not None:
+            attempt.model_served = event.model
+        if event.tier is not None:
+            attempt.service_tier = event.tier
+        if attempt.first_token_ms is None and self._call.stream and event.kind is not Kind.PREAMBLE:
+            attempt.first_token_ms = self._budget.milliseconds(self._start)
+        if event.kind is Kind.TERMINAL:
+            self._finished = True
+
+    def on_end(self, error: BaseException | None) -> None:
+        # Leaving after the answer was finished (a reader that stops at `[DONE]`) is no failure.
+        if error is not None and not (self._finished and _left(error)):
+            self._attempt.error_type = _name(error)
+        if self._attempt.usage is not None:
+            self._settle(Settled.BILLED, Basis.REPORTED)
+        else:
+            self._count(self._size)
+
+    def failed(self, error: BaseException) -> None:
+        attempt = self._attempt
+        attempt.error_type = _name(error)
+        if _not_billed(attempt, error):
+            self._settle(Settled.NOT_BILLED, None)
+        elif self._call.stream and _left(error):
+            self._count(0)
+        else:
+            self._settle(Settled.UNKNOWN, None)
+
+    def _count(self, size: int) -> None:
+        self._attempt.usage = TokenUsage(
+            prompt_tokens=-(-len(self._call.body.raw) // BYTES_PER_TOKEN),
+            completion_tokens=-(-size // BYTES_PER_TOKEN),
+        )
+        self._settle(Settled.BILLED, Basis.COUNTED)
+
+    def _settle(self, settled: Settled, basis: Basis | None) -> None:
+        attempt = self._attempt
+        if attempt.settled is None:
+            attempt.settled = settled
+            attempt.basis = basis
+            self._budget.settle(self._call, attempt, self._start)
+
+
+def _not_billed(attempt: Attempt, error: BaseException) -> bool:
+    if attempt.status is not None and attempt.status >= 400:
+        return True
+    if isinstance(error, APIError) and error.answer is not None and error.answer.status >= 400:
+        return True
+    return not attempt.sent and attempt.status is None
+
+
+def _credible(usage: TokenUsage) -> bool:
+    figures = (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
+    return min(figures) >= 0 and max(figures) <= MOST_TOKENS
+
+
+def _left(error: BaseException) -> bool:
+    """Whether the caller left: the reply was closed, or the task cancelled (CancelledError is no Exception)."""
+    return isinstance(error, Abandoned) or not isinstance(error, Exception)
+
+
+def _name(error: BaseException) -> str:
+    if isinstance(error, HeadgateError):
+        return error.code
+    return "cancelled" if _left(error) else "internal_error"

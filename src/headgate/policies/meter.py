@@ -1,0 +1,170 @@
+"""Meter: every call of a caller is counted and written down when it has ended, whatever became of it.
+
+Decides what a call's line in the books says; refuses to know what attempts cost (budget settles them). It is the
+outermost policy, so it sees refusals too. The gate's own calls are not a caller's: their cost belongs to another call.
+"""
+
+from collections import deque
+
+from headgate.core.call import Call, Origin
+from headgate.core.clock import Clock
+from headgate.core.errors import HeadgateError
+from headgate.core.policy import Handler
+from headgate.core.reply import Abandoned, Event, Kind, Reply
+from headgate.stores import entries
+from headgate.stores.protocols import Journal
+
+RECENT = 1000
+"""Calls whose latency is remembered."""
+LEFT = 499
+"""The status of a call whose caller left, as nginx has it."""
+
+
+class Counters:
+    """What this process has seen since its start. Read it; only the meter writes.
+
+    Attributes:
+        calls, errors: of callers that have ended, and those of them that failed or were left.
+        in_flight: begun and not ended.
+        attempts: that were made for them.
+        prompt_tokens, completion_tokens: billed, reported or counted.
+        cost: of known price, picodollars.
+        unpriced: billed attempts whose price is not known.
+        unknown: attempts whose outcome is not known.
+    """
+
+    __slots__ = (
+        "_recent",
+        "attempts",
+        "calls",
+        "completion_tokens",
+        "cost",
+        "errors",
+        "in_flight",
+        "prompt_tokens",
+        "unknown",
+        "unpriced",
+    )
+
+    def __init__(self) -> None:
+        self.calls = self.errors = self.in_flight = self.attempts = 0
+        self.prompt_tokens = self.completion_tokens = 0
+        self.cost = self.unpriced = self.unknown = 0
+        self._recent: deque[float] = deque(maxlen=RECENT)
+
+    def latency_ms(self, quantile: float) -> float:
+        """A quantile (0 to 1) of the latency of recent calls, in milliseconds; 0 before the first one."""
+        if not self._recent:
+            return 0.0
+        ordered = sorted(self._recent)
+        return ordered[min(int(quantile * len(ordered)), len(ordered) - 1)]
+
+    def add(self, call: Call, latency_ms: float, *, failed: bool) -> None:
+        """Count a call that has ended."""
+        self.calls += 1
+        self.errors += failed
+        self.in_flight -= 1
+        self._recent.append(latency_ms)
+        self.attempts += len(call.trail)
+        for attempt in call.trail:
+            if attempt.usage is not None:
+                self.prompt_tokens += attempt.usage.prompt_tokens
+                self.completion_tokens += attempt.usage.completion_tokens
+                self.unpriced += attempt.cost is None
+            elif attempt.cost is None:
+                self.unknown += 1
+            self.cost += attempt.cost or 0
+
+
+class Meter:
+    """The policy.
+
+    Args:
+        journal: where ends are written.
+        clock: for timings.
+
+    Attributes:
+        counters: of this process since its start.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self.counters = Counters()
+        self._journal = journal
+        self._clock = clock
+
+    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
+        """Pass the call on, and write down how it ended."""
+        if call.origin is not Origin.CALLER:
+            return await next(call)
+        self.counters.in_flight += 1
+        account = _Account(self, call)
+        try:
+            reply = await next(call)
+        except BaseException as error:
+            account.on_end(error)
+            raise
+        account.began(reply)
+        return reply
+
+    def milliseconds(self, start: float) -> float:
+        """Since a moment on the monotonic clock."""
+        return round((self._clock.monotonic() - start) * 1000, 3)
+
+    def end(
+        self, call: Call, reply: Reply | None, first_token_ms: float | None, status: int, error_type: str | None
+    ) -> None:
+        """Write down how a call ended."""
+        now = self._clock.monotonic()
+        latency_ms = round((now - call.started) * 1000, 3)
+        self.counters.add(call, latency_ms, failed=error_type is not None)
+        self._journal.call(
+            entries.ending(
+                call,
+                time=self._clock.time() - (now - call.started),
+                status=status,
+                error_type=error_type,
+                cache=reply.cache if reply else "off",
+                latency_ms=latency_ms,
+                first_token_ms=first_token_ms,
+            )
+        )
+
+
+class _Account:
+    """One call on its way."""
+
+    __slots__ = ("_call", "_finished", "_first_token_ms", "_meter", "_reply")
+
+    def __init__(self, meter: Meter, call: Call) -> None:
+        self._meter = meter
+        self._call = call
+        self._reply: Reply | None = None
+        self._first_token_ms: float | None = None
+        self._finished = False
+
+    def began(self, reply: Reply) -> None:
+        self._reply = reply
+        if reply.stream:
+            # `next` returns at the first substantive event.
+            self._first_token_ms = self._meter.milliseconds(self._call.started)
+            reply.watch(self._on_event, self.on_end)
+        else:
+            reply.watch(None, self.on_end)
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind is Kind.TERMINAL:
+            self._finished = True
+
+    def on_end(self, error: BaseException | None) -> None:
+        # CancelledError and its like are no Exceptions.
+        left = isinstance(error, Abandoned) or not isinstance(error, Exception)
+        if error is None or (left and self._finished):
+            # Leaving after the answer was finished (a reader that stops at `[DONE]`) is no failure.
+            status, error_type = self._reply.status if self._reply else 200, None
+        elif left:
+            status, error_type = LEFT, "cancelled"
+        elif isinstance(error, HeadgateError):
+            status, error_type = error.http_status, error.code
+        else:
+            status, error_type = 500, "internal_error"
+        self._meter.end(self._call, self._reply, self._first_token_ms, status, error_type)
