@@ -66,7 +66,9 @@ class Client:
         """Read a page."""
         return await self.send("GET", path, [b""], headers)
 
-    async def send(self, method, path, parts: Sequence[bytes], headers=(), *, hang_up_after=None, cut_after=None) -> Got:
+    async def send(
+        self, method, path, parts: Sequence[bytes], headers=(), *, hang_up_after=None, cut_after=None
+    ) -> Got:
         """Send a request in parts, and take what comes until the application returns."""
         loop = asyncio.get_running_loop()
         left = asyncio.Event()
@@ -112,7 +114,9 @@ class Client:
             "root_path": "",
             "scheme": "http",
             "http_version": "1.1",
-            "headers": [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in headers],
+            "headers": [
+                (name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in headers
+            ],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
         }
@@ -128,15 +132,17 @@ class Client:
         return got
 
 
+SETTINGS = {
+    "store": "memory://",
+    "providers": {"p": {"type": "simulator"}},
+    "models": {"gpt-6-luna": {"targets": [{"provider": "p"}]}, "*": {"targets": [{"provider": "p"}]}},
+}
+
+
 @asynccontextmanager
-async def gate_on_simulator(**overrides: Any) -> AsyncIterator[Gate]:
-    """A gate in virtual time whose only provider is the simulator; settings by dotted key, `__` for the dot."""
-    loaded = load(
-        None,
-        environment={},
-        simulate=True,
-        overrides={key.replace("__", "."): value for key, value in overrides.items()},
-    )
+async def gate_on_simulator(**settings: Any) -> AsyncIterator[Gate]:
+    """A gate in virtual time whose only provider is the simulator `p`; it has no default model."""
+    loaded = load(None, environment={}, settings={**SETTINGS, **settings})
     async with await Gate.open(loaded.config, clock=VirtualClock(), chance=SystemChance(7)) as gate:
         yield gate
 

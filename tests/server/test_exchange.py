@@ -65,7 +65,9 @@ class Answer:
 
 
 def _call(*, stream: bool = True, operation: Operation = Operation.CHAT) -> Call:
-    return Call(id="c" * 32, operation=operation, model="m", body=Body(b"{}"), started=0, day="2027-01-15", stream=stream)
+    return Call(
+        id="c" * 32, operation=operation, model="m", body=Body(b"{}"), started=0, day="2027-01-15", stream=stream
+    )
 
 
 def _exchange(client, answer, *, trailer=False, open_after=15.0, operation=Operation.CHAT, until=1000.0, **how):

@@ -1,0 +1,115 @@
+"""Health, readiness, description."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from headgate.server.app import application
+from headgate.testing import VirtualClock, virtual_time
+
+KEYS = {
+    "server": {"auth": "keys"},
+    "keys": [{"name": "web", "sha256": hashlib.sha256(b"hg-one").hexdigest()}],
+}
+
+
+def _pages(simulated_gate, client, act, **settings):
+    async def story():
+        async with simulated_gate(**settings) as gate:
+            return await act(client(application(gate, clock=VirtualClock())), gate)
+
+    return virtual_time(story())
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/health", "/openapi.json", "/docs"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_every_page_answers(simulated_gate, client, path, method):
+    """200 to GET and HEAD, with an id, and the word that answers are made up."""
+
+    async def act(client, _gate):
+        return await client.send(method, path, [b""])
+
+    got = _pages(simulated_gate, client, act)
+    assert got.status == 200
+    assert got.headers["x-request-id"].startswith("req_")
+    if method == "GET":
+        assert b"imulated" in got.body
+
+
+def test_ready_is_not_said_of_a_gate_that_is_closing(simulated_gate, client):
+    """503 once no calls are taken; alive all the same."""
+
+    async def act(client, gate):
+        await gate.close()
+        return await client.get("/readyz"), await client.get("/healthz")
+
+    ready, alive = _pages(simulated_gate, client, act)
+    assert (ready.status, ready.json["status"]) == (503, "not ready")
+    assert (alive.status, alive.json["status"]) == (200, "ok")
+
+
+def test_health_tells_states_to_all_and_details_to_callers(simulated_gate, client):
+    """Where keys are needed, whoever has none sees states only."""
+
+    async def act(client, _gate):
+        return await client.get("/health"), await client.get("/health", headers=[("api-key", "hg-one")])
+
+    stranger, caller = _pages(simulated_gate, client, act, **KEYS)
+    assert stranger.json["providers"] == {"p": {"state": "ok"}}
+    assert stranger.json.keys() == {"status", "providers", "version", "simulated"}
+    assert caller.json["providers"]["p"]["state"] == "ok"
+    assert "store" in caller.json
+    assert "latency_ms" in caller.json["providers"]["p"]
+    assert stranger.status == caller.status == 200
+
+
+def test_health_asks_providers_once_however_often_it_is_read(simulated_gate, client):
+    """A flood of readers is no flood for the providers; a little later they are asked again."""
+
+    async def act(client, gate):
+        asked = 0
+        original = gate.health
+
+        async def counted():
+            nonlocal asked
+            asked += 1
+            return await original()
+
+        gate.health = counted
+        await asyncio.gather(*(client.get("/health") for _ in range(50)))
+        first = asked
+        await asyncio.sleep(10)
+        await client.get("/health")
+        return first, asked
+
+    assert _pages(simulated_gate, client, act) == (1, 2)
+
+
+def test_health_of_a_gate_that_is_down(simulated_gate, client):
+    """503 where nobody answers."""
+
+    async def act(client, gate):
+        async def down():
+            return {"status": "down", "simulated": True, "providers": {"p": {"state": "unreachable", "error": "x"}}}
+
+        gate.health = down
+        return await client.get("/health")
+
+    assert _pages(simulated_gate, client, act).status == 503
+
+
+def test_the_description_holds_hot_and_other_paths(simulated_gate, client):
+    """`/v1/*` and `/healthz` stand side by side, and the page shows the same."""
+
+    async def act(client, _gate):
+        return await client.get("/openapi.json"), await client.get("/docs")
+
+    schema, page = _pages(simulated_gate, client, act)
+    assert {"/v1/chat/completions", "/v1/responses", "/v1/models", "/healthz", "/readyz", "/health"} == set(
+        schema.json["paths"]
+    )
+    for path in schema.json["paths"]:
+        assert f"<code>{path}</code>" in page.body.decode()
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]

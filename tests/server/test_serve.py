@@ -1,0 +1,42 @@
+"""What a person is told when the server is up. Sockets and signals are in `e2e/test_server_*.py`."""
+
+import hashlib
+
+from headgate.server.serve import banner
+from headgate.testing import virtual_time
+
+KEYS = [{"name": "web", "sha256": hashlib.sha256(b"hg-one").hexdigest()}]
+
+
+def _banner(simulated_gate, **settings) -> str:
+    async def story():
+        async with simulated_gate(**settings) as gate:
+            return banner(gate, "http://127.0.0.1:4000")
+
+    return virtual_time(story())
+
+
+def test_the_banner_names_address_providers_and_models(simulated_gate):
+    """Where to call, who answers, which names."""
+    told = _banner(simulated_gate)
+    assert "listens on http://127.0.0.1:4000" in told
+    assert "providers  p\n" in told
+    assert "gpt-6-luna" in told
+
+
+def test_the_banner_says_that_it_simulates(simulated_gate):
+    """Nobody takes made-up answers for a model's."""
+    assert "SIMULATED" in _banner(simulated_gate)
+
+
+def test_the_banner_says_who_may_call(simulated_gate):
+    """Anybody, or holders of a key; never a key or its hash."""
+    assert "anybody" in _banner(simulated_gate)
+    told = _banner(simulated_gate, server={"auth": "keys"}, keys=KEYS)
+    assert "holders of a key" in told
+    assert KEYS[0]["sha256"] not in told
+
+
+def test_any_name_is_told_where_no_name_has_a_route(simulated_gate):
+    """A configuration with `*` alone takes every name."""
+    assert "any name" in _banner(simulated_gate, models={"*": {"targets": [{"provider": "p"}]}})
