@@ -62,7 +62,7 @@ class Retry:
     Args:
         max_attempts: sends of one call to this target, the first included.
         max_wait: seconds to wait at most while another target exists.
-        patience: seconds after its start that a call without a deadline may still be waiting here.
+        patience: seconds that one wait of a call without a deadline may take.
         budget: share of traffic that may be retries.
         clock: waits.
         chance: jitter.
@@ -108,5 +108,6 @@ class Retry:
             wait = error.retry_after * (1 + JITTER * self._chance.random())
             if call.others and error.retry_after > self._max_wait:
                 return None
-        until = call.started + self._patience if call.deadline is None else call.deadline
-        return wait if self._clock.monotonic() + wait < until else None
+        if call.deadline is None:
+            return wait if wait <= self._patience else None
+        return wait if self._clock.monotonic() + wait < call.deadline else None
