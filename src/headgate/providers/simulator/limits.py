@@ -108,18 +108,24 @@ class Allowance:
         for bucket, amount in asked:
             bucket.take(amount)
         self._busy += 1
-        return self.headers()
+        return self._left()
 
     def leave(self) -> None:
         """Give the place back."""
         self._busy -= 1
 
-    def headers(self) -> dict[str, str]:
-        """What is left, as of the last admission."""
+    def headers(self, now: float) -> dict[str, str]:
+        """What is left."""
+        for bucket in (self._requests, self._tokens, self._input, self._output):
+            if bucket is not None:
+                bucket.refill(now)
+        return self._left()
+
+    def _left(self) -> dict[str, str]:
         headers = {} if self._requests is None else self._requests.headers("requests")
         tokens = self._tokens or self._input or self._output
         return headers if tokens is None else headers | tokens.headers("tokens")
 
-    def _limited(self, message: str, kind: str, wait: float) -> Problem:
-        headers = self.headers() | retry_headers(wait)
-        return Problem(429, message, type=kind, code="rate_limit_exceeded", headers=headers)
+    @staticmethod
+    def _limited(message: str, kind: str, wait: float) -> Problem:
+        return Problem(429, message, type=kind, code="rate_limit_exceeded", headers=retry_headers(wait))

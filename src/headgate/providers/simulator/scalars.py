@@ -78,7 +78,8 @@ def number(schema: Mapping[str, Any], name: str, dice: Dice, *, whole: bool) -> 
     if low > high:
         return None
     if "multipleOf" not in schema and not whole:
-        while ceil(low / step) > floor(high / step) and step > Fraction(1, 10**12):
+        # Fine enough for ten values, of which the bounds may exclude two; for one, where there is but one.
+        while step > Fraction(1, 10**12) and (low < high < low + 10 * step or ceil(low / step) > floor(high / step)):
             step /= 10
     first, last = ceil(low / step), floor(high / step)
     for _ in range(_TRIES if first <= last else 0):

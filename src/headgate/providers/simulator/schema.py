@@ -89,6 +89,9 @@ class _Maker:
         flat = self._flat(schema)
         if flat is False:
             raise NoInstance
+        if "if" in flat:
+            met = {"allOf": [flat.pop("if"), flat.pop("then", True)]}
+            flat = merge(flat, {"anyOf": [met, flat.pop("else", True)]})
         for word in ("anyOf", "oneOf"):
             if word in flat:
                 return self._branch(flat, word, name, depth)
@@ -122,9 +125,12 @@ class _Maker:
         last = NoInstance()
         for branch in branches:
             try:
-                return self.make(merge(flat, branch), name, depth + 1)
+                made = self.make(merge(flat, branch), name, depth + 1)
             except NoInstance as error:
                 last = error
+                continue
+            if word == "anyOf" or sum(fits(made, one, self._root) for one in branches) == 1:
+                return made
         raise last
 
     def _fitting(self, flat: Mapping[str, Any]) -> list[Any]:

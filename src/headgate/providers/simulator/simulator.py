@@ -22,12 +22,11 @@ import msgspec
 from headgate.core.clock import Clock
 from headgate.providers.simulator.answer import Answer
 from headgate.providers.simulator.arrivals import Arrival, Arrivals
-from headgate.providers.simulator.bill import Bill, BillLine, decimal
+from headgate.providers.simulator.bill import Bill, BillLine
 from headgate.providers.simulator.dice import Dice
 from headgate.providers.simulator.faults import Faults, asked_for
 from headgate.providers.simulator.limits import Allowance
 from headgate.providers.simulator.memory import PromptMemory
-from headgate.providers.simulator.models import MODELS, Model
 from headgate.providers.simulator.plan import Plan, plan
 from headgate.providers.simulator.problem import Problem, scripted
 from headgate.providers.simulator.question import Question
@@ -36,13 +35,13 @@ from headgate.providers.simulator.read_responses import read_responses
 from headgate.providers.simulator.reported import chat_usage, reported, responses_usage
 from headgate.providers.simulator.script import Piece, streamed, whole, whole_pause
 from headgate.providers.simulator.settings import Fault, Latency, Limits
+from headgate.providers.simulator.tell import tell_bill, tell_log, tell_models
 from headgate.providers.simulator.write_chat import Identity, stream_chat, whole_chat
 from headgate.providers.simulator.write_responses import stream_responses, whole_responses
 
 _AT_ONCE = Latency()
 _NO_LIMITS = Limits()
-_BORN = 1_767_225_600
-"""When all the models were made: 2026-01-01 UTC."""
+_ANSWERS = ("/chat/completions", "/responses")
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -103,6 +102,7 @@ class Simulator:
         self._seed = seed
         self._latency = latency
         self._limits = limits
+        self._limited = limits != _NO_LIMITS
         self._faults = Faults(faults, seed)
         self._key = None if api_key is None else f"Bearer {api_key}".encode()
         self._memory = PromptMemory()
@@ -121,16 +121,18 @@ class Simulator:
             return self._tell(request)
         self._count += 1
         visit = _Visit(request, self._count, self._seed)
-        path = request.path.rpartition("/v1")[2] if "/v1" in request.path else None
+        path = request.path.partition("/v1")[2]
         try:
             self._check_key(request)
-            if path in ("/chat/completions", "/responses"):
-                return self._answer(visit, path)
-            return self._models(visit, path)
+            return self._answer(visit, path) if path in _ANSWERS else self._models(visit, path)
         except Problem as problem:
-            if path in ("/chat/completions", "/responses"):
+            headers = problem.headers
+            if path in _ANSWERS:
                 self._note(visit, problem.status)
-            return self._plain(visit, problem.status, problem.body(), problem.headers)
+                if visit.model is not None and self._limited:
+                    now = self._clock.monotonic()
+                    headers = {**self._allowance(visit.model).headers(now), **headers}
+            return self._plain(visit, problem.status, problem.body(), headers)
 
     def _check_key(self, request: Request) -> None:
         given = request.headers.get("authorization", "").encode()
@@ -149,16 +151,15 @@ class Simulator:
         fault = None if scripted_by_caller is None else asked_for(scripted_by_caller)
         # The answer is decided before the limits: they count its tokens.
         decided = plan(question, self._seed)
-        limits = self._admit(question.model, decided)
+        limits = self._admit(question.model.name, decided)
         if fault is None:
             fault = self._faults.meet(question.model.name, visit.number)
         visit.fault = fault
         if fault is not None:
             try:
                 decided = self._before(question, decided, fault)
-            except Problem as problem:
-                self._leave(question.model)
-                problem.headers = {**limits, **problem.headers}
+            except Problem:
+                self._leave(question.model.name)
                 raise
         return self._serve(visit, path, question, decided, limits)
 
@@ -166,7 +167,7 @@ class Simulator:
         """What a fault changes before there is anything to send."""
         if fault.kind == "status":
             raise scripted(fault.status, code=fault.code, type=fault.type, retry_after=fault.retry_after)
-        if fault.kind == "error_event" and fault.code == "content_filter":
+        if _filters(fault):
             return plan(question, self._seed, filtered_after=fault.after_tokens)
         if fault.kind == "error_event" and not question.stream:
             raise scripted(fault.status, code=fault.code, type=fault.type, retry_after=fault.retry_after)
@@ -181,6 +182,7 @@ class Simulator:
         identity = Identity(visit.key, int(self._clock.time()), _fingerprint(question.model.name))
         is_chat = path == "/chat/completions"
         told = reported(chat_usage(usage) if is_chat else responses_usage(usage), fault, visit.number)
+        filtered = fault is not None and _filters(fault)
         dice = Dice(b"latency %d %d" % (self._seed, visit.number))
         reset = fault is not None and fault.kind == "reset"
         length: int | None = None
@@ -193,8 +195,7 @@ class Simulator:
                 if is_chat
                 else stream_responses(question, decided, identity, told)
             )
-            inside = fault if fault is not None and fault.code != "content_filter" else None
-            pieces = streamed(script, self._latency, dice, inside)
+            pieces = streamed(script, self._latency, dice, None if filtered else fault)
             pause = fault.delay if fault is not None and fault.kind == "silence" else 0.0
             kind = "text/event-stream; charset=utf-8"
         else:
@@ -225,12 +226,12 @@ class Simulator:
             generated=generated,
             reset=reset,
             direct=fault is None and not question.stream,
-            on_end=partial(self._ended, line, question.model),
+            on_end=partial(self._ended, line),
         )
 
-    def _ended(self, line: BillLine, model: Model, generated: int | None) -> None:
+    def _ended(self, line: BillLine, generated: int | None) -> None:
         """Charge for what was generated, and give the place back."""
-        self._leave(model)
+        self._leave(line.model)
         if generated is None:
             return
         if generated < line.usage.completion_tokens:
@@ -239,51 +240,44 @@ class Simulator:
             line = msgspec.structs.replace(line, usage=usage, complete=False)
         self.bill.lines.append(line)
 
-    def _admit(self, model: Model, decided: Plan) -> dict[str, str]:
-        if self._limits is _NO_LIMITS:
+    def _admit(self, model: str, decided: Plan) -> dict[str, str]:
+        if not self._limited:
             return {}
-        allowance = self._allowance(model)
-        return allowance.admit(model.name, decided.prompt_tokens, decided.output, self._clock.monotonic())
+        now = self._clock.monotonic()
+        return self._allowance(model).admit(model, decided.prompt_tokens, decided.output, now)
 
-    def _leave(self, model: Model) -> None:
-        if self._limits is not _NO_LIMITS:
+    def _leave(self, model: str) -> None:
+        if self._limited:
             self._allowance(model).leave()
 
-    def _allowance(self, model: Model) -> Allowance:
-        name = model.name if self._limits.group is None else ""
+    def _allowance(self, model: str) -> Allowance:
+        name = model if self._limits.group is None else ""
         found = self._allowances.get(name)
         if found is None:
             found = self._allowances[name] = Allowance(self._limits, self._clock.monotonic())
         return found
 
-    def _models(self, visit: "_Visit", path: str | None) -> Answer:
+    def _models(self, visit: "_Visit", path: str) -> Answer:
         request = visit.request
-        if path is None or (path != "/models" and not path.startswith("/models/")):
+        if path != "/models" and not path.startswith("/models/"):
             raise Problem(404, f"Invalid URL ({request.method} {request.path})")
         if request.method != "GET":
             message = f"Not allowed to {request.method} on {request.path}."
             raise Problem(405, message, code="method_not_supported")
-        if path == "/models":
-            body = {"object": "list", "data": [_model(model) for model in MODELS.values()]}
-            return self._plain(visit, 200, msgspec.json.encode(body))
-        model = MODELS.get(path.removeprefix("/models/"))
-        if model is None:
-            name = path.removeprefix("/models/")
-            raise Problem(404, f"The model '{name}' does not exist", code="model_not_found", param="model")
-        return self._plain(visit, 200, msgspec.json.encode(_model(model)))
+        name = path.removeprefix("/models").removeprefix("/") or None
+        return self._plain(visit, 200, tell_models(name))
 
     def _tell(self, request: Request) -> Answer:
         """What only a simulator can tell."""
         visit = _Visit(request, 0, self._seed)
         match request.method, request.path:
             case "GET", "/__bill":
-                body = {"total_usd": f"{self.bill.usd():f}", "lines": [_line(line) for line in self.bill.lines]}
-                return self._plain(visit, 200, msgspec.json.encode(body))
+                return self._plain(visit, 200, tell_bill(self.bill))
             case "GET", "/__log":
-                return self._plain(visit, 200, msgspec.json.encode({"arrivals": self._arrivals.seen}))
+                return self._plain(visit, 200, tell_log(self._arrivals.seen))
             case "DELETE", "/__log":
                 self._arrivals.seen.clear()
-                return self._plain(visit, 200, b'{"arrivals":[]}')
+                return self._plain(visit, 200, tell_log(()))
         problem = Problem(404, f"Invalid URL ({request.method} {request.path})")
         return self._plain(visit, 404, problem.body())
 
@@ -334,27 +328,9 @@ class _Visit:
         self.fault: Fault | None = None
 
 
+def _filters(fault: Fault) -> bool:
+    return fault.kind == "error_event" and fault.code == "content_filter"
+
+
 def _fingerprint(model: str) -> str:
     return "fp_" + blake2b(model.encode(), digest_size=5).hexdigest()
-
-
-def _model(model: Model) -> dict[str, object]:
-    return {
-        "id": model.name,
-        "object": "model",
-        "created": _BORN,
-        "owned_by": "simulator",
-        "shutdown_date": model.shutdown,
-    }
-
-
-def _line(line: BillLine) -> dict[str, object]:
-    return {
-        "request_id": line.request_id,
-        "client_request_id": line.client_request_id,
-        "model": line.model,
-        "service_tier": line.tier,
-        "usage": line.usage,
-        "amount_usd": f"{decimal(line.amount):f}",
-        "complete": line.complete,
-    }
