@@ -126,7 +126,10 @@ def described(name: str, command: Any) -> str:
         spelled = parameter.opts + parameter.secondary_opts
         if parameter.param_type_name == "argument":
             spelled = [parameter.metavar or parameter.name.upper()]
-        rows.append([", ".join(f"`{word}`" for word in spelled), getattr(parameter, "help", "") or ""])
+        said = " ".join((parameter.help or "").split())
+        if parameter.show_default is True and isinstance(parameter.default, (int, float, str)) and parameter.default:
+            said += f" [default: {parameter.default}]"
+        rows.append([", ".join(f"`{word}`" for word in spelled), said])
     text = "\n\n".join(" ".join(lines.split()) for lines in (command.help or "").split("\n\n"))
     return f"### `{name}`\n\n{text}\n" + (f"\n{table(['option', 'what it does'], rows)}" if rows else "")
 

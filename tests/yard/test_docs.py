@@ -62,5 +62,5 @@ def test_a_command_is_described():
     text = described("headgate ask", get_command(app))
     assert text.startswith("### `headgate ask`\n\nAsk once.\n")
     assert "| `QUESTION` | what to ask |" in text
-    assert "| `--model`, `-m` | whom |" in text
+    assert "| `--model`, `-m` | whom [default: m] |" in text
     assert "secret" not in text

@@ -14,7 +14,7 @@ HEADER = re.compile(r"x-headgate-[a-z]+(?:-[a-z]+)*")
 FENCE = re.compile(r"^```(?P<words>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"\b(?:OPENAI|HEADGATE|REDIS)_[A-Z][A-Z_]*[A-Z]\b")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)(?P<target>[^)#\s]+)")
-CALL = re.compile(r"(?:^|[\s`$|])headgate(?P<words>(?: +[^\s`|>&;#]+)+)")
+CALL = re.compile(r"(?:^|[\s`$|])headgate(?P<words> +[a-z-][^\s`|>&;#]*(?: +[^\s`|>&;#]+)*)")
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
