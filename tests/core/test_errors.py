@@ -69,6 +69,16 @@ def test_a_providers_4xx_speaks_to_the_caller(upstream: int, shown: int):
     assert OverloadedError("no", answer=Answer(upstream, {}, b"")).http_status == shown
 
 
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [(APIError, 400), (OverloadedError, 502), (errors.RateLimitError, 429), (errors.QuotaError, 429),
+     (errors.ModelNotFoundError, 404), (errors.ContextLengthError, 400), (errors.AuthenticationError, 500)],
+)  # fmt: skip
+def test_an_error_inside_a_stream_has_a_status_of_its_class(error: type[APIError], shown: int):
+    """Before the first word it is still an HTTP error."""
+    assert error("no").http_status == shown
+
+
 def test_facts_of_one_error_do_not_leak_into_its_class():
     """A code, type or hint given to one error is that error's only."""
     error = APIError("no", code="x", type="y", hint="z", param="p")

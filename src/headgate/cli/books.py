@@ -52,7 +52,7 @@ async def _sums(loaded: Loaded, query: Query, *, json: bool) -> None:
     async with await Gate.open(loaded.config) as gate:
         total, groups = await gate.usage(query)
     if json:
-        put(msgspec.json.encode(usage_json(total, groups, query)).decode())
+        put(msgspec.json.encode(usage_json(query, total, groups)).decode())
         return
     table = Table()
     for name in (*query.by, "calls", "attempts", "errors", "tokens in", "tokens out", "cached", "cost, USD", "unknown"):
@@ -86,9 +86,8 @@ async def _rows(loaded: Loaded, query: Query, *, json: bool) -> None:
                 tokens = f"{facts['prompt_tokens']}+{facts['completion_tokens']} tokens"
                 cost = "cost unknown" if facts["cost_usd"] is None else f"${facts['cost_usd']}"
                 error = f" {facts['error_type']}" if facts["error_type"] else ""
-                put(
-                    f"{facts['time']} {facts['request_id']}#{facts['attempt']} {what} {tokens} {cost} {facts['settled']}{error}"
-                )
+                name = f"{facts['time']} {facts['request_id']}#{facts['attempt']}"
+                put(f"{name} {what} {tokens} {cost} {facts['settled']}{error}")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 # An escape that spells an ASCII letter or digit: the only way to write a key so that a plain byte search misses it.
 _DISGUISE = re.compile(rb"\\u00[3-7]", re.IGNORECASE)
+_BACKSLASH = 0x5C  # as a number, because a search for one byte is ten times quicker than one for a bytes object
 _SPACE = re.compile(r"[ \t\n\r]*")
 _VALUE = json.JSONDecoder()
 
@@ -89,7 +90,8 @@ class ObjectReader(Generic[T]):
         self._decoder = msgspec.json.Decoder(struct)
         names = [field.encode_name for field in msgspec.structs.fields(struct)]
         self._names = frozenset(names)
-        self._needles = [b'"%s"' % name.encode() for name in names]
+        self._spelled = frozenset(b'"%s"' % name.encode() for name in names)
+        self._any_spelling = re.compile(b'"(?:%s)"' % "|".join(map(re.escape, names)).encode(), re.IGNORECASE)
 
     def read(self, raw: bytes) -> T:
         """Decode the fields.
@@ -113,15 +115,11 @@ class ObjectReader(Generic[T]):
         except RecursionError:
             message = "The body is nested too deeply."
             raise BadRequestError(message, code="invalid_json") from None
-        low = raw.lower()
-        for needle in self._needles:
-            # At most once, and spelled as it should be: the common case, settled by two searches.
-            if low.count(needle) > 1 or (low.count(needle) and needle not in raw):
-                self._check_spelling(raw)
-                break
-        else:
-            if _DISGUISE.search(raw):
-                self._check_spelling(raw)
+        # Each field at most once and spelled as it should be, and no escapes: the common case, settled by one search.
+        found = self._any_spelling.findall(raw)
+        plain = len(set(found)) == len(found) and self._spelled.issuperset(found)
+        if not plain or (_BACKSLASH in raw and _DISGUISE.search(raw)):
+            self._check_spelling(raw)
         return facts
 
     def _check_spelling(self, raw: bytes) -> None:

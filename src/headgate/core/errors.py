@@ -245,6 +245,8 @@ class APIError(ProviderError):
     """
 
     status: ClassVar[int | None] = None
+    inside: ClassVar[int] = 400
+    """The status to show for an error that came inside a stream, where the provider's own status was 200."""
     type = "invalid_request_error"
     breaker = False
 
@@ -259,13 +261,14 @@ class APIError(ProviderError):
         """The provider's own status where it is a 4xx that speaks to the caller, else ours."""
         if self.status is not None:
             return self.status
-        upstream = self.answer.status if self.answer else 0
+        upstream = self.answer.status if self.answer else self.inside
         return upstream if 400 <= upstream < 500 else 502
 
 
 class OverloadedError(APIError):
     """The provider is in trouble: 408, 409, 5xx, or an overload by name. Passing, by its nature."""
 
+    inside = 502
     type = "server_error"
     again = Again.YES
     onward = Onward.THEN
@@ -275,6 +278,7 @@ class OverloadedError(APIError):
 class ModelNotFoundError(APIError):
     """The provider does not know the model (or no longer does)."""
 
+    inside = 404
     code = "model_not_found"
     onward = Onward.NOW
 
@@ -295,6 +299,7 @@ class ContentFilterError(APIError):
 class RateLimitError(APIError):
     """The provider's rate limit (429). `retry_after` is the provider's wish, where it named one."""
 
+    inside = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
     again = Again.AFTER
