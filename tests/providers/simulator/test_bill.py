@@ -11,6 +11,7 @@ from headgate.providers.simulator.models import MODELS
 
 
 def usd(model, *, tier="default", long_ttl=False, **usage):
+    """What a usage costs, as a decimal number."""
     return decimal(amount(model, TokenUsage(**usage), tier=tier, long_ttl=long_ttl))
 
 

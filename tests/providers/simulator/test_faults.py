@@ -8,6 +8,7 @@ from headgate.providers.simulator.settings import Fault
 
 
 def kinds(faults, count, model="m"):
+    """The kinds of fault that so many calls meet."""
     return [fault.kind if (fault := faults.meet(model, number)) else None for number in range(count)]
 
 
@@ -18,9 +19,7 @@ def test_without_a_rate_every_call_meets_it_and_times_bounds_it():
 
 def test_the_first_fault_that_fits_happens():
     """A fault for another model is passed over; so is one that is used up."""
-    faults = Faults(
-        [Fault(kind="cut", model="other"), Fault(kind="stall", times=1), Fault(kind="no_done")], 1
-    )
+    faults = Faults([Fault(kind="cut", model="other"), Fault(kind="stall", times=1), Fault(kind="no_done")], 1)
     assert kinds(faults, 3) == ["stall", "no_done", "no_done"]
     assert kinds(faults, 1, "other") == ["cut"]
 
@@ -42,6 +41,13 @@ def test_a_request_may_ask_for_its_own():
     assert asked_for('{"kind": "status", "status": 429, "retry_after": 2}') == Fault(
         kind="status", status=429, retry_after=2
     )
-    for text in ("", "{}", '{"kind": "boom"}', '{"kind": "cut", "extra": 1}', '{"kind": "status", "status": 200}', "[]"):
+    for text in (
+        "",
+        "{}",
+        '{"kind": "boom"}',
+        '{"kind": "cut", "extra": 1}',
+        '{"kind": "status", "status": 200}',
+        "[]",
+    ):
         with pytest.raises(Problem, match="x-simulate-fault"):
             asked_for(text)

@@ -10,6 +10,7 @@ from headgate.providers.simulator.settings import Limits
 
 
 def refused(allowance, now, tokens_in=0, tokens_out=0):
+    """The problem that a call meets."""
     with pytest.raises(Problem) as caught:
         allowance.admit("m", tokens_in, tokens_out, now)
     return caught.value
@@ -77,13 +78,12 @@ def test_concurrency_is_a_place_that_is_given_back():
 def test_whoever_waits_as_told_is_admitted(per_minute, pauses):
     """After the time that a refusal names, the call fits; and the bucket never gives more than it holds and gains."""
     allowance = Allowance(Limits(requests_per_minute=per_minute), 0.0)
-    now, admitted = 0.0, 0
-    for pause in pauses:
+    now = 0.0
+    for admitted, pause in enumerate(pauses, 1):
         now += pause
         try:
             allowance.admit("m", 0, 0, now)
         except Problem as problem:
             now += int(problem.headers["retry-after-ms"]) / 1000
             allowance.admit("m", 0, 0, now)
-        admitted += 1
         assert admitted <= per_minute + now * per_minute / 60 + 1e-6

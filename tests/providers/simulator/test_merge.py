@@ -19,9 +19,9 @@ def test_types_meet():
 
 def test_true_and_false():
     """True adds nothing, False leaves nothing."""
-    assert merge(True, {"type": "null"}) == {"type": "null"}  # noqa: FBT003
-    assert merge({"type": "null"}, True) == {"type": "null"}  # noqa: FBT003
-    assert merge({}, False) is False  # noqa: FBT003
+    assert merge(True, {"type": "null"}) == {"type": "null"}
+    assert merge({"type": "null"}, True) == {"type": "null"}
+    assert merge({}, False) is False
 
 
 def test_lists_join_and_enums_meet():

@@ -38,7 +38,8 @@ def test_what_is_made_fits(pattern):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(", "(a", "a)", "[", "[a", "a{", "a{2", "a{3,2}", "*", "a**", r"\b", r"(a)\1", "(?=a)", "\\", r"\uzz", "(" * 60]
+    "pattern",
+    ["(", "(a", "a)", "[", "[a", "a{", "a{2", "a{3,2}", "*", "a**", r"\b", r"(a)\1", "(?=a)", "\\", r"\uzz", "(" * 60],
 )
 def test_what_cannot_be_read_says_so(pattern):
     """Nothing else is raised, whatever the expression."""

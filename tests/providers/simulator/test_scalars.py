@@ -82,3 +82,12 @@ def test_numbers_fit(low, width, multiple, whole, seed):
     if multiple is not None:
         assert made / multiple == int(made / multiple)
         assert (Fraction(str(made)) / Fraction(str(multiple))).denominator == 1
+
+
+def test_a_pattern_and_a_format_at_once():
+    """An address of a given domain, a date of a given year; None where the two exclude each other."""
+    made = text({"format": "email", "pattern": r"@acme\.com$"}, "", Dice(b"x")) or ""
+    assert re.fullmatch(r"[a-z]+@acme\.com", made)
+    assert text({"format": "date", "pattern": "^2024-0[1-9]-1[0-9]$"}, "", Dice(b"x"))
+    assert text({"format": "ipv4", "pattern": "^[a-z]+$"}, "", Dice(b"x")) is None
+    assert text({"format": "ipv4", "pattern": "(?=x)"}, "", Dice(b"x")) is None

@@ -1,5 +1,7 @@
 """Made-up values, judged by a checker that somebody else wrote."""
 
+from contextlib import suppress
+
 import jsonschema
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ SEEDS = [b"%d" % seed for seed in range(40)]
 
 
 def check(schema, value):
+    """Fail unless the value is valid, formats included."""
     checker = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
     checker.validate(value)
 
@@ -142,7 +145,7 @@ def composed(inner):
         arrays,
         st.lists(inner, min_size=1, max_size=3).map(lambda of: {"anyOf": of}),
         inner.map(lambda of: {"allOf": [of, {}]}),
-        inner.map(lambda of: {"oneOf": [of, {"type": "string", "const": "\x00never"}]}),
+        inner.map(lambda of: {"oneOf": [of, {"type": "object", "required": ["\x00"]}]}),
     )
 
 
@@ -170,7 +173,5 @@ words = st.sampled_from(
 @given(st.dictionaries(words, json, max_size=4))
 def test_nonsense_is_refused_and_nothing_else_happens(schema):
     """A schema with any values behind the known words gives a value or NoInstance, never another error."""
-    try:
+    with suppress(NoInstance):
         instance(schema, Dice(b"x"))
-    except NoInstance as error:
-        assert str(error)

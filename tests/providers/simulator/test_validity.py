@@ -75,6 +75,6 @@ def test_references_reach_into_lists():
 def test_equality_is_that_of_json():
     """1 equals 1.0 and not true, inside lists and objects too."""
     assert same(1, 1.0)
-    assert not same(1, True)  # noqa: FBT003
+    assert not same(1, True)
     assert not same([1, {"a": True}], [1, {"a": 1}])
     assert same({"a": [1]}, {"a": [1.0]})

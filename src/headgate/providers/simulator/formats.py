@@ -1,10 +1,13 @@
 """Texts in the formats that JSON schemas name, and plausible values for well-known property names.
 
-Charm only: a property `country` gets a country, `inhabitants` a number that a town could have. Nothing here looks at
-the schema; the caller checks whether a value fits.
+The latter is charm only: a property `country` gets a country, `inhabitants` a number that a town could have. Nothing
+here looks at the schema; the caller checks whether a value fits.
 """
 
+import ipaddress
+import re
 from collections.abc import Callable
+from datetime import date
 
 from headgate.providers.simulator.dice import Dice
 
@@ -106,3 +109,37 @@ FORMATS: dict[str, Callable[[Dice], str]] = {
     "regex": lambda dice: f"^{dice.pick(_WORDS)}$",
 }
 """By the format's name."""
+
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)"
+_HOST = r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+_SHAPES = {
+    "date-time": re.compile(r"\d{4}-\d\d-\d\dT" + _CLOCK, re.ASCII),
+    "date": re.compile(r"\d{4}-\d\d-\d\d", re.ASCII),
+    "time": re.compile(_CLOCK, re.ASCII),
+    "duration": re.compile(r"P(?=.)(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?)", re.ASCII),
+    "email": re.compile(r"[^@\s]+@[^@\s]+"),
+    "hostname": re.compile(_HOST),
+    "uuid": re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+}
+
+
+def fits_format(text: str, name: object) -> bool:
+    """Whether a text is in a format; a format that is not known takes every text.
+
+    Example:
+        >>> fits_format("2024-02-29", "date"), fits_format("2023-02-29", "date")
+        (True, False)
+    """
+    shape = _SHAPES.get(str(name))
+    if shape is not None and not shape.fullmatch(text):
+        return False
+    try:
+        if name in ("date", "date-time"):
+            date.fromisoformat(text[:10])
+        elif name == "ipv4":
+            ipaddress.IPv4Address(text)
+        elif name == "ipv6":
+            ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True

@@ -7,7 +7,7 @@ from math import ceil, floor
 from typing import Any
 
 from headgate.providers.simulator.dice import Dice
-from headgate.providers.simulator.formats import FORMATS, named_range, named_text
+from headgate.providers.simulator.formats import FORMATS, fits_format, named_range, named_text
 from headgate.providers.simulator.patterns import UnreadablePattern, matching
 from headgate.providers.simulator.validity import is_multiple
 
@@ -26,6 +26,8 @@ def text(schema: Mapping[str, Any], name: str, dice: Dice) -> str | None:
     most = schema.get("maxLength")
     pattern = schema.get("pattern")
     maker = FORMATS.get(str(schema.get("format")))
+    if pattern is not None and maker is not None:
+        return _by_both(pattern, str(schema["format"]), dice)
     if pattern is not None:
         return _by_pattern(pattern, least, most, dice)
     made = named_text(name, dice) if maker is None else maker(dice)
@@ -39,6 +41,19 @@ def text(schema: Mapping[str, Any], name: str, dice: Dice) -> str | None:
         return None
     short = made[:most]
     return short.rstrip() if len(short.rstrip()) >= least else short
+
+
+def _by_both(pattern: str, name: str, dice: Dice) -> str | None:
+    """A text that fits a pattern and a format: one of either that happens to fit the other, or an address of both."""
+    for _ in range(_TRIES):
+        made = FORMATS[name](dice)
+        free = _by_pattern(pattern, 0, None, dice)
+        for one in (made, free, made.partition("@")[0] + (free or "")):
+            if one and fits_format(one, name) and re.search(pattern, one):
+                return one
+        if free is None:
+            return None
+    return None
 
 
 def _by_pattern(pattern: str, least: int, most: int | None, dice: Dice) -> str | None:

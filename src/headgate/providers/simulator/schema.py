@@ -14,12 +14,12 @@ from headgate.providers.simulator.merge import merge
 from headgate.providers.simulator.scalars import number, text
 from headgate.providers.simulator.validity import BadSchemaError, fits, resolve, same
 
-_TRIES = 12
+_TRIES = 40
 _SOFT = 4
 """Depth beyond which optional things are left out and branches without references come first."""
 _DEEPEST = 40
 _FUEL = 20_000
-"""Values made per try at most."""
+"""Values made at most, in all tries; a quarter of it in one."""
 
 _KINDS: dict[str, tuple[str, ...]] = {
     "object": (
@@ -51,19 +51,24 @@ def instance(schema: Any, dice: Dice) -> Any:
         {'n': 3}
     """
     why = "no value fits it."
-    for spare in range(_TRIES):
+    fuel = _FUEL
+    for attempt in range(_TRIES):
+        if fuel <= 0:
+            break
+        maker = _Maker(schema, dice, careful=attempt % 3 == 2)
         try:
-            value = _Maker(schema, dice, careful=spare > _TRIES // 2).make(schema, "", 0)
+            value = maker.make(schema, "", 0)
             if fits(value, schema, schema):
                 return value
         except BadSchemaError as error:
             raise NoInstance(f"{error}.") from None
         except NoInstance as error:
             why = str(error) or why
-        except (TypeError, AttributeError, KeyError, ValueError, OverflowError, ZeroDivisionError) as error:
+        except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError) as error:
             raise NoInstance(f"it is malformed ({error}).") from None
         except RecursionError:
             why = "it is nested too deeply."
+        fuel -= maker.made
     raise NoInstance(why)
 
 
@@ -74,12 +79,12 @@ class _Maker:
         self._root = root
         self._dice = dice
         self._careful = careful
-        self._fuel = _FUEL
+        self.made = 0
 
     def make(self, schema: Any, name: str, depth: int) -> Any:
         """A value for a schema that stands under a property name."""
-        self._fuel -= 1
-        if schema is False or depth > _DEEPEST or self._fuel < 0:
+        self.made += 1
+        if schema is False or depth > _DEEPEST or self.made > _FUEL // 4:
             message = "it demands more than can be made." if schema is not False else ""
             raise NoInstance(message)
         if schema is True:

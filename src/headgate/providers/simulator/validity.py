@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
+from headgate.providers.simulator.formats import fits_format
+
 _DEEPEST = 200
 
 
@@ -93,7 +95,7 @@ def fits(value: Any, schema: Any, root: Any, depth: int = 0) -> bool:
         raise BadSchemaError(message)
     try:
         return _fits(value, schema, root, depth + 1)
-    except (TypeError, AttributeError, KeyError, ValueError, ZeroDivisionError, OverflowError, re.error) as error:
+    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, re.error) as error:
         raise BadSchemaError(str(error)) from None
 
 
@@ -139,6 +141,8 @@ def _fits_choices(value: Any, schema: Mapping[str, Any], root: Any, depth: int) 
 
 def _fits_text(value: str, schema: Mapping[str, Any]) -> bool:
     if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
+        return False
+    if "format" in schema and not fits_format(value, schema["format"]):
         return False
     pattern = schema.get("pattern")
     return pattern is None or re.search(pattern, value) is not None
