@@ -59,14 +59,18 @@ async def _serving(*args: str) -> AsyncIterator[tuple[asyncio.subprocess.Process
 
 async def _stream(address: str, begun: asyncio.Event) -> bytes:
     said = b""
-    async with (
-        httpx2.AsyncClient(timeout=30) as http,
-        http.stream("POST", f"{address}/v1/chat/completions", json=BODY) as answer,
-    ):
-        assert answer.status_code == 200
-        async for piece in answer.aiter_bytes():
-            begun.set()
-            said += piece
+    try:
+        async with (
+            httpx2.AsyncClient(timeout=30) as http,
+            http.stream("POST", f"{address}/v1/chat/completions", json=BODY) as answer,
+        ):
+            assert answer.status_code == 200
+            async for piece in answer.aiter_bytes():
+                begun.set()
+                said += piece
+    finally:
+        # Nobody waits for a beginning that will not come.
+        begun.set()
     return said
 
 

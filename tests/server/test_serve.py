@@ -1,6 +1,8 @@
 """What a person is told when the server is up. Sockets and signals are in `e2e/test_server_*.py`."""
 
 import hashlib
+import subprocess
+import sys
 
 from headgate.server.serve import banner
 from headgate.testing import virtual_time
@@ -40,3 +42,10 @@ def test_the_banner_says_who_may_call(simulated_gate):
 def test_any_name_is_told_where_no_name_has_a_route(simulated_gate):
     """A configuration with `*` alone takes every name."""
     assert "any name" in _banner(simulated_gate, models={"*": {"targets": [{"provider": "p"}]}})
+
+
+def test_the_web_framework_waits_until_a_server_is_made():
+    """Whoever only imports this module (the command line does) does not pay for FastAPI."""
+    code = "import sys, headgate.server.serve; print('fastapi' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -68,7 +68,7 @@ def simulate(simulator: Simulator, *, host: str = "127.0.0.1", port: int = 4010,
 
 
 @asynccontextmanager
-async def running(gate: Gate, *, port: int | None = None, grace: float | None = None) -> AsyncGenerator[str]:
+async def running(gate: Gate, *, port: int | None = None, grace: float | None = None) -> AsyncIterator[str]:
     """Serve a gate in the running loop; gives the address, such as `http://127.0.0.1:4000`. Leaves the gate open.
 
     Args:
@@ -90,7 +90,7 @@ async def running(gate: Gate, *, port: int | None = None, grace: float | None = 
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, *, host: str, port: int, grace: float) -> AsyncGenerator[str]:
+async def listening(app: ASGIApp, *, host: str, port: int, grace: float) -> AsyncIterator[str]:
     """Serve any ASGI application in the running loop; gives the address.
 
     Args:
