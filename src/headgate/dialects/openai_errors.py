@@ -240,5 +240,6 @@ def _number(text: str | None) -> float | None:
 
 
 def error_object(error: HeadgateError) -> dict[str, str | None]:
-    """Our own error as the object that OpenAI's clients expect under `error`."""
-    return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    """Our own error as the object that OpenAI's clients expect under `error`; the message tells the cure as well."""
+    message = f"{error.message}\n\nhint: {error.hint}" if error.hint else error.message
+    return {"message": message, "type": error.type, "param": error.param, "code": error.code}

@@ -12,6 +12,7 @@ from headgate.core.call import Call
 from headgate.core.errors import APIError, AuthenticationError, HeadgateError, RateLimitError
 from headgate.core.money import show_usd
 from headgate.core.reply import Reply
+from headgate.dialects.openai_errors import error_object
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
@@ -78,8 +79,7 @@ def error_answer(error: HeadgateError, request_id: str) -> tuple[int, dict[str, 
 
 def error_body(error: HeadgateError) -> bytes:
     """`{"error": {message, type, param, code}}`."""
-    message = f"{error.message}\n\nhint: {error.hint}" if error.hint else error.message
-    return _encode({"error": {"message": message, "type": error.type, "param": error.param, "code": error.code}})
+    return _encode({"error": error_object(error)})
 
 
 def _tell_attempts(headers: dict[str, str], attempts: Sequence[Attempt]) -> None:
