@@ -16,6 +16,7 @@ from contextlib import closing
 from typing import Any, Protocol
 
 from headgate.core.clock import Clock
+from headgate.core.errors import ConfigError
 from headgate.stores.join import Join
 from headgate.stores.protocols import Ledger
 from headgate.stores.segments import DeadJournal, Page
@@ -69,13 +70,25 @@ class Drain:
         self._fed = self._booked = 0
 
     async def adopt(self) -> None:
-        """Book what dead processes left in the folder, and delete it.
+        """Open journal and ledger, book what dead processes left in the folder, and delete it.
+
+        A ledger that is away stops nobody: it is logged, and `run` tries again.
 
         Raises:
             ConfigError: the journal's folder, or the ledger, cannot be used as it is configured.
-            Exception: what the ledger raises while it is away; `run` tries again.
         """
+        try:
+            await self._adopt_all()
+        except ConfigError:
+            raise
+        except Exception as error:  # noqa: BLE001  the files stay where they are
+            self._error = f"{type(error).__name__}: {error}"
+            _log.exception("What an earlier process left cannot be booked now; it will be tried again.")
+
+    async def _adopt_all(self) -> None:
         self._journal.open()
+        # Nothing to book yet: a store that cannot be used is known before the first call.
+        await self._ledger.book((), ())
         with closing(self._journal.dead()) as dead:
             for journal in dead:
                 await self._adopt(journal)
@@ -154,7 +167,7 @@ class Drain:
         while True:
             try:
                 if not self._adopted:
-                    await self.adopt()
+                    await self._adopt_all()
                 await self.once()
             except Exception:  # noqa: BLE001  whatever it is, the journal keeps the records and the next round tries again
                 if wait == self._interval:

@@ -102,9 +102,13 @@ class SqliteLedger:
 
     Example:
         >>> import asyncio
-        >>> total, groups = asyncio.run(SqliteLedger(":memory:").usage(Query()))
-        >>> total.calls, groups
-        (0, [])
+        >>> async def calls():
+        ...     ledger = SqliteLedger(":memory:")
+        ...     total, _ = await ledger.usage(Query())
+        ...     await ledger.close()
+        ...     return total.calls
+        >>> asyncio.run(calls())
+        0
     """
 
     def __init__(self, path: str | Path) -> None:
