@@ -288,6 +288,20 @@ def test_a_stream_comes_in_pieces(practice):
     asyncio.run(story())
 
 
+def test_a_stream_without_usage_is_counted(practice):
+    """The provider said nothing of tokens: the last piece has what the books have."""
+
+    async def story():
+        async with AsyncHeadgate(practice({"kind": "no_usage"})) as gate:
+            *_, last = [piece async for piece in gate.stream("Count to ten.")]
+            await gate.usage()
+            (row,) = [row async for row in gate._gate.rows(Query())]
+            assert row.basis == "counted"
+            assert last.usage.completion_tokens == row.completion_tokens > 0
+
+    asyncio.run(story())
+
+
 def test_a_broken_stream_is_never_a_success(practice):
     """What was said stands; then the error, and no last piece."""
 
@@ -412,6 +426,38 @@ def test_models_and_health(practice):
             assert await gate.models() == []
             health = await gate.health()
             assert (health["status"], health["simulated"]) == ("ok", True)
+
+    asyncio.run(story())
+
+
+def test_a_sync_client_needs_an_open_gate(practice):
+    """It works from other threads once the gate is open; before that it says so."""
+
+    async def story():
+        gate = AsyncHeadgate(practice())
+        client = gate.http_client(sync=True)
+        with pytest.raises(StoppingError, match="not open"):
+            client.get("http://gate/v1/models")
+        async with gate:
+            assert (await asyncio.to_thread(client.get, "http://gate/v1/models")).status_code == 200
+
+    asyncio.run(story())
+
+
+def test_closing_while_it_opens(practice):
+    """A call that was waiting for the gate to open is refused; nothing is left open."""
+
+    async def story():
+        gate = AsyncHeadgate(practice())
+        await gate._opening.acquire()
+        waiting = asyncio.gather(gate.models(), return_exceptions=True)
+        closing = asyncio.gather(gate.aclose())
+        await asyncio.sleep(0)
+        gate._opening.release()
+        (refused,) = await waiting
+        await closing
+        assert isinstance(refused, StoppingError)
+        assert gate._gate is None
 
     asyncio.run(story())
 

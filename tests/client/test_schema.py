@@ -128,6 +128,23 @@ def test_a_property_may_have_any_name():
     assert strict_schema(Odd)["schema"]["required"] == ["default", "discriminator", "items"]
 
 
+def test_what_is_inside_lists_tuples_and_mappings_is_strict_too():
+    """A mapping of free keys stays one: the provider, not we, says whether it takes it."""
+
+    class Deep(BaseModel):
+        pair: tuple[Cat, Dog]
+        many: list[Cat | None]
+        free: dict[str, Cat]
+        open: dict[str, object]
+
+    schema = strict_schema(Deep)["schema"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    parts = schema["properties"]
+    assert parts["pair"]["prefixItems"] == [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]
+    assert parts["free"]["additionalProperties"] == {"$ref": "#/$defs/Cat"}
+    assert parts["open"]["additionalProperties"] is True
+
+
 def test_the_name_is_one_that_providers_take():
     """A generic model's name has brackets; the schema's has not."""
 

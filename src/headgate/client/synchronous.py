@@ -70,8 +70,15 @@ class Headgate:
     models = _waiting(AsyncHeadgate.models)
     health = _waiting(AsyncHeadgate.health)
 
-    @functools.wraps(AsyncHeadgate.stream)
-    def stream(self, prompt: str | None = None, **options: Unpack[Options]) -> Iterator[Piece]:  # noqa: D102  wrapped
+    def stream(self, prompt: str | None = None, **options: Unpack[Options]) -> Iterator[Piece]:
+        """Ask a model and get its answer piece by piece; see `AsyncHeadgate.stream`.
+
+        Leaving the loop early closes the provider's connection; so does the iterator's `close`.
+
+        Args:
+            prompt: the question; or give `messages`.
+            **options: see `Options`.
+        """
         pieces = self._gate.stream(prompt, **options)
 
         async def following() -> Piece | None:
