@@ -111,8 +111,6 @@ class AsyncHeadgate:
         self._closed = False
         self.exchange = Exchange(self._ready)
 
-    # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def _ready(self) -> Gate:
         """The gate inside, opened at first use.
 
@@ -149,8 +147,6 @@ class AsyncHeadgate:
             gate, self._gate = self._gate, None
         if gate is not None:
             await gate.close()
-
-    # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def generate_response(self, prompt: str | None = None, **options: Unpack[Options]) -> ModelResponse:
         """Ask a model and wait for its whole answer.
@@ -260,8 +256,6 @@ class AsyncHeadgate:
         except (TypeError, ValueError) as error:
             raise BadRequestError(f"The call cannot be written as JSON: {error}.", code="invalid_json") from None
         return gate, gate.call(operation, raw, tags=tags, timeout=options.get("timeout"))
-
-    # ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @overload
     def http_client(self, *, sync: Literal[False] = ...) -> AsyncClient: ...
