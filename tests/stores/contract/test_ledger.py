@@ -1,0 +1,336 @@
+"""What every ledger must do, whatever it is made of."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from headgate.core.attempt import Basis, Settled
+from headgate.core.errors import BadRequestError
+from headgate.core.money import PICO
+from headgate.stores.protocols import Query, Usage
+from headgate.stores.records import AttemptRow, CallRow
+
+TIME = 1_800_000_000.0
+
+
+def facts(call, **changes):
+    """Who asked what."""
+    return {
+        "call_id": call,
+        "day": "2027-01-15",
+        "time": TIME,
+        "operation": "chat",
+        "model_requested": "fast",
+        "stream": False,
+        "key": None,
+        "project": None,
+        "user": None,
+        "tags": {},
+        **changes,
+    }
+
+
+def call(name="c", attempts=1, **changes):
+    """A call that ended well."""
+    own = {key: changes.pop(key) for key in ("status", "error_type", "cache", "latency_ms") if key in changes}
+    return CallRow(**facts(name, **changes), attempts=attempts, **{"status": 200, **own})
+
+
+def attempt(name="c", number=1, **changes):
+    """An attempt that was billed."""
+    told = facts(name)
+    told.update(
+        attempt=number,
+        provider="openai",
+        model="gpt-6-luna",
+        settled=Settled.BILLED,
+        basis=Basis.REPORTED,
+        prompt_tokens=100,
+        completion_tokens=10,
+        cached_tokens=5,
+        cost=1_000_000,
+    )
+    return AttemptRow(**{**told, **changes})
+
+
+def run(story):
+    """Run a story."""
+    return asyncio.run(story)
+
+
+async def rows(ledger, query=None):
+    """Every row that a query finds."""
+    return [row async for row in ledger.rows(query or Query())]
+
+
+def test_an_empty_ledger_has_nothing(ledger):
+    """Sums are 0, never null."""
+
+    async def story():
+        assert await ledger.usage(Query(by=("model",))) == (Usage(), [])
+        assert await rows(ledger) == []
+        assert (await ledger.health())["status"] == "ok"
+
+    run(story())
+
+
+def test_a_row_comes_back_as_it_was_booked(ledger):
+    """Every field of an attempt: text, numbers, nulls, tags, and the state of the cache from its call."""
+    full = AttemptRow(
+        call_id="ä😀",
+        attempt=2,
+        day="2027-01-15",
+        time=TIME + 0.123456,
+        operation="responses",
+        model_requested="fast",
+        stream=True,
+        key="k'; DROP TABLE calls; --",
+        project="p",
+        user="u\x00\n",
+        tags={"team": "a", 'quo"ted.$[0]': "b"},
+        provider="openai",
+        model="gpt-6-luna",
+        model_served="gpt-6-luna-2026-08-01",
+        service_tier="flex",
+        settled=Settled.BILLED,
+        basis=Basis.COUNTED,
+        prompt_tokens=1,
+        completion_tokens=2,
+        cached_tokens=3,
+        cache_write_tokens=4,
+        reasoning_tokens=5,
+        cost=2**62,
+        price_table="genai-prices 0.2.3",
+        status=200,
+        error_type="stream_interrupted",
+        latency_ms=12.345,
+        first_token_ms=1.5,
+    )
+    bare = AttemptRow(**facts("bare", time=TIME + 1), attempt=0, provider=None, model=None, settled=Settled.NOT_BILLED)
+
+    async def story():
+        await ledger.book([call("ä😀", 2, cache="miss")], [full, bare])
+        assert await rows(ledger) == [msgspec.structs.replace(full, cache="miss"), bare]
+
+    run(story())
+
+
+def test_what_is_booked_is_passed_over(ledger):
+    """The key is day, call and attempt: the first booking stands, whatever comes later under the same key."""
+
+    async def story():
+        await ledger.book([call()], [attempt()])
+        await ledger.book(
+            [call(status=500)], [attempt(settled=Settled.UNKNOWN, cost=None, basis=None), attempt(number=2)]
+        )
+        await ledger.book([call()], [attempt(), attempt()])
+        assert [(row.attempt, row.settled, row.cost) for row in await rows(ledger)] == [
+            (1, Settled.BILLED, 1_000_000),
+            (2, Settled.BILLED, 1_000_000),
+        ]
+        total, _ = await ledger.usage(Query())
+        assert (total.calls, total.errors, total.attempts, total.cost) == (1, 0, 2, 2_000_000)
+        await ledger.book([], [attempt(day="2027-01-16")])
+        assert len(await rows(ledger)) == 3
+
+    run(story())
+
+
+def test_a_batch_is_booked_whole_or_not_at_all(ledger):
+    """A row that cannot be stored takes its whole batch with it: nothing is booked by halves."""
+
+    async def story():
+        with pytest.raises(Exception, match="NOT NULL"):
+            await ledger.book([call("a")], [attempt("a"), attempt("b", settled=None)])
+        assert await rows(ledger) == []
+        await ledger.book([call("a")], [attempt("a")])
+        assert len(await rows(ledger)) == 1
+
+    run(story())
+
+
+def test_sums(ledger):
+    """What each figure counts."""
+
+    async def story():
+        await ledger.book(
+            [
+                call("a", 2),
+                call("b", cache="miss"),
+                call("hit", 0, cache="hit"),
+                call("joined", 0, cache="coalesced"),
+                call("refused", 0, status=429, error_type="refused"),
+                call("crashed", 1, status=None, error_type="crashed"),
+            ],
+            [
+                attempt("a", settled=Settled.NOT_BILLED, basis=None, cost=0, prompt_tokens=0, completion_tokens=0),
+                attempt("a", 2),
+                attempt("b", cost=None),
+                attempt("hit", 0, settled=Settled.NOT_BILLED, cost=0, prompt_tokens=0, completion_tokens=0),
+                attempt("joined", 0, settled=Settled.NOT_BILLED, cost=0, prompt_tokens=0, completion_tokens=0),
+                attempt("refused", 0, settled=Settled.NOT_BILLED, cost=0, prompt_tokens=0, completion_tokens=0),
+                attempt("crashed", settled=Settled.UNKNOWN, basis=None, cost=7, prompt_tokens=0, completion_tokens=0),
+                attempt("own of the gate"),
+            ],
+        )
+        total, groups = await ledger.usage(Query())
+        assert groups == []
+        assert total == Usage(
+            calls=6,
+            attempts=5,
+            errors=2,
+            prompt_tokens=300,
+            completion_tokens=30,
+            cached_tokens=40,
+            cost=2_000_000,
+            unknown_attempts=1,
+            unknown_cost=7,
+            unpriced_attempts=1,
+            cache_hits=2,
+        )
+
+    run(story())
+
+
+def test_sums_beyond_64_bits(ledger):
+    """Thirty million dollars in picodollars do not fit a 64-bit sum; the books are right to the last of them."""
+    dear = 9 * 10**18 + 123_456_789_123
+
+    async def story():
+        await ledger.book([], [attempt(f"c{number}", cost=dear) for number in range(7)])
+        await ledger.book([], [attempt(f"u{number}", cost=dear, settled=Settled.UNKNOWN) for number in range(3)])
+        total, _ = await ledger.usage(Query())
+        assert total.cost == 7 * dear > 60_000_000 * PICO
+        assert total.unknown_cost == 3 * dear
+
+    run(story())
+
+
+def test_groups_come_dearest_first(ledger):
+    """One entry per value, nulls included; the figures add up to the total."""
+
+    async def story():
+        await ledger.book(
+            [call("a", 2), call("b"), call("c", 0)],
+            [
+                attempt("a", cost=10, provider="first", model="m1"),
+                attempt("a", 2, cost=30, provider="second", model="m2"),
+                attempt("b", cost=5, provider="second", model="m2"),
+                attempt("c", 0, cost=0, settled=Settled.NOT_BILLED, provider=None, model=None),
+            ],
+        )
+        total, groups = await ledger.usage(Query(by=("provider",)))
+        assert [(group.group, group.calls, group.attempts, group.cost) for group in groups] == [
+            ({"provider": "second"}, 2, 2, 35),
+            ({"provider": "first"}, 1, 1, 10),
+            ({"provider": None}, 1, 0, 0),
+        ]
+        # `a` asked both: it counts in each group, and once in the total.
+        assert (total.calls, total.attempts, total.cost) == (3, 3, 45)
+        _, groups = await ledger.usage(Query(by=("model",)))
+        assert [group.group["model"] for group in groups] == ["m2", "m1", "fast"]
+        _, groups = await ledger.usage(Query(by=("model", "provider")))
+        assert groups[0].group == {"model": "m2", "provider": "second"}
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("dimension", "changes"),
+    [
+        ("key", {"key": "web"}),
+        ("project", {"project": "team-a"}),
+        ("user", {"user": "u1"}),
+        ("operation", {"operation": "responses"}),
+        ("day", {"day": "2027-01-16"}),
+        ("provider", {"provider": "backup"}),
+        ("model", {"model": "gpt-5.4"}),
+        ("tag:team", {"tags": {"team": "a"}}),
+        ("tag:a\"b.c'd", {"tags": {"a\"b.c'd": "x"}}),
+    ],
+)
+def test_every_dimension_groups_and_filters(ledger, dimension, changes):
+    """What can be grouped by can be asked for alone, and nothing else is then counted."""
+    [value] = changes["tags"].values() if "tags" in changes else changes.values()
+
+    async def story():
+        await ledger.book([call("a"), call("b")], [attempt("a", cost=2, **changes), attempt("b", cost=1)])
+        _, groups = await ledger.usage(Query(by=(dimension,)))
+        assert len(groups) == 2
+        assert groups[0].group == {dimension: value}
+        assert groups[0].cost == 2
+        total, _ = await ledger.usage(Query(where={dimension: value}))
+        assert (total.attempts, total.cost) == (1, 2)
+        assert [row.call_id for row in await rows(ledger, Query(where={dimension: value}))] == ["a"]
+        assert await rows(ledger, Query(where={dimension: "nobody"})) == []
+
+    run(story())
+
+
+def test_time_bounds(ledger):
+    """From `since` on, up to and without `until`."""
+
+    async def story():
+        for offset in range(5):
+            await ledger.book([], [attempt(f"c{offset}", time=TIME + offset, cost=10**offset)])
+        query = Query(since=TIME + 1, until=TIME + 3)
+        assert (await ledger.usage(query))[0].cost == 110
+        assert [row.call_id for row in await rows(ledger, query)] == ["c1", "c2"]
+
+    run(story())
+
+
+@pytest.mark.parametrize("name", ["cost", "a.key", "", "tags", "1; DROP TABLE calls", "tag"])
+def test_an_unknown_dimension_is_refused(ledger, name):
+    """Nothing that a caller writes becomes part of a statement."""
+
+    async def story():
+        with pytest.raises(BadRequestError, match="no dimension") as caught:
+            await ledger.usage(Query(by=(name,)))
+        assert "tag:NAME" in caught.value.hint
+        with pytest.raises(BadRequestError):
+            await rows(ledger, Query(where={name: "x"}))
+
+    run(story())
+
+
+def test_rows_are_read_in_pages_in_order(ledger):
+    """Oldest first, many at the same moment, more than a page: each exactly once, while others are booked."""
+
+    async def story():
+        batch = [
+            attempt(f"c{number:05d}", attempt_number, time=TIME + number // 700)
+            for number in range(1500)
+            for attempt_number in (1, 2)
+        ]
+        await ledger.book([], list(reversed(batch)))
+        found = []
+        async for row in ledger.rows(Query()):
+            if len(found) == 10:
+                await ledger.book([], [attempt("before", time=TIME - 5)])
+            found.append((row.time, row.call_id, row.attempt))
+        assert found == [(row.time, row.call_id, row.attempt) for row in batch]
+
+    run(story())
+
+
+def test_two_may_book_and_read_at_once(ledger):
+    """Concurrent bookings of overlapping batches book each row once."""
+
+    async def story():
+        batches = [[attempt(f"c{number}") for number in range(start, start + 50)] for start in range(0, 200, 25)]
+        await asyncio.gather(*(ledger.book([], batch) for batch in batches), ledger.usage(Query()), rows(ledger))
+        assert len(await rows(ledger)) == 225
+
+    run(story())
+
+
+def test_closing_twice_is_harmless(ledger):
+    """Give everything back, also of a ledger that was never used."""
+
+    async def story():
+        await ledger.close()
+        await ledger.close()
+
+    run(story())

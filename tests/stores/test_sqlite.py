@@ -1,0 +1,174 @@
+"""Covers stores/sqlite.py beyond the contract: files, versions, other processes."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from headgate.core.attempt import Settled
+from headgate.core.errors import ConfigError
+from headgate.stores.protocols import Query
+from headgate.stores.records import AttemptRow
+from headgate.stores.sqlite import VERSION, SqliteLedger
+
+
+def attempt(name):
+    """An attempt that was billed."""
+    return AttemptRow(
+        call_id=name, attempt=1, day="2027-01-15", time=1.0, operation="chat", model_requested="m", stream=False,
+        key=None, project=None, user=None, tags={}, provider="p", model="m", settled=Settled.BILLED, cost=1,
+    )  # fmt: skip
+
+
+async def count(path):
+    """How many attempts a ledger has."""
+    ledger = SqliteLedger(path)
+    total, _ = await ledger.usage(Query())
+    await ledger.close()
+    return total.attempts
+
+
+def test_nothing_is_opened_before_it_is_used(tmp_path):
+    """Making a ledger makes no file."""
+    SqliteLedger(tmp_path / "h.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_books_stay(tmp_path):
+    """What was booked is there for the next process, and the file is in WAL mode with its version."""
+
+    async def story():
+        first = SqliteLedger(tmp_path / "h.db")
+        await first.book([], [attempt("a")])
+        await first.close()
+        assert await count(tmp_path / "h.db") == 1
+
+    asyncio.run(story())
+    connection = sqlite3.connect(tmp_path / "h.db")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    connection.close()
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    """The error names path and cure, and nothing is made."""
+    ledger = SqliteLedger(tmp_path / "nowhere" / "h.db")
+    with pytest.raises(ConfigError, match=r"nowhere/h\.db' lies in a folder that does not exist") as caught:
+        asyncio.run(ledger.open())
+    assert "Make the folder" in caught.value.hint
+    assert asyncio.run(ledger.health())["status"] == "down"
+    assert list(tmp_path.iterdir()) == []
+    asyncio.run(ledger.close())
+
+
+@pytest.mark.parametrize("what", ["text", "folder"])
+def test_something_else_is_no_ledger(tmp_path, what):
+    """A text file, or a folder: told as what it is, and left as it was."""
+    path = tmp_path / "h.db"
+    if what == "folder":
+        path.mkdir()
+    else:
+        path.write_text("not a database, but long enough to have been one" * 50)
+    ledger = SqliteLedger(path)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        asyncio.run(ledger.book([], [attempt("a")]))
+    health = asyncio.run(ledger.health())
+    assert (health["status"], health["kind"]) == ("down", "sqlite")
+    assert str(path) in health["error"]
+    asyncio.run(ledger.close())
+    assert path.is_dir() or path.read_text().startswith("not a database")
+
+
+def test_a_newer_ledger_is_left_alone(tmp_path):
+    """Tables of a newer headgate are not touched: upgrade, or use another file."""
+    connection = sqlite3.connect(tmp_path / "h.db")
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+    ledger = SqliteLedger(tmp_path / "h.db")
+    with pytest.raises(ConfigError, match=f"tables {VERSION + 1}, known {VERSION}") as caught:
+        asyncio.run(ledger.open())
+    assert "Upgrade" in caught.value.hint
+    asyncio.run(ledger.close())
+
+
+def test_a_ledger_that_was_closed_is_down(tmp_path):
+    """Health never raises."""
+    ledger = SqliteLedger(tmp_path / "h.db")
+    asyncio.run(ledger.open())
+    asyncio.run(ledger.close())
+    assert asyncio.run(ledger.health())["status"] == "down"
+
+
+def test_a_busy_ledger_books_nothing_and_recovers(tmp_path, monkeypatch):
+    """Another program holds the file for too long: an error that passes, and nothing by halves."""
+    monkeypatch.setattr("headgate.stores.sqlite.BUSY_SECONDS", 0.05)
+
+    async def story():
+        ledger = SqliteLedger(tmp_path / "h.db")
+        await ledger.open()
+        other = sqlite3.connect(tmp_path / "h.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            await ledger.book([], [attempt("a")])
+        assert (await ledger.usage(Query()))[0].attempts == 0
+        other.execute("ROLLBACK")
+        other.close()
+        await ledger.book([], [attempt("a")])
+        await ledger.close()
+        assert await count(tmp_path / "h.db") == 1
+
+    asyncio.run(story())
+
+
+def test_several_processes_start_and_book_at_once(tmp_path):
+    """Four processes make the tables and book the same and different rows at the same moment: each row once."""
+    code = """
+import asyncio, sys
+from headgate.core.attempt import Settled
+from headgate.stores.records import AttemptRow
+from headgate.stores.sqlite import SqliteLedger
+from headgate.stores.protocols import Query
+
+def attempt(name):
+    return AttemptRow(
+        call_id=name, attempt=1, day="2027-01-15", time=1.0, operation="chat", model_requested="m", stream=False,
+        key=None, project=None, user=None, tags={}, provider="p", model="m", settled=Settled.BILLED, cost=1,
+    )
+
+async def main():
+    sys.stdin.read()
+    ledger = SqliteLedger(sys.argv[1])
+    for batch in range(20):
+        await ledger.book([], [attempt(f"same-{batch}"), attempt(f"own-{sys.argv[2]}-{batch}")])
+        await ledger.usage(Query())
+    await ledger.close()
+
+asyncio.run(main())
+"""
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "h.db"), str(number)], stdin=subprocess.PIPE)
+        for number in range(4)
+    ]
+    for process in running:
+        process.stdin.close()
+    assert [process.wait() for process in running] == [0] * 4
+    assert asyncio.run(count(tmp_path / "h.db")) == 100
+
+
+def test_reading_goes_on_while_somebody_books(tmp_path):
+    """`headgate usage` beside a running server: an open write does not block it."""
+
+    async def story():
+        ledger = SqliteLedger(tmp_path / "h.db")
+        await ledger.book([], [attempt("a")])
+        await ledger.close()
+        other = sqlite3.connect(tmp_path / "h.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("DELETE FROM attempts")
+        assert await count(tmp_path / "h.db") == 1
+        other.execute("ROLLBACK")
+        other.close()
+
+    asyncio.run(story())
