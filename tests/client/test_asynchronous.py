@@ -423,7 +423,7 @@ def test_models_and_health(practice):
 
     async def story():
         async with AsyncHeadgate(practice()) as gate:
-            assert await gate.models() == []
+            assert await gate.models() == ["gpt-6-luna"]
             health = await gate.health()
             assert (health["status"], health["simulated"]) == ("ok", True)
 

@@ -156,7 +156,7 @@ def test_models_are_listed(practice):
     config["models"]["fast"] = {"targets": [{"provider": "sim", "model": MODEL}]}
     with Headgate(config) as gate:
         sdk = OpenAI(api_key="unused", http_client=gate.http_client())
-        assert [model.id for model in sdk.models.list()] == ["fast"]
+        assert [model.id for model in sdk.models.list()] == ["fast", "gpt-6-luna"]
         assert sdk.chat.completions.create(model="fast", messages=HELLO).model == MODEL
 
 

@@ -53,7 +53,7 @@ def test_every_method_works_without_a_loop(practice):
         assert gate.parse(City, "Describe Lyon.").name
         assert len(gate.batch_generate(["a", "b"], progress=True)) == 2
         assert gate.usage().calls == 5
-        assert gate.models() == []
+        assert gate.models() == ["gpt-6-luna"]
         assert gate.health()["status"] == "ok"
         assert gate.config.store == "memory://"
         assert len(_threads()) == 1

@@ -32,7 +32,7 @@
     ├── ValidationError             the model's answer does not fit the schema asked for
     └── PartialFailureError         some of many failed; carries what succeeded
 
-Each class carries its facts, and `table()` prints them as the table in `docs/errors.md`. What to do about an error is
+Each class carries its facts, and `table()` prints them as the table in `docs/reference/errors.md`. What to do about an error is
 decided by policies from these facts and never from the class's name.
 """
 
