@@ -74,10 +74,10 @@ async def _read(scope: MutableMapping[str, Any], receive: Receive) -> Request | 
 
 
 async def _serve(answer: Answer, receive: Receive, send: Send) -> None:
-    if answer.at_once:
-        await _play(answer, receive, send)
-        return
     try:
+        if answer.at_once:
+            await _play(answer, receive, send)
+            return
         async with asyncio.TaskGroup() as group:
             playing = group.create_task(_play(answer, receive, send))
             watching = group.create_task(_watch(receive, playing))
@@ -116,7 +116,7 @@ async def _play(answer: Answer, receive: Receive, send: Send) -> None:
 async def _break(receive: Receive, send: Send) -> None:
     """Break the connection, as hard as the server lets us."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if not isinstance(transport, asyncio.Transport):
+    if not hasattr(transport, "abort"):
         message = "The simulator breaks this connection."
         raise ConnectionResetError(message)
     found = transport.get_extra_info("socket")
