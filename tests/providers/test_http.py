@@ -58,11 +58,21 @@ class Peer:
 @asynccontextmanager
 async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A server on a free port of loopback."""
-    server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=tls)
+    writers: list[asyncio.StreamWriter] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await handler(reader, writer)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for writer in writers:
+            writer.transport.abort()
+        # The loop tells them that they are lost; a writer that outlives its loop complains.
+        await asyncio.sleep(0.01)
 
 
 async def fetch(
