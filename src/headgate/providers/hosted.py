@@ -20,11 +20,13 @@ from headgate.core.errors import (
     HeadgateError,
     InterruptedError,  # noqa: A004  the house's word
     ProviderError,
+    TimeoutError,  # noqa: A004  ditto
     UnreachableError,
 )
 from headgate.core.reply import Event, Kind, Reply
 from headgate.core.secret import Secret
 from headgate.dialects.dialect import StreamReader
+from headgate.dialects.openai_fields import UNREADABLE
 from headgate.dialects.registry import DIALECTS
 from headgate.dialects.sse import Decoder, ServerEvent
 from headgate.providers.provider import Health
@@ -33,11 +35,21 @@ from headgate.providers.transport import Incoming, Outgoing, Transport
 SHOWN = ("openai-processing-ms", "openai-version", "retry-after", "retry-after-ms")
 """The provider's headers that a caller may see. Cookies, server names and our account's limits are not among them."""
 MAX_ANSWER = 256 * 1024 * 1024
-"""Bytes that a whole answer may have."""
+"""Bytes that a whole answer may have, and a stream before its first word."""
+MAX_ERROR = 1024 * 1024
+"""Bytes of an error answer that are read; of a longer one only the status and the headers count."""
+MAX_LIST = 16 * 1024 * 1024
+"""Bytes that a list of models may have."""
 HEALTH_SECONDS = 5.0
 """How long a health check waits."""
 HOP = "x-headgate-hop"
-"""Names the gate that a call has passed, so that it notices a call that comes back."""
+"""Names the gates that a call has passed, so that each notices a call that comes back."""
+CLIENT_REQUEST_ID = "x-client-request-id"
+"""Names the attempt, so that a provider's support can find it."""
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# Shorter ones are no credentials, and stand in many a text by chance.
+_SHORTEST_SECRET = 8
 
 
 class Hosted:
@@ -49,7 +61,7 @@ class Hosted:
         clock: for deadlines.
         base_url: address up to and including `/v1`.
         api_key: sent as a bearer token; nothing is sent where it is empty.
-        headers: sent with every call; they win over the bearer token.
+        headers: by lower-case name, sent with every call; they win over the bearer token and over a caller's own.
         responses: it has the Responses API.
         timeouts: how long one attempt may take; the call's own win.
         defaults: parameters added to requests that lack them.
@@ -81,10 +93,14 @@ class Hosted:
         self._operations = frozenset(DIALECTS) if responses else frozenset(DIALECTS) - {Operation.RESPONSES}
         self._timeouts = timeouts
         self._defaults = {key: msgspec.json.encode(value) for key, value in defaults.items()}
+        self._hop = hop
         bearer = {"authorization": f"Bearer {api_key.reveal()}"} if api_key else {}
-        own = {key: value.reveal() for key, value in headers.items() if value}
-        self._get = tuple({"user-agent": "headgate", "accept-encoding": "identity", **bearer, **own}.items())
-        self._post = (*self._get, ("content-type", "application/json"), (HOP, hop))
+        own = {key: value.reveal() for key, value in headers.items() if value and key not in {HOP, CLIENT_REQUEST_ID}}
+        get = {"user-agent": "headgate", "accept-encoding": "identity", **bearer, **own}
+        self._get = tuple(get.items())
+        self._post = tuple({"content-type": "application/json", **get, HOP: hop}.items())
+        words = [value.split()[-1].encode() for value in (*bearer.values(), *own.values()) if value.strip()]
+        self._secrets = [word for word in words if len(word) >= _SHORTEST_SECRET]
 
     def speaks(self, operation: Operation) -> bool:
         """Whether it has the operation at all."""
@@ -95,7 +111,9 @@ class Hosted:
         dialect = DIALECTS[call.operation]
         attempt = call.attempt
         body = dialect.prepare(self._with_defaults(call.body), model=attempt.model, stream=call.stream)
-        headers = [*self._post, ("x-client-request-id", f"{call.id}-{attempt.number}"), *call.headers.items()]
+        headers = [*self._post, (CLIENT_REQUEST_ID, f"{call.id}-{attempt.number}")]
+        if call.headers:
+            headers = self._with_callers(call.headers, headers)
         limits = call.timeouts or self._timeouts
         now = self._clock.monotonic()
         end = now + limits.total if call.deadline is None else min(call.deadline, now + limits.total)
@@ -111,18 +129,21 @@ class Hosted:
             attempt.status = incoming.status
             attempt.upstream_request_id = incoming.headers.get("x-request-id")
             if not 200 <= incoming.status < 300:
-                raise dialect.read_error(Answer(incoming.status, incoming.headers, await _read(incoming, end)))
-            if "content-encoding" in incoming.headers and incoming.headers["content-encoding"] != "identity":
+                raise dialect.read_error(
+                    await self._refusal(incoming, min(end, self._clock.monotonic() + limits.silence))
+                )
+            if _compressed(incoming):
                 raise GarbledError(f"{self.name} compressed its answer, though it was asked not to.")
-            if call.stream and incoming.headers.get("content-type", "").startswith("text/event-stream"):
+            if call.stream:
+                kind = incoming.headers.get("content-type", "")
+                if not kind.lower().startswith("text/event-stream"):
+                    raise GarbledError(f"{self.name} was asked for a stream and sent {kind[:80] or 'nothing'!r}.")
                 stream = _Stream(
                     incoming, dialect.read_stream(usage_wanted=call.usage_wanted), self._clock, limits.silence, end
                 )
                 held = await stream.begin(first)
                 return self._reply(call, incoming, held, stream)
-            if call.stream:
-                raise GarbledError(f"{self.name} was asked for a stream and did not send one.")
-            event = dialect.read_answer(await _read(incoming, end))
+            event = dialect.read_answer(await _read(incoming, end, MAX_ANSWER))
         except BaseException:
             await incoming.close()
             raise
@@ -144,10 +165,32 @@ class Hosted:
         return reply
 
     def _with_defaults(self, body: Body) -> Body:
-        for name, value in self._defaults.items():
-            if name not in body.view:
-                body = body.with_field(name, value)
+        if self._defaults:
+            # Names only: a value that is no business of ours (a number too large for us) stays as it is.
+            given = _FIELDS.decode(body.raw)
+            for name, value in self._defaults.items():
+                if name not in given:
+                    body = body.with_field(name, value)
         return body
+
+    def _with_callers(self, callers: Mapping[str, str], ours: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Ours and the caller's, each name once: ours win, and our hop stands behind those that came with the call."""
+        headers = {**callers, **dict(ours)}
+        if HOP in callers:
+            headers[HOP] = f"{callers[HOP]}, {self._hop}"
+        return list(headers.items())
+
+    async def _refusal(self, incoming: Incoming, deadline: float) -> Answer:
+        """An error answer. Its status speaks, whatever becomes of its body; our credentials in it do not."""
+        try:
+            body = await _read(incoming, deadline, MAX_ERROR)
+        except ProviderError:
+            body = b""
+        if _compressed(incoming):
+            body = b""
+        for secret in self._secrets:
+            body = body.replace(secret, b"***")
+        return Answer(incoming.status, incoming.headers, body)
 
     async def health(self) -> Health:
         """Ask for the list of models; never raises."""
@@ -155,7 +198,8 @@ class Hosted:
         try:
             status, _ = await self._fetch("/models")
         except HeadgateError as error:
-            return Health(state="unreachable", error=error.message)
+            garbled = isinstance(error, GarbledError)
+            return Health(state="failing" if garbled else "unreachable", error=error.message)
         latency = round((self._clock.monotonic() - start) * 1000, 2)
         if 200 <= status < 300:
             return Health(state="ok", latency_ms=latency)
@@ -170,7 +214,7 @@ class Hosted:
         status, body = await self._fetch("/models")
         try:
             names = [str(entry["id"]) for entry in msgspec.json.decode(body)["data"]]
-        except (msgspec.DecodeError, KeyError, TypeError):
+        except (*UNREADABLE, KeyError, TypeError):
             raise GarbledError(f"{self.name} answered {status} without a list of models.") from None
         return names
 
@@ -183,7 +227,7 @@ class Hosted:
             written=_Nobody(),
         )
         try:
-            return incoming.status, await _read(incoming, deadline)
+            return incoming.status, await _read(incoming, deadline, MAX_LIST)
         finally:
             await incoming.close()
 
@@ -218,15 +262,22 @@ class _Stream:
     async def begin(self, deadline: float) -> list[Event]:
         """The preamble and the first substantive event."""
         held: list[Event] = []
+        size = 0
         while True:
             while self._pending:
                 held.append(self._reader.read(self._pending.popleft()))
                 if held[-1].kind is not Kind.PREAMBLE:
                     return held
+            # Who has bytes ready at all times, comments perhaps, never waits: the limit holds for them too.
+            if self._clock.monotonic() >= deadline:
+                raise TimeoutError("The provider did not come to its first word in time.")
             data = await self._incoming.receive(deadline)
-            if not data:
+            size += len(data)
+            if size > MAX_ANSWER:
+                raise GarbledError(f"The provider sent {size} bytes before the first word.")
+            self._pending.extend(self._decoder.feed(data) if data else self._decoder.end())
+            if not data and not self._pending:
                 raise UnreachableError("The provider ended its stream before the first word.")
-            self._pending.extend(self._decoder.feed(data))
 
     def __aiter__(self) -> Self:
         return self
@@ -235,7 +286,10 @@ class _Stream:
         """The next event after `begin`. Errors from here on are interruptions: words were already said."""
         try:
             while not self._pending:
-                data = await self._incoming.receive(min(self._clock.monotonic() + self._silence, self._end))
+                now = self._clock.monotonic()
+                if now >= self._end:
+                    raise TimeoutError("The provider did not finish in time.")
+                data = await self._incoming.receive(min(now + self._silence, self._end))
                 self._pending.extend(self._decoder.feed(data) if data else self._decoder.end())
                 if not data and not self._pending:
                     break
@@ -252,15 +306,21 @@ class _Stream:
         raise StopAsyncIteration
 
 
-async def _read(incoming: Incoming, deadline: float) -> bytes:
-    body = await incoming.receive(deadline)
-    if not body:
-        return body
-    parts = [body]
-    size = len(body)
+def _compressed(incoming: Incoming) -> bool:
+    return incoming.headers.get("content-encoding", "identity").lower() != "identity"
+
+
+async def _read(incoming: Incoming, deadline: float, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        GarbledError: it is larger than the limit.
+    """
+    parts: list[bytes] = []
+    size = 0
     while part := await incoming.receive(deadline):
         parts.append(part)
         size += len(part)
-        if size > MAX_ANSWER:
-            raise GarbledError(f"The answer is larger than {MAX_ANSWER} bytes.")
+        if size > limit:
+            raise GarbledError(f"The answer is larger than {limit} bytes.")
     return parts[0] if len(parts) == 1 else b"".join(parts)
