@@ -18,6 +18,7 @@ def test_lengths_are_kept():
         assert len(text({"maxLength": 3}, "name", dice) or "xxxx") <= 3
         assert len(text({"minLength": 5, "maxLength": 5}, "", dice) or "") == 5
     assert text({"maxLength": 0}, "", Dice(b"x")) == ""
+    assert text({"minLength": 10**9}, "", Dice(b"x")) is None
     assert text({"minLength": 2, "maxLength": 1}, "", Dice(b"x")) is None
 
 

@@ -3,7 +3,8 @@
 Depends on the seed and the question alone, so that equal questions get equal answers, streamed or whole, in either
 dialect. Rules:
 
-- text: two to four sentences; a question that names a length (`about 500 words`, `2000 tokens`) gets that length;
+- text: two to four sentences; a question that names a length (`about 500 words`, `2000 tokens`) gets that length, up
+  to 20,000 tokens;
 - a tool is called where `tool_choice` demands it (the first one allowed), or where the user's last words name it
   (`get_weather` or `get weather`);
 - a schema gets an instance of it, `json_object` an object;
@@ -25,7 +26,7 @@ from headgate.providers.simulator.schema import NoInstance, instance
 from headgate.providers.simulator.words import count, prose, sentence, talk, tokens
 
 _LENGTH = re.compile(r"(\d{1,6}) (words?|tokens?)\b")
-_LONGEST = 100_000
+_LONGEST = 20_000
 _WORD = 1.5
 """Tokens in a word."""
 

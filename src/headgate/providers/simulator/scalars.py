@@ -12,6 +12,8 @@ from headgate.providers.simulator.patterns import UnreadablePattern, matching
 from headgate.providers.simulator.validity import is_multiple
 
 _TRIES = 40
+_LONGEST = 100_000
+"""Characters: nobody is sent more because a schema demands it."""
 
 
 def text(schema: Mapping[str, Any], name: str, dice: Dice) -> str | None:
@@ -25,6 +27,8 @@ def text(schema: Mapping[str, Any], name: str, dice: Dice) -> str | None:
     least = schema.get("minLength", 0)
     most = schema.get("maxLength")
     pattern = schema.get("pattern")
+    if least > _LONGEST:
+        return None
     maker = FORMATS.get(str(schema.get("format")))
     if pattern is not None and maker is not None:
         return _by_both(pattern, str(schema["format"]), dice)
