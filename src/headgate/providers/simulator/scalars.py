@@ -30,10 +30,9 @@ def text(schema: Mapping[str, Any], name: str, dice: Dice) -> str | None:
     if least > _LONGEST:
         return None
     maker = FORMATS.get(str(schema.get("format")))
-    if pattern is not None and maker is not None:
-        return _by_both(pattern, str(schema["format"]), dice)
     if pattern is not None:
-        return _by_pattern(pattern, least, most, dice)
+        both = maker is not None
+        return _by_both(pattern, str(schema["format"]), dice) if both else _by_pattern(pattern, least, most, dice)
     made = named_text(name, dice) if maker is None else maker(dice)
     if maker is not None:
         return made if least <= len(made) <= (len(made) if most is None else most) else None
