@@ -1,28 +1,39 @@
 """How a reply or an error is shown to whoever speaks HTTP: headers and bodies, the same at every door.
 
-Used by the server and by `http_client()`. Decides what may be seen; refuses to know how bytes are sent.
+Used by the server and by `http_client()`. Decides what may be seen; refuses to know how bytes are sent. Whatever stands
+in a header from here is printable ASCII, so that no door needs to look again.
 """
 
+import math
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import msgspec
 
 from headgate.core.attempt import Attempt
 from headgate.core.call import Call
-from headgate.core.errors import APIError, AuthenticationError, HeadgateError, RateLimitError
+from headgate.core.errors import APIError, AuthenticationError, HeadgateError
 from headgate.core.money import show_usd
 from headgate.core.reply import Reply
 from headgate.dialects.openai_errors import error_object
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
+LONGEST_VALUE = 256
+"""Characters of a name that a header shows; clients refuse heads that are too long."""
+
+# Every printable ASCII character but the per cent sign itself.
+_PLAIN = "".join(chr(n) for n in range(0x20, 0x7F) if chr(n) != "%")
 
 _encode = msgspec.json.Encoder().encode
 
 
 def reply_headers(call: Call, reply: Reply) -> dict[str, str]:
     """The headers of an answer. The cost is only known, and so only told, when the answer is whole."""
-    headers = {"content-type": EVENTS if reply.stream else JSON, **reply.headers, "x-request-id": call.request_id}
+    headers = {"content-type": EVENTS if reply.stream else JSON}
+    for name, value in reply.headers.items():
+        headers[name] = plain(value)
+    headers["x-request-id"] = call.request_id
     if reply.stream:
         headers["cache-control"] = "no-cache"
         headers["x-accel-buffering"] = "no"
@@ -36,7 +47,10 @@ def reply_headers(call: Call, reply: Reply) -> dict[str, str]:
 
 
 def total_cost(attempts: Sequence[Attempt]) -> int | None:
-    """Picodollars of all attempts; None when the price of one that was billed is not known."""
+    """Picodollars of all billed attempts; None when the price of one of them is not known.
+
+    What attempts whose outcome is unknown may have cost is not in it: the ledger has that apart.
+    """
     total = 0
     for attempt in attempts:
         if attempt.usage is not None:
@@ -67,14 +81,18 @@ def error_answer(error: HeadgateError, request_id: str) -> tuple[int, dict[str, 
     """
     headers = {"content-type": JSON, "x-request-id": request_id, "x-should-retry": "false"}
     _tell_attempts(headers, error.attempts)
-    if error.retry_after is not None and (isinstance(error, RateLimitError) or error.http_status in {408, 409, 503}):
-        headers["retry-after"] = f"{error.retry_after:g}"
-    body = error_body(error)
-    if isinstance(error, APIError) and error.answer and not isinstance(error, AuthenticationError):
-        answer = error.answer
-        if answer.status == error.http_status and answer.headers.get("content-type", "").startswith(JSON):
-            body = answer.body
-    return error.http_status, headers, body
+    if error.retry_after is not None:
+        # Whole seconds, as HTTP has it; never earlier than what was asked for.
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+    answer = error.answer if isinstance(error, APIError) and not isinstance(error, AuthenticationError) else None
+    if (
+        answer is not None
+        and answer.body
+        and answer.status == error.http_status
+        and answer.headers.get("content-type", "").lower().startswith(JSON)
+    ):
+        return error.http_status, headers, answer.body
+    return error.http_status, headers, error_body(error)
 
 
 def error_body(error: HeadgateError) -> bytes:
@@ -82,11 +100,26 @@ def error_body(error: HeadgateError) -> bytes:
     return _encode({"error": error_object(error)})
 
 
+def plain(value: str) -> str:
+    r"""A value that may stand in a header.
+
+    It may hold a model's name, and so whatever a caller has sent: what is not printable ASCII is percent-encoded, so
+    that no value ends its line, and what is too long is cut.
+
+    Example:
+        >>> plain("m\r\nset-cookie: a")
+        'm%0D%0Aset-cookie: a'
+    """
+    if len(value) > LONGEST_VALUE:
+        value = value[:LONGEST_VALUE]
+    return value if value.isascii() and value.isprintable() else quote(value, _PLAIN, errors="replace")
+
+
 def _tell_attempts(headers: dict[str, str], attempts: Sequence[Attempt]) -> None:
     headers["x-headgate-attempts"] = str(len(attempts))
     if attempts:
         last = attempts[-1]
-        headers["x-headgate-provider"] = last.provider
-        headers["x-headgate-model"] = last.model
+        headers["x-headgate-provider"] = plain(last.provider)
+        headers["x-headgate-model"] = plain(last.model)
         if last.upstream_request_id:
-            headers["x-headgate-upstream-request-id"] = last.upstream_request_id
+            headers["x-headgate-upstream-request-id"] = plain(last.upstream_request_id)
