@@ -6,13 +6,14 @@ import signal
 import stat
 import subprocess
 import sys
+import weakref
 from contextlib import contextmanager
 
 import pytest
 
 from headgate.core.errors import BacklogError, ConfigError
 from headgate.gate.ports import SystemChance
-from headgate.stores.journal import FileJournal, MemoryJournal
+from headgate.stores.journal import FileJournal, MemoryJournal, _forked
 from headgate.stores.segments import dead_journals, take_lock
 
 
@@ -74,9 +75,10 @@ def test_a_live_journal_is_locked(journal, pen):
     """As long as its process lives, nobody adopts it; after that, everybody may."""
     journal.intent(pen.intent())
     assert list(dead_journals(journal._folder)) == []
+    assert list(journal.dead()) == []
     os.close(journal._lock)
     journal._lock = -1
-    assert len(list(dead_journals(journal._folder))) == 1
+    assert len(list(journal.dead())) == 1
 
 
 def test_a_name_that_is_taken_is_not_shared(tmp_path, pen):
@@ -314,6 +316,32 @@ os._exit(0)
         assert len(list(dead_journals(tmp_path))) == 1
     finally:
         os.kill(int(said), signal.SIGKILL)
+
+
+def test_what_a_fork_does_to_a_journal(journal, pen):
+    """In the child, the journal is as new: no file, no lock, no debt; one that is gone already is no concern."""
+    journal.intent(pen.intent())
+    parents = [os.dup(journal._lock), os.dup(journal._file)]
+    _forked(weakref.ref(journal))
+    assert (journal.token, journal.backlog, journal._lock, journal._file) == ("", 0, -1, -1)
+    assert list(dead_journals(journal._folder)) == []
+    for descriptor in parents:
+        os.close(descriptor)
+    gone = FileJournal(journal._folder, SystemChance())
+    reference = weakref.ref(gone)
+    del gone
+    _forked(reference)
+    unused = FileJournal(journal._folder, SystemChance())
+    _forked(weakref.ref(unused))
+    assert unused.token == ""
+
+
+def test_opening_twice_takes_one_lock(journal):
+    """The gate opens what the first record may have opened."""
+    journal.open()
+    token = journal.token
+    journal.open()
+    assert (journal.token, len(files(journal))) == (token, 1)
 
 
 def test_memory_keeps_records_until_they_are_booked(pen):

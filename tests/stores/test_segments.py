@@ -1,5 +1,6 @@
 """Covers stores/segments.py: reading lines back, whatever happened to the file."""
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -137,6 +138,12 @@ def test_a_file_that_was_shortened_does_not_stop_the_rest(tmp_path, pen):
     assert read_all([segment]) == ([pen.intent()], 1, segment.end)
 
 
+def test_a_line_that_only_lacks_its_break_counts(tmp_path, pen):
+    """The bytes of the record are all there."""
+    segment = written(tmp_path / "a.jsonl", encode(pen.intent()) + b"\n" + encode(pen.outcome()))
+    assert read_all([segment]) == ([pen.intent(), pen.outcome()], 0, segment.end)
+
+
 def test_a_lock_is_held_once(tmp_path):
     """Whoever comes second gets nothing, in the same process as well, until the first lets go."""
     path = lock_path(tmp_path, "t")
@@ -147,6 +154,19 @@ def test_a_lock_is_held_once(tmp_path):
     second = take_lock(path)
     assert second is not None
     os.close(second)
+
+
+def test_a_lock_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    """Somebody who adopts removed the file between our opening and our locking: nobody else would see that lock."""
+    path = lock_path(tmp_path, "t")
+    flock = fcntl.flock
+
+    def slow(descriptor, how):
+        path.unlink()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    assert take_lock(path) is None
 
 
 def test_only_unlocked_journals_are_dead(tmp_path, pen):

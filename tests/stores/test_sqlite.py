@@ -11,7 +11,7 @@ from headgate.core.attempt import Settled
 from headgate.core.errors import ConfigError
 from headgate.stores.protocols import Query
 from headgate.stores.records import AttemptRow
-from headgate.stores.sqlite import VERSION, SqliteLedger
+from headgate.stores.sqlite import VERSION, SqliteLedger, _use_wal
 
 
 def attempt(name):
@@ -28,6 +28,14 @@ async def count(path):
     total, _ = await ledger.usage(Query())
     await ledger.close()
     return total.attempts
+
+
+def mode(path):
+    """The journal mode of a database file."""
+    connection = sqlite3.connect(path)
+    [found] = connection.execute("PRAGMA journal_mode").fetchone()
+    connection.close()
+    return found
 
 
 def test_nothing_is_opened_before_it_is_used(tmp_path):
@@ -172,3 +180,35 @@ def test_reading_goes_on_while_somebody_books(tmp_path):
         other.close()
 
     asyncio.run(story())
+
+
+def test_a_file_that_cannot_be_switched_to_wal_now_is_used_as_it_is(tmp_path, monkeypatch):
+    """Somebody reads it in the old mode at this moment: no reason not to start. The next start switches it."""
+    monkeypatch.setattr("headgate.stores.sqlite.BUSY_SECONDS", 0.05)
+
+    async def story():
+        assert await count(tmp_path / "h.db") == 0
+        other = sqlite3.connect(tmp_path / "h.db", isolation_level=None)
+        other.execute("PRAGMA journal_mode = DELETE").fetchall()
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM attempts").fetchall()
+        assert await count(tmp_path / "h.db") == 0
+        other.execute("COMMIT")
+        other.close()
+        assert mode(tmp_path / "h.db") == "delete"
+        assert await count(tmp_path / "h.db") == 0
+        assert mode(tmp_path / "h.db") == "wal"
+
+    asyncio.run(story())
+
+
+def test_only_a_busy_file_is_excused(tmp_path):
+    """Any other failure to switch the file is told."""
+    path = tmp_path / "h.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE t (a)")
+    connection.close()
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        _use_wal(connection)
+    connection.close()

@@ -160,11 +160,11 @@ class _Account:
         self._settle(Settled.BILLED, Basis.COUNTED)
 
     def _settle(self, settled: Settled, basis: Basis | None) -> None:
+        # Once: an attempt either fails before its reply, or has a reply, which ends once.
         attempt = self._attempt
-        if attempt.settled is None:
-            attempt.settled = settled
-            attempt.basis = basis
-            self._budget.settle(self._call, attempt, self._start)
+        attempt.settled = settled
+        attempt.basis = basis
+        self._budget.settle(self._call, attempt, self._start)
 
 
 def _not_billed(attempt: Attempt, error: BaseException) -> bool:

@@ -32,13 +32,13 @@ class Join:
 
     def feed(self, record: Record, position: int) -> None:
         """Take one record; `position` is where it, or the page that it came in, lies in the journal."""
-        if type(record) is Intent:
+        if isinstance(record, Intent):
             self._open[record.call_id, record.attempt] = (record, position)
             if record.parent is None:
                 # The latest attempt, at the place of the first.
                 _, first = self._going.get(record.call_id, (record, position))
                 self._going[record.call_id] = (record, first)
-        elif type(record) is Outcome:
+        elif isinstance(record, Outcome):
             found = self._open.pop((record.call_id, record.attempt), None)
             if found is not None:
                 self.attempts.append(_attempt_row(found[0], record))
@@ -46,7 +46,7 @@ class Join:
                 self.orphans += 1
                 _log.error("The journal holds an outcome without its intent: %r", record)
             # Else its intent lay in a piece that is booked and deleted, and so was the outcome booked.
-        elif type(record) is CallEnd:
+        else:
             self._going.pop(record.call_id, None)
             self.calls.append(_call_row(record))
             if not record.attempts:

@@ -78,15 +78,10 @@ def lock_path(folder: Path, token: str) -> Path:
 def take_lock(path: Path) -> int | None:
     """Lock a file without waiting: its descriptor, or None if somebody else holds it or has just removed it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
+    with suppress(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink:
             return descriptor
-    except BlockingIOError:
-        pass
-    except BaseException:
-        os.close(descriptor)
-        raise
     os.close(descriptor)
     return None
 
