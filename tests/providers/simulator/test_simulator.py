@@ -145,6 +145,16 @@ def test_faults_before_the_answer():
     assert virtual_time(reset()) == (0, [])
 
 
+def test_health_checks_do_not_move_faults():
+    """Which call meets a fault depends on the calls that are answered, not on what is asked in between."""
+    ping, bad = {"path": "/v1/models", "method": "GET"}, {"body": b"{"}
+    calm = story(*[{}] * 30, faults=[Fault(kind="no_usage", rate=0.3)])[1]
+    busy = story(*[{}, ping, bad] * 30, faults=[Fault(kind="no_usage", rate=0.3)])[1]
+    met = [one.fault for one in calm.log]
+    assert [one.fault for one in busy.log if one.status == 200] == met
+    assert 0 < met.count("no_usage") < 30
+
+
 @pytest.mark.parametrize("path", [CHAT, RESPONSES])
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_fault_in_every_dialect(path, stream):

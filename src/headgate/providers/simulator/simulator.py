@@ -108,6 +108,7 @@ class Simulator:
         self._memory = PromptMemory()
         self._allowances: dict[str, Allowance] = {}
         self._count = 0
+        self._calls = 0
 
     @property
     def log(self) -> Sequence[Arrival]:
@@ -152,8 +153,11 @@ class Simulator:
         # The answer is decided before the limits: they count its tokens.
         decided = plan(question, self._seed)
         limits = self._admit(question.model.name, decided)
+        # Only calls that are understood and admitted count: a health check between them changes nothing.
+        self._calls += 1
+        visit.call = self._calls
         if fault is None:
-            fault = self._faults.meet(question.model.name, visit.number)
+            fault = self._faults.meet(question.model.name, visit.call)
         visit.fault = fault
         if fault is not None:
             try:
@@ -177,14 +181,14 @@ class Simulator:
         self, visit: "_Visit", path: str, question: Question, decided: Plan, limits: Mapping[str, str]
     ) -> Answer:
         fault = visit.fault
-        cached, written = self._memory.read(question.model.name, question.prompt)
+        reset = fault is not None and fault.kind == "reset"
+        cached, written = (0, 0) if reset else self._memory.read(question.model.name, question.prompt)
         usage = decided.usage(cached, written if question.model.writes_cache else 0)
         identity = Identity(visit.key, int(self._clock.time()), _fingerprint(question.model.name))
         is_chat = path == "/chat/completions"
-        told = reported(chat_usage(usage) if is_chat else responses_usage(usage), fault, visit.number)
+        told = reported(chat_usage(usage) if is_chat else responses_usage(usage), fault, visit.call)
         filtered = fault is not None and _filters(fault)
-        dice = Dice(b"latency %d %d" % (self._seed, visit.number))
-        reset = fault is not None and fault.kind == "reset"
+        dice = Dice(b"latency %d %d" % (self._seed, visit.call))
         length: int | None = None
         generated: int | None = None
         pieces: Iterator[Piece]
@@ -315,11 +319,11 @@ class Simulator:
 class _Visit:
     """One request while it is looked at, and what is known of it so far."""
 
-    __slots__ = ("client_request_id", "fault", "key", "model", "number", "request", "request_id", "stream")
+    __slots__ = ("call", "client_request_id", "fault", "key", "model", "request", "request_id", "stream")
 
     def __init__(self, request: Request, number: int, seed: int) -> None:
         self.request = request
-        self.number = number
+        self.call = 0
         self.key = blake2b(b"%d %d" % (seed, number), digest_size=24).hexdigest()
         self.request_id = "req_" + self.key[:32]
         self.client_request_id = request.headers.get("x-client-request-id")
