@@ -146,7 +146,8 @@ class Reply:
         if on_event is not None:
             for event in self._held:
                 on_event(event)
-            self._on_event.append(on_event)
+            if not self._ended:
+                self._on_event.append(on_event)
         if on_end is not None:
             if self._ended:
                 on_end(self._outcome)
@@ -183,7 +184,9 @@ class Reply:
         if not self._ended:
             self._ended = True
             self._outcome = outcome
-            for told in self._on_end:
+            # A watcher often knows the reply: without forgetting it, every call would wait for the garbage collector.
+            watchers, self._on_end, self._on_event = self._on_end, [], []
+            for told in watchers:
                 told(outcome)
 
     async def close(self) -> None:
