@@ -35,8 +35,9 @@ from headgate.stores.records import AttemptRow
 from headgate.stores.sqlite import SqliteLedger
 
 MEMORY = "memory://"
-HEALTH_SECONDS = 5.0
-"""How long `health` waits for a provider."""
+FAREWELL = 1.0
+"""Seconds that calls in flight have to end when the gate is closed, so that their ends are booked."""
+_FAREWELL_STEP = 0.01
 _DAY = 86400
 
 
@@ -78,6 +79,8 @@ class Gate:
         self._drain = Drain(journal, ledger, clock)
         self._tasks = Tasks()
         self._stopping = False
+        self._closing = asyncio.Lock()
+        self._closed = False
         self._day = (0, "")
         self._handle: Handler = stack.build(
             stack.Parts(config, clock, chance, journal, prices, self._providers, self._plans, self.meter)
@@ -107,7 +110,11 @@ class Gate:
                 max_backlog=int(config.journal.max_backlog_mb * 1_000_000),
             )
         gate = cls(config, clock=clock, chance=chance, journal=journal, ledger=ledger, prices=prices)
-        await gate._drain.adopt()
+        try:
+            await gate._drain.adopt()
+        except BaseException:
+            await gate.close()
+            raise
         gate._tasks.start(gate._drain.run(), "drain")
         return gate
 
@@ -136,7 +143,7 @@ class Gate:
             priority: 0 to 9; 9 goes first.
 
         Raises:
-            BadRequestError: the body is malformed, or names no model and there is no default.
+            BadRequestError: the body is malformed, or names no model and there is no default, or there is no time.
             NotAllowedError: the key may not ask for that model.
         """
         facts = DIALECTS[operation].read_request(raw)
@@ -150,6 +157,9 @@ class Gate:
             )
         if caller.models is not None and model not in caller.models:
             raise NotAllowedError(f"This key may not ask for the model {model!r}.", param="model")
+        # Written so that NaN fails it.
+        if timeout is not None and not timeout > 0:
+            raise BadRequestError(f"The timeout is {timeout} s; it must be more than 0.", param="timeout")
         now = self._clock.monotonic()
         return Call(
             id=self.new_id(),
@@ -175,8 +185,7 @@ class Gate:
         Raises:
             HeadgateError: see `core.errors` for all that can go wrong before the first word.
         """
-        if self._stopping:
-            raise StoppingError("The gate is shutting down.")
+        self._must_be_open()
         return await self._handle(call)
 
     def new_id(self) -> str:
@@ -213,45 +222,81 @@ class Gate:
         return bool(self.simulators)
 
     async def health(self) -> dict[str, Any]:
-        """The state of providers and stores, as `/health` shows it."""
+        """The state of providers and stores, as `/health` shows it.
+
+        Raises:
+            StoppingError: the gate is closed.
+        """
+        self._must_be_open()
         names = list(self._providers)
         found = await asyncio.gather(*(self._providers[name].health() for name in names))
-        store = dict(await self._ledger.health())
-        providers = {name: msgspec.to_builtins(state) for name, state in zip(names, found, strict=True)}
-        good = store["status"] == "ok" and any(state.state == "ok" for state in found)
+        store, journal = dict(await self._ledger.health()), dict(self._drain.health())
+        answering = [state.state == "ok" for state in found]
+        up = store["status"] == "ok" and any(answering)
         return {
-            "status": "ok" if good and all(state.state == "ok" for state in found) else "degraded" if good else "down",
+            "status": "ok" if up and all(answering) and journal["status"] == "ok" else "degraded" if up else "down",
             "simulated": self.simulated,
-            "providers": providers,
+            "providers": {name: msgspec.to_builtins(state) for name, state in zip(names, found, strict=True)},
             "store": store,
-            "journal": dict(self._drain.health()),
+            "journal": journal,
         }
 
     async def ready(self) -> bool:
         """Whether calls can be taken and booked."""
-        return not self._stopping and (await self._ledger.health())["status"] == "ok"
+        if self._stopping or self._journal.health()["error"] is not None:
+            return False
+        store = await self._ledger.health()
+        return bool(store["status"] == "ok")
 
     async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
-        """What was used and what it cost, all settled attempts of this process included."""
+        """What was used and what it cost, all settled attempts of this process included.
+
+        Raises:
+            BadRequestError: there is no such dimension.
+            StoppingError: the gate is closed.
+        """
+        self._must_be_open()
         await self._drain.once()
         return await self._ledger.usage(query)
 
     async def rows(self, query: Query) -> AsyncIterator[AttemptRow]:
-        """The attempts, oldest first, all settled ones of this process included."""
+        """The attempts, oldest first, all settled ones of this process included.
+
+        Raises:
+            BadRequestError: there is no such dimension.
+            StoppingError: the gate is closed.
+        """
+        self._must_be_open()
         await self._drain.once()
         async for row in self._ledger.rows(query):
             yield row
 
-    async def close(self) -> None:
-        """Take no more calls, book everything, give everything back. Safe to call twice."""
+    def _must_be_open(self) -> None:
         if self._stopping:
-            return
+            raise StoppingError("The gate is closed.")
+
+    async def close(self) -> None:
+        """Take no more calls, book everything, give everything back. Safe to call twice.
+
+        Calls in flight lose their connections and end with an error. What is not over after `FAREWELL` is booked as
+        unknown by the next start.
+        """
         self._stopping = True
-        await self._tasks.close()
-        for provider in self._providers.values():
-            await provider.close()
-        await self._drain.finish()
-        await self._ledger.close()
+        async with self._closing:
+            if self._closed:
+                return
+            for provider in self._providers.values():
+                await provider.close()
+            await self._farewell()
+            await self._tasks.close()
+            await self._drain.finish()
+            await self._ledger.close()
+            self._closed = True
+
+    async def _farewell(self) -> None:
+        until = self._clock.monotonic() + FAREWELL
+        while self.meter.counters.in_flight and self._clock.monotonic() < until:
+            await self._clock.sleep(_FAREWELL_STEP)
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,13 +15,14 @@ Layers down to `route` stand once in a gate; those below it stand once per targe
 failures, limits) belongs to a target. A layer that a configuration does not use is not in its stack.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from headgate.catalog.prices import Prices
 from headgate.core.call import Call, Operation, Target
 from headgate.core.clock import Chance, Clock
 from headgate.core.policy import Handler, Policy, compose
+from headgate.core.reply import Reply
 from headgate.gate.config import Config
 from headgate.policies.budget import Budget
 from headgate.policies.meter import Meter
@@ -96,13 +97,16 @@ BELOW = (
 
 def build(parts: Parts) -> Handler:
     """The whole stack, from the door to the wire."""
-    targets = {target for plan in parts.plans.values() for target in plan.targets}
-    chains: dict[Target | None, Handler] = {
-        target: compose([layer.build(parts, target) for layer in BELOW], parts.providers[target.provider])
-        for target in targets
+    # What a target learns belongs to a provider and a model, whichever routes lead there with whatever weight.
+    targets = {(target.provider, target.model): target for plan in parts.plans.values() for target in plan.targets}
+    chains: dict[tuple[str, str | None], Handler] = {
+        name: compose([layer.build(parts, target) for layer in BELOW], parts.providers[target.provider])
+        for name, target in targets.items()
     }
 
-    def dispatch(call: Call):  # type: ignore[no-untyped-def]  # noqa: ANN202  the chain's own awaitable
-        return chains[call.target](call)
+    def dispatch(call: Call) -> Awaitable[Reply]:
+        target = call.target
+        assert target is not None, "route has picked one"
+        return chains[target.provider, target.model](call)
 
     return compose([layer.build(parts) for layer in ABOVE], dispatch)

@@ -20,6 +20,7 @@ from headgate.core.errors import (
     HeadgateError,
     InterruptedError,  # noqa: A004  the house's word
     ProviderError,
+    StoppingError,
     TimeoutError,  # noqa: A004  ditto
     UnreachableError,
 )
@@ -94,6 +95,7 @@ class Hosted:
         self._timeouts = timeouts
         self._defaults = {key: msgspec.json.encode(value) for key, value in defaults.items()}
         self._hop = hop
+        self._closed = False
         bearer = {"authorization": f"Bearer {api_key.reveal()}"} if api_key else {}
         own = {key: value.reveal() for key, value in headers.items() if value and key not in {HOP, CLIENT_REQUEST_ID}}
         get = {"user-agent": "headgate", "accept-encoding": "identity", **bearer, **own}
@@ -108,6 +110,7 @@ class Hosted:
 
     async def __call__(self, call: Call) -> Reply:
         """Answer a call; see `providers.provider.Provider`."""
+        self._must_be_open()
         dialect = DIALECTS[call.operation]
         attempt = call.attempt
         body = dialect.prepare(self._with_defaults(call.body), model=attempt.model, stream=call.stream)
@@ -219,6 +222,7 @@ class Hosted:
         return names
 
     async def _fetch(self, path: str) -> tuple[int, bytes]:
+        self._must_be_open()
         deadline = self._clock.monotonic() + HEALTH_SECONDS
         incoming = await self._transport.send(
             Outgoing("GET", self._base + path, self._get),
@@ -232,8 +236,14 @@ class Hosted:
             await incoming.close()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and open no more."""
+        self._closed = True
         await self._transport.close()
+
+    def _must_be_open(self) -> None:
+        # A call that waits for its next attempt must not find the way open again.
+        if self._closed:
+            raise StoppingError(f"The connections to {self.name} are closed.")
 
 
 class _Nobody:
