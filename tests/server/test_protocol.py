@@ -8,7 +8,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from headgate.server.protocol import MAX_HEAD, BoundedProtocol
+from headgate.server.protocol import MAX_HEAD, BoundedProtocol, OneWrite
 
 
 class Outcome(NamedTuple):
@@ -163,3 +163,56 @@ def test_nonsense_behind_a_request_does_not_disturb_its_answer():
     assert wire.sent == b""
     assert wire.aborted
     assert read in ([], [2])
+
+
+class Writes:
+    """A transport that remembers each write."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+
+
+def test_head_and_body_are_one_write():
+    """The head waits for the first bytes of the body, and for nothing else."""
+    wire = Writes()
+    transport = OneWrite(wire)
+    transport.write(HEAD)
+    assert wire.writes == []
+    transport.write(b"ok")
+    transport.write(b"more")
+    assert wire.writes == [HEAD + b"ok", b"more"]
+
+
+def test_a_head_without_body_is_sent_with_the_end():
+    """By the end of the answer, by the next head, or by closing."""
+    wire = Writes()
+    transport = OneWrite(wire)
+    transport.write(HEAD)
+    transport.flush()
+    transport.flush()
+    transport.write(HEAD)
+    transport.write(HEAD)
+    transport.close()
+    assert wire.writes == [HEAD, HEAD, HEAD]
+    assert wire.closed
+    assert transport.is_closing()
+
+
+def test_an_interim_answer_is_not_held():
+    """`100 Continue` is what the caller waits for."""
+    wire = Writes()
+    OneWrite(wire).write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert wire.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"]

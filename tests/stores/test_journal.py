@@ -1,5 +1,6 @@
 """Covers stores/journal.py: what is written survives, and what cannot be written is refused or owed."""
 
+import asyncio
 import os
 import resource
 import signal
@@ -362,3 +363,27 @@ def test_memory_keeps_records_until_they_are_booked(pen):
     assert list(journal.dead()) == []
     journal.flush()
     journal.close(needed=0)
+
+
+def test_an_outcome_and_the_end_of_its_call_are_one_write(tmp_path, pen):
+    """They reach the disk together, in order; an outcome alone is there when the loop goes on."""
+
+    async def tell():
+        journal = FileJournal(tmp_path, SystemChance(), segment=1)
+        for number in range(3):
+            journal.intent(pen.intent(f"c{number}"))
+            journal.outcome(pen.outcome(f"c{number}"))
+            journal.call(pen.end(f"c{number}"))
+        assert len(journal._segments) == 6
+        journal.intent(pen.intent("alone"))
+        journal.outcome(pen.outcome("alone"))
+        before = journal.backlog
+        await asyncio.sleep(0)
+        assert journal.backlog > before
+        journal.outcome(pen.outcome("alone", attempt=2))
+        journal.intent(pen.intent("next"))
+        kinds = [type(record).__name__ for record in journal.read(before).records]
+        assert kinds == ["Outcome"]
+        journal.close(needed=0)
+
+    asyncio.run(tell())

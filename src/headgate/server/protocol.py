@@ -18,8 +18,57 @@ MAX_HEAD = 64 * 1024
 """Bytes that a request may have beside its body: address, headers, trailers, marks of chunks."""
 
 
+class OneWrite:
+    """A socket's transport that sends the head of an answer together with the first bytes of its body.
+
+    uvicorn writes them one after the other, which is a system call and a packet too many for every answer. What is
+    held goes with the next write, or with whatever ends the answer. Everything else is the transport's own.
+    """
+
+    __slots__ = ("_held", "_transport", "is_closing")
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._held = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Hold a head; send anything else, and what is held before it."""
+        if data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and not data.startswith(b"HTTP/1.1 100"):
+            self.flush()
+            self._held = data
+        elif self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is held."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+    def close(self) -> None:
+        """Send what is held, and close."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """The protocol of one connection."""
+
+    def connection_made(self, transport: Any) -> None:
+        """A caller has connected."""
+        super().connection_made(OneWrite(transport))  # type: ignore[arg-type]
+
+    def on_response_complete(self) -> None:
+        """An answer has ended: one without a body has only a head."""
+        self.transport.flush()  # type: ignore[attr-defined]
+        super().on_response_complete()
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)

@@ -1,13 +1,18 @@
 """The journal: what a process writes down before and after it may have spent money.
 
 Decides how records reach the disk and what happens when they do not; refuses to know what they mean and where they are
-booked (the drain reads them back). A record is one line and one `write(2)`: it survives the death of the process, and
-with `fsync` of the machine. Nothing may leave whose intent could not be written. An outcome that cannot be written
-(disk full) is owed: kept in memory, written before anything else, and shown in health.
+booked (the drain reads them back). A record is one line, written by `write(2)`: it survives the death of the process,
+and with `fsync` of the machine. Nothing may leave whose intent could not be written.
+
+An outcome is owed from its settlement until it is written: with the end of its call where that follows at once (one
+system call for both), else before the event loop goes on. A process that dies in between leaves an attempt that is
+`unknown`, never one that is lost. What cannot be written (disk full) stays owed, goes before anything else, and is shown
+in health.
 
 A journal belongs to one event loop, and is not for use from several threads.
 """
 
+import asyncio
 import errno
 import os
 import weakref
@@ -79,6 +84,7 @@ class FileJournal:
         self._numbers = 0
         self._booked = 0
         self._owed: list[bytes] = []
+        self._paying = False
         self._error: str | None = None
         self._closed = False
 
@@ -113,12 +119,21 @@ class FileJournal:
             raise BacklogError(message, hint="Look at the disk that `journal.path` is on.") from error
 
     def outcome(self, record: Outcome) -> None:
-        """Write down how an attempt ended. Never fails: what cannot be written now is owed."""
-        self._owe(_encode(record) + b"\n")
+        """Write down how an attempt ended, soon. Never fails: what cannot be written is owed."""
+        self._owed.append(_encode(record) + b"\n")
+        if self._paying:
+            return
+        try:
+            asyncio.get_running_loop().call_soon(self._pay)
+        except RuntimeError:
+            self._pay()  # outside a loop there is no soon
+        else:
+            self._paying = True
 
     def call(self, record: CallEnd) -> None:
-        """Write down how a call ended. Never fails: what cannot be written now is owed."""
-        self._owe(_encode(record) + b"\n")
+        """Write down how a call ended. Never fails: what cannot be written is owed."""
+        self._owed.append(_encode(record) + b"\n")
+        self._pay()
 
     @property
     def backlog(self) -> int:
@@ -131,16 +146,11 @@ class FileJournal:
         Raises:
             OSError: it still cannot be written.
         """
-        owed, self._owed = self._owed, []
-        while owed:
-            try:
-                self._write(owed[0], sync=False)
-            except OSError as error:
-                self._owed = owed
-                self._error = f"{error.strerror} ({self._folder})"
-                raise
-            del owed[0]
-        self._error = None
+        try:
+            self._append(b"", sync=False)
+        except OSError as error:
+            self._error = f"{error.strerror} ({self._folder})"
+            raise
 
     def read(self, after: int) -> Page:
         """The records that begin at a position; an empty page at the end.
@@ -179,18 +189,20 @@ class FileJournal:
         """How it does: `{"kind": "file", "backlog_bytes": …, "owed": …, "error": …}`; `owed` are unwritten records."""
         return {"kind": "file", "backlog_bytes": self.backlog, "owed": len(self._owed), "error": self._error}
 
-    def _owe(self, line: bytes) -> None:
-        try:
-            self._append(line, sync=False)
-        except OSError as error:
-            self._error = f"{error.strerror} ({self._folder})"
-            self._owed.append(line)
+    def _pay(self) -> None:
+        self._paying = False
+        with suppress(OSError):
+            self.flush()
 
     def _append(self, line: bytes, *, sync: bool) -> None:
+        # The order of writing is the order of events.
         if self._owed:
-            # The order of writing is the order of events.
-            self.flush()
-        self._write(line, sync=sync)
+            line = b"".join((*self._owed, line))
+        if line:
+            self._write(line, sync=sync)
+            self._owed = []
+            self._paying = False
+        self._error = None
 
     def _write(self, line: bytes, *, sync: bool) -> None:
         if self._file < 0 or self._segments[-1].size >= self._segment_size:
