@@ -84,6 +84,7 @@ def test_parts_larger_than_their_whole_are_not_believed():
     [
         (b"nonsense", "it is not JSON in UTF-8"),
         (b'{"text":"\xff"}', "it is not JSON in UTF-8"),
+        (b'{"a field that nobody reads":"\xff"}', "it is not JSON in UTF-8"),
         (b'{"other":' + b"[" * 100_000, "it is not JSON in UTF-8"),
         (b'{"text":"\\ud83', "it is not JSON in UTF-8"),
         (b"[]", "Expected `object`, got `array`"),

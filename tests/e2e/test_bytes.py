@@ -45,7 +45,7 @@ RESPONSES_EVENTS = (
 
 # What the caller writes: odd in its own way.
 ASKED = (
-    b'{ "temperature":1.00 ,"model":"m\\u002d1","zz":null,"big":12345678901234567890123,\r\n'
+    b'{ "temperature":1.00 ,"model":"m\\u002d1","zz":null,"c":"caf\xc3\xa9","big":12345678901234567890123,\r\n'
     b'"messages":[{"role":"developer","content":"\\ud83d\\ude00"}],"input":"x","x":{"b":1,"a":null},"n":1E1}\n'
 )
 

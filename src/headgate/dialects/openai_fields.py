@@ -43,6 +43,8 @@ def decode(decoder: msgspec.json.Decoder[T], raw: bytes, what: str) -> T:
         GarbledError: it cannot be read; the message begins with `what` and quotes nothing.
     """
     try:
+        if not raw.isascii():
+            raw.decode()  # the decoder does not look into the text of fields that it skips; the caller's parser does
         return decoder.decode(raw)
     except UNREADABLE as error:
         mended = _HALF.sub(lambda found: found[1] or rb"\ufffd", raw)
