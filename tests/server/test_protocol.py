@@ -182,31 +182,31 @@ class Writes:
         return self.closed
 
 
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+WHOLE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
 
 def test_head_and_body_are_one_write():
     """The head waits for the first bytes of the body, and for nothing else."""
     wire = Writes()
     transport = OneWrite(wire)
-    transport.write(HEAD)
+    transport.write(WHOLE_HEAD)
     assert wire.writes == []
     transport.write(b"ok")
     transport.write(b"more")
-    assert wire.writes == [HEAD + b"ok", b"more"]
+    assert wire.writes == [WHOLE_HEAD + b"ok", b"more"]
 
 
 def test_a_head_without_body_is_sent_with_the_end():
     """By the end of the answer, by the next head, or by closing."""
     wire = Writes()
     transport = OneWrite(wire)
-    transport.write(HEAD)
+    transport.write(WHOLE_HEAD)
     transport.flush()
     transport.flush()
-    transport.write(HEAD)
-    transport.write(HEAD)
+    transport.write(WHOLE_HEAD)
+    transport.write(WHOLE_HEAD)
     transport.close()
-    assert wire.writes == [HEAD, HEAD, HEAD]
+    assert wire.writes == [WHOLE_HEAD, WHOLE_HEAD, WHOLE_HEAD]
     assert wire.closed
     assert transport.is_closing()
 

@@ -6,7 +6,7 @@ and with `fsync` of the machine. Nothing may leave whose intent could not be wri
 
 An outcome is owed from its settlement until it is written: with the end of its call where that follows at once (one
 system call for both), else before the event loop goes on. A process that dies in between leaves an attempt that is
-`unknown`, never one that is lost. What cannot be written (disk full) stays owed, goes before anything else, and is shown
+`unknown`, never one that is lost. What cannot be written (disk full) stays owed, goes before anything else, and shows
 in health.
 
 A journal belongs to one event loop, and is not for use from several threads.
