@@ -85,7 +85,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One question.
 
     Attributes:
-        id: ours, unguessable, the same over all attempts.
+        id: ours, unique, the same over all attempts.
         operation: what is asked for, and so the dialect that the caller speaks.
         model: the name that the caller asked for (or the default, where it named none).
         body: the request as it came.

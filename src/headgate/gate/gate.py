@@ -7,6 +7,7 @@ know any door and any rule: rules are policies, in the order of `stack.py`.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -63,6 +64,8 @@ class Gate:
     ) -> None:
         self.config = config
         self.instance = chance.token()
+        self._mark = chance.token()[:12]
+        self._count = count()
         self.meter = Meter(journal, clock)
         self.simulators: Mapping[str, Simulator] = {
             name: wiring.simulator(provider, clock)
@@ -189,12 +192,12 @@ class Gate:
         return await self._handle(call)
 
     def new_id(self) -> str:
-        """An id: 48 bits of milliseconds since 1970, then 80 random ones, in hexadecimal digits.
+        """An id, in hexadecimal digits: 48 bits of milliseconds since 1970, 48 bits of this gate, 32 bits that count.
 
-        Ids grow with time (as ULIDs do), so that the ledger's rows are added at the end of its tables: a quarter of
-        the work of booking them in random order.
+        Ids grow with time (as ULIDs do), so that the ledger's rows are added at the end of its tables: half the work
+        of booking them in random order. They name a call and open nothing, so they need not be unguessable.
         """
-        return f"{int(self._clock.time() * 1000):012x}{self._chance.token()[:20]}"
+        return f"{int(self._clock.time() * 1000):012x}{self._mark}{next(self._count) & 0xFFFFFFFF:08x}"
 
     def models(self, caller: Caller = ANONYMOUS) -> list[str]:
         """The names that a caller may ask for."""
