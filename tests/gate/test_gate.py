@@ -225,7 +225,7 @@ def test_an_api_is_spoken_where_every_target_has_it():
 
 
 def test_ids_are_unguessable_and_in_order():
-    """Calls, requests that never became one, and the gate itself have names of their own; those of calls sort by time."""
+    """Calls, requests that never became one, and the gate itself have names of their own; calls sort by time."""
 
     async def story(gate):
         ids = []

@@ -1,0 +1,160 @@
+"""What the words of a configuration become."""
+
+import pytest
+import trustme
+
+from headgate.core.call import Operation, Target, Timeouts
+from headgate.core.errors import ConfigError
+from headgate.core.secret import Secret
+from headgate.gate import wiring
+from headgate.gate.load import load
+from headgate.policies.route import Plan
+from headgate.providers.http import HttpTransport
+from headgate.providers.simulator import Fault, Latency, Limits, SimulatorTransport
+from headgate.testing import VirtualClock
+
+CLOCK = VirtualClock()
+
+
+def config(**settings):
+    """A configuration; nothing of it is unusable."""
+    return load(None, environment={}, settings={"store": "memory://", **settings}).config
+
+
+def provider(**settings):
+    """The one provider `p` of a configuration."""
+    given = config(providers={"p": {"type": "openai", "api_key": "sk-1", **settings}})
+    return wiring.providers(given, CLOCK, {}, "hop")["p"]
+
+
+def test_routes_become_plans():
+    """Targets keep their order, weight and priority; a name for another route is none."""
+    models = {
+        "default": "a",
+        "a": {
+            "strategy": "weighted",
+            "targets": [{"provider": "p", "model": "m", "weight": 3}, {"provider": "q", "priority": 2}],
+        },
+        "*": {"targets": [{"provider": "q"}]},
+    }
+    given = config(providers={"p": {"type": "simulator"}, "q": {"type": "simulator"}}, models=models)
+    assert wiring.plans(given) == {
+        "a": Plan((Target("p", "m", 3, 1), Target("q", None, 1, 2)), "weighted"),
+        "*": Plan((Target("q"),), "priority"),
+    }
+
+
+def test_the_short_form_makes_plans_too():
+    """A provider that names its model is a target of that name and of the default model."""
+    given = config(
+        providers={
+            "p": {"type": "simulator", "model": "m"},
+            "q": {"type": "simulator", "model": "n", "priority": 2, "weight": 2},
+        }
+    )
+    first, second = Target("p", "m"), Target("q", "n", 2, 2)
+    assert wiring.plans(given) == {
+        "m": Plan((first,)),
+        "default": Plan((first, second)),
+        "n": Plan((second,)),
+        "*": Plan((Target("p"),)),
+    }
+
+
+def test_a_simulator_is_told_everything():
+    """Seed, latency, limits and faults arrive; what only the pace policy knows does not."""
+    settings = {
+        "type": "simulator",
+        "seed": 5,
+        "latency": {"first_token": "1s", "per_token": "10ms", "jitter": 0.5},
+        "faults": [{"kind": "cut", "rate": 0.5, "after_tokens": 3}],
+    }
+    made = wiring.simulator(config(providers={"p": settings}).providers["p"], CLOCK)
+    assert (made._seed, made._latency) == (5, Latency(first_token=1, per_token=0.01, jitter=0.5))
+    assert made._limits == Limits()
+    assert list(made._faults._faults) == [Fault(kind="cut", rate=0.5, after_tokens=3)]
+
+
+def test_a_simulator_is_limited_as_its_provider_is():
+    """The limits of the configuration are those of the simulated account."""
+    plain = config(providers={"p": {"type": "simulator"}}).providers["p"]
+    limits = {"requests_per_minute": 3, "group": "g", "window": "sliding", "spread": True}
+    section = type(plain).model_fields["limits"].annotation.__args__[0]
+    limited = plain.model_copy(update={"limits": section(**limits)})
+    assert wiring.simulator(limited, CLOCK)._limits == Limits(requests_per_minute=3, group="g")
+
+
+def test_a_simulated_provider_stays_in_process():
+    """It talks to its own simulator, says so, and has the Responses API."""
+    given = config(providers={"p": {"type": "simulator"}})
+    simulator = wiring.simulator(given.providers["p"], CLOCK)
+    made = wiring.providers(given, CLOCK, {"p": simulator}, "hop")["p"]
+    assert made.simulated
+    assert isinstance(made._transport, SimulatorTransport)
+    assert made._transport.simulator is simulator
+    assert made.speaks(Operation.RESPONSES)
+
+
+def test_a_hosted_provider_goes_over_the_network():
+    """Address, credential, timeouts and defaults arrive; without a proxy or a bundle there is none."""
+    made = provider(base_url="https://llm.example/v1/", timeout={"connect": 1, "total": "1m"}, defaults={"top_p": 0.5})
+    assert (made.name, made.simulated) == ("p", False)
+    assert made._urls[Operation.CHAT] == "https://llm.example/v1/chat/completions"
+    assert dict(made._get)["authorization"] == "Bearer sk-1"
+    assert dict(made._post)["x-headgate-hop"] == "hop"
+    assert made._timeouts == Timeouts(connect=1, first_token=30, silence=30, total=60)
+    assert made._defaults == {"top_p": b"0.5"}
+    assert not made.speaks(Operation.RESPONSES)
+    assert isinstance(made._transport, HttpTransport)
+    assert (made._transport._tls, made._transport._proxy) == (None, None)
+
+
+def test_own_headers_organization_and_project_travel():
+    """Header names are lower-case by then, so that each stands once."""
+    made = provider(headers={"Api-Key": "secret"}, organization="org-1", project="proj-1")
+    headers = dict(made._get)
+    assert headers["api-key"] == "secret"
+    assert (headers["openai-organization"], headers["openai-project"]) == ("org-1", "proj-1")
+
+
+def test_headers_of_a_configuration_that_was_not_loaded_are_lower_case():
+    """A configuration may be made in code; the settings `organization` and `project` win over headers."""
+    plain = config(providers={"p": {"type": "openai", "api_key": "k"}}).providers["p"]
+    settings = plain.model_copy(update={"headers": {"OpenAI-Project": Secret("a"), "X-A": Secret("b")}, "project": "c"})
+    assert wiring._headers(settings) == {"openai-project": Secret("c"), "x-a": Secret("b")}
+
+
+def test_a_provider_without_a_key_sends_none():
+    """A server that asks for none gets no `authorization` header."""
+    given = config(providers={"p": {"type": "openai", "base_url": "http://llm.example/v1"}})
+    assert "authorization" not in dict(wiring.providers(given, CLOCK, {}, "hop")["p"]._get)
+
+
+def test_a_proxy_is_gone_through():
+    """Its address and its credentials arrive at the transport."""
+    proxy = provider(proxy="http://user:word@proxy.example:3128")._transport._proxy
+    assert str(proxy.origin) == "http://proxy.example:3128"
+    assert proxy.authorization == "Basic dXNlcjp3b3Jk"
+
+
+def test_a_bundle_of_authorities_is_trusted(tmp_path):
+    """The transport trusts those of the file, and nobody else."""
+    bundle = tmp_path / "ca.pem"
+    trustme.CA(organization_name="ours").cert_pem.write_to_path(str(bundle))
+    tls = provider(ca_bundle=str(bundle))._transport._tls
+    assert [dict(pair[0] for pair in ca["subject"])["organizationName"] for ca in tls.get_ca_certs()] == ["ours"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file"), (b"not a certificate", "NO_CERTIFICATE_OR_CRL_FOUND")]
+)
+def test_a_bundle_that_cannot_be_read_is_refused(tmp_path, content, why):
+    """The message names the setting, the file and the reason; the hint says what is wanted."""
+    bundle = tmp_path / "ca.pem"
+    if content is not None:
+        bundle.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        provider(ca_bundle=str(bundle))
+    assert caught.value.message.startswith(f"providers.p.ca_bundle: {str(bundle)!r} cannot be read: ")
+    assert why in caught.value.message
+    assert "PEM" in caught.value.hint
