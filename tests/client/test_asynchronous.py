@@ -284,6 +284,7 @@ def test_a_stream_comes_in_pieces(practice):
             assert (last.text, last.finish) == ("", whole.finish_reason)
             assert last.usage.completion_tokens == whole.usage.completion_tokens
             assert last.cost_usd + whole.cost_usd == _simulator(gate).bill.usd()
+            assert (last.model, last.provider, last.simulated) == (whole.model, whole.provider, True)
 
     asyncio.run(story())
 

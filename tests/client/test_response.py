@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from headgate.client.response import ModelResponse, Piece, cost, whole
+from headgate.client.response import ModelResponse, Piece, cost, last_piece, whole
 from headgate.core.attempt import Attempt
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation, Target
@@ -51,6 +51,21 @@ def test_an_answer_from_the_cache_has_no_attempts():
     """A hit spends nothing and is called cached."""
     response = _shown(Event(kind=Kind.TERMINAL, text="again"), cache="hit")
     assert (response.cached, response.attempts, response.cost_usd, response.model) == (True, 0, Decimal(0), "asked")
+
+
+def test_the_last_piece_says_what_a_whole_answer_says():
+    """Who served, what it cost, whether it was made up; tokens from the books where no event told them."""
+    usage = TokenUsage(prompt_tokens=3, completion_tokens=4)
+    reply = Reply([Event(kind=Kind.TERMINAL)], target=Target("p", "m"))
+    reply.attempts = [_attempt(usage=usage, cost=1_500_000, model_served="m-2026")]
+    reply.simulated = True
+    piece = last_piece(reply, finish="stop", usage=None)
+    assert (piece.text, piece.finish, piece.usage, piece.cost_usd) == ("", "stop", usage, Decimal("0.0000015"))
+    assert (piece.model, piece.provider, piece.simulated) == ("m-2026", "p", True)
+    told = TokenUsage(prompt_tokens=1)
+    assert last_piece(reply, finish=None, usage=told).usage == told
+    nobody = last_piece(Reply([Event(kind=Kind.TERMINAL)]), finish="stop", usage=None)
+    assert (nobody.model, nobody.provider, nobody.usage, nobody.simulated) == (None, None, None, False)
 
 
 def test_costs_of_answers_add_up():

@@ -9,6 +9,7 @@ import typer
 
 from headgate.cli.voice import ConfigFile, Json, Simulate, configuration, put, say
 from headgate.client.asynchronous import AsyncHeadgate
+from headgate.client.response import ModelResponse, Piece
 from headgate.core.errors import BadRequestError, HeadgateError
 from headgate.core.money import from_usd, show_usd
 
@@ -36,17 +37,17 @@ def ask(
 async def _ask(gate: AsyncHeadgate, text: str, options: dict[str, object], *, streamed: bool, json: bool) -> None:
     async with gate:
         if streamed:
-            started = False
+            piece = Piece()
             try:
                 async for piece in gate.stream(text, **options):  # type: ignore[arg-type]
                     sys.stdout.write(piece.text)
                     sys.stdout.flush()
-                    started = True
             except HeadgateError:
-                if started:
+                if piece.text:
                     put("")
                 raise
             put("")
+            _tell(piece)
             return
         reply = await gate.generate_response(text, **options)  # type: ignore[arg-type]
         if json:
@@ -64,6 +65,12 @@ async def _ask(gate: AsyncHeadgate, text: str, options: dict[str, object], *, st
             put(msgspec.json.encode(facts).decode())
             return
         put(reply.text)
-        cost = "unknown" if reply.cost_usd is None else f"${reply.cost_usd:f}"
-        simulated = ", simulated" if reply.simulated else ""
-        say(f"[{reply.provider}/{reply.model}, {reply.usage.total_tokens} tokens, cost {cost}{simulated}]")
+        _tell(reply)
+
+
+def _tell(answer: ModelResponse | Piece) -> None:
+    """Who answered, and what it cost."""
+    tokens = answer.usage.total_tokens if answer.usage else 0
+    cost = "unknown" if answer.cost_usd is None else f"${answer.cost_usd:f}"
+    simulated = ", simulated" if answer.simulated else ""
+    say(f"[{answer.provider}/{answer.model}, {tokens} tokens, cost {cost}{simulated}]")

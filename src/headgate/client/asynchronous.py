@@ -166,8 +166,9 @@ class AsyncHeadgate:
     async def stream(self, prompt: str | None = None, **options: Unpack[Options]) -> AsyncGenerator[Piece, None]:
         """Ask a model and get its answer piece by piece.
 
-        The last piece has no text, but `finish`, `usage` and `cost_usd`. Leaving the loop early closes the provider's
-        connection as soon as the iterator is dropped; `contextlib.aclosing` does it at a place of your choice.
+        The last piece has no text, but says how the answer ended, who served it and what it cost. Leaving the loop
+        early closes the provider's connection as soon as the iterator is dropped; `contextlib.aclosing` does it at a
+        place of your choice.
 
         Args:
             prompt: the question; or give `messages`.
@@ -185,9 +186,7 @@ class AsyncHeadgate:
                 finish, usage = event.finish or finish, event.usage or usage
                 if event.text:
                     yield Piece(text=event.text)
-            if usage is None and reply.attempts:
-                usage = reply.attempts[-1].usage
-            yield Piece(finish=finish, usage=usage, cost_usd=response.cost(reply))
+            yield response.last_piece(reply, finish=finish, usage=usage)
 
     async def parse(self, into: type[M], prompt: str | None = None, **options: Unpack[Options]) -> M:
         """Ask a model for an object of a Pydantic model.

@@ -67,12 +67,17 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
         finish: why the answer ended, in the last piece only.
         usage: tokens of the whole answer, in the last piece only.
         cost_usd: US dollars of the whole answer, in the last piece only; None where a price is not known.
+        model, provider: who served, in the last piece only; as in `ModelResponse`.
+        simulated: the simulator made the answer up; said in the last piece only.
     """
 
     text: str = ""
     finish: str | None = None
     usage: TokenUsage | None = None
     cost_usd: Decimal | None = None
+    model: str | None = None
+    provider: str | None = None
+    simulated: bool = False
 
 
 def whole(call: Call, reply: Reply, event: Event, now: float) -> ModelResponse:
@@ -98,6 +103,25 @@ def whole(call: Call, reply: Reply, event: Event, now: float) -> ModelResponse:
         latency_ms=round((now - call.started) * 1000, 3),
         simulated=reply.simulated,
         body=Body(event.raw),
+    )
+
+
+def last_piece(reply: Reply, *, finish: str | None, usage: TokenUsage | None) -> Piece:
+    """What is known of a streamed answer once it has ended.
+
+    Args:
+        reply: it, read to the end.
+        finish: why it ended, as its events said.
+        usage: its tokens, as its events said; None where the books have to tell.
+    """
+    last = reply.attempts[-1] if reply.attempts else None
+    return Piece(
+        finish=finish,
+        usage=usage or (last.usage if last else None),
+        cost_usd=cost(reply),
+        model=last.model_served or last.model if last else None,
+        provider=reply.target.provider if reply.target else None,
+        simulated=reply.simulated,
     )
 
 
