@@ -101,6 +101,49 @@ def test_a_newer_ledger_is_left_alone(tmp_path):
     asyncio.run(ledger.close())
 
 
+@pytest.mark.parametrize("instead", ["nothing", "a folder", "another file"])
+def test_a_file_that_is_taken_away_takes_no_rows(tmp_path, instead):
+    """Deleted, moved or replaced while open: an error instead of rows that nobody would find, until it is back."""
+    path, aside = tmp_path / "h.db", tmp_path / "aside.db"
+
+    async def story():
+        ledger = SqliteLedger(path)
+        await ledger.book([], [attempt("a")])
+        path.rename(aside)
+        if instead == "a folder":
+            path.mkdir()
+        elif instead == "another file":
+            path.touch()
+        with pytest.raises(ConfigError, match="moved or replaced") as caught:
+            await ledger.book([], [attempt("b")])
+        assert "Put the file back" in caught.value.hint
+        assert (await ledger.health())["status"] == "down"
+        if instead == "a folder":
+            path.rmdir()
+        aside.replace(path)
+        await ledger.book([], [attempt("c")])
+        await ledger.close()
+        assert await count(path) == 2
+
+    asyncio.run(story())
+
+
+def test_a_change_of_folder_changes_nothing(tmp_path, monkeypatch):
+    """A relative path means what it meant when the ledger was made."""
+    monkeypatch.chdir(tmp_path)
+    ledger = SqliteLedger("h.db")
+    (tmp_path / "elsewhere").mkdir()
+
+    async def story():
+        await ledger.book([], [attempt("a")])
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        await ledger.book([], [attempt("b")])
+        await ledger.close()
+        assert await count(tmp_path / "h.db") == 2
+
+    asyncio.run(story())
+
+
 def test_a_ledger_that_was_closed_is_down(tmp_path):
     """Health never raises."""
     ledger = SqliteLedger(tmp_path / "h.db")

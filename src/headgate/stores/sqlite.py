@@ -4,7 +4,9 @@ Decides how rows lie in tables and how sums are asked for; the only file that im
 its first use, in one thread of its own, in WAL mode: other processes read and book at the same time. In memory there
 is nothing to wait for, and no thread.
 
-A batch is on the disk when `book` returns (`synchronous=FULL`), because the journal is deleted after that.
+A batch is on the disk when `book` returns (`synchronous=FULL`), because the journal is deleted after that. For the same
+reason nothing is booked into a file that was deleted, moved or replaced while it was open: SQLite would go on writing
+where nobody looks. The journal keeps the records until the file is back, or the next start makes another.
 """
 
 import asyncio
@@ -113,9 +115,11 @@ class SqliteLedger:
 
     def __init__(self, path: str | Path) -> None:
         """Name a file, or `:memory:`. Nothing is opened yet."""
-        self._path = str(path)
+        # Absolute: the program around us may change its working directory.
+        self._path = MEMORY if str(path) == MEMORY else str(Path(path).absolute())
         self._thread = None if self._path == MEMORY else ThreadPoolExecutor(1, "headgate-ledger")
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._closed = False
 
     async def open(self) -> None:
@@ -192,12 +196,25 @@ class SqliteLedger:
     def _work(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._connection is None:
             self._connection = _connect(self._path)
+            self._file = _identity(self._path)
+        elif _identity(self._path) != self._file:
+            message = f"The store 'sqlite:///{self._path}' was deleted, moved or replaced while it was open."
+            raise ConfigError(message, hint="Put the file back, or restart headgate: nothing is lost until then.")
         return work(self._connection, *args, **kwargs)
 
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file lies at a path: device and inode; None where there is none, or no file is meant."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect(path: str) -> sqlite3.Connection:
