@@ -1,6 +1,8 @@
 """Covers stores/drain.py: everything is booked, exactly once, whatever fails and whenever the process dies."""
 
 import asyncio
+import errno
+import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -208,6 +210,70 @@ def test_a_ledger_that_is_away_loses_nothing(tmp_path, pen, ledger):
         assert drain.health()["error"] is None
 
     story(tell())
+
+
+class Cramped(FileJournal):
+    """A journal on a disk with room for so many files."""
+
+    room = 3
+
+    def _write(self, line, *, sync):
+        if len(list(self._folder.glob("*.jsonl"))) >= self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super()._write(line, sync=sync)
+
+
+def test_a_full_disk_does_not_stop_the_booking_that_empties_it(tmp_path, pen, ledger):
+    """The journal filled its disk while the ledger was away: booking makes room, and what was owed is written."""
+
+    async def tell():
+        journal = Cramped(tmp_path, SystemChance(), segment=1)
+        drain = Drain(journal, ledger, VirtualClock())
+        ledger.away = True
+        write(journal, pen, "a")
+        journal.intent(pen.intent("b"))
+        journal.outcome(pen.outcome("b"))
+        await asyncio.sleep(0)
+        with pytest.raises(BacklogError):
+            journal.intent(pen.intent("c"))
+        journal.call(pen.end("b"))
+        assert journal.health()["owed"] > 0
+        with pytest.raises(Away):
+            await drain.once()
+        ledger.away = False
+        await drain.once()
+        assert journal.health()["owed"] == 0
+        await drain.once()
+        assert await booked(ledger) == ({("a", 1): BILLED, ("b", 1): BILLED}, {"a": (1, None), "b": (1, None)})
+        assert drain.health()["status"] == "ok"
+        journal.intent(pen.intent("c"))
+        await drain.finish()
+
+    story(tell())
+
+
+def test_a_disk_that_stays_full_is_told_after_the_booking(tmp_path, pen, ledger):
+    """Somebody else took the disk: what was written before is booked all the same, and the round says what is wrong."""
+
+    async def tell():
+        journal = Cramped(tmp_path, SystemChance())
+        drain = Drain(journal, ledger, VirtualClock())
+        write(journal, pen, "a")
+        journal.intent(pen.intent("b"))
+        journal.room = 0
+        journal.outcome(pen.outcome("b"))
+        journal.call(pen.end("b"))
+        with pytest.raises(OSError, match="No space"):
+            await drain.once()
+        assert (await booked(ledger))[0] == {("a", 1): BILLED}
+        assert drain.health()["status"] == "failing"
+        journal.room = 3
+        await drain.once()
+        assert (await booked(ledger))[0] == {("a", 1): BILLED, ("b", 1): BILLED}
+        await drain.finish()
+
+    story(tell())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rounds_come_at_intervals_and_more_rarely_while_they_fail(tmp_path, pen, ledger, caplog):

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_nothing_is_touched_before_it_is_used(tmp_path):
     """Making a journal makes no file."""
     journal = FileJournal(tmp_path / "journal", SystemChance())
     assert list(tmp_path.iterdir()) == []
-    assert journal.health() == {"kind": "file", "backlog_bytes": 0, "owed": 0, "error": None}
+    assert journal.health() == {"kind": "file", "backlog_bytes": 0, "owed": 0, "unwritten": 0, "error": None}
 
 
 def test_a_record_is_on_disk_when_the_call_returns(journal, pen):
@@ -172,6 +172,49 @@ def test_a_full_disk_refuses_calls_and_loses_no_outcome(tmp_path, pen, room):
     assert [record.call_id for record in contents(journal)] == ["a", *taken, "a", "a", "after"]
     assert journal.read(0).bad == 0
     journal.close(needed=0)
+
+
+@pytest.mark.parametrize("what", ["disk", "backlog", "memory"])
+def test_refused_calls_fill_neither_disk_nor_memory(tmp_path, pen, what):
+    """While no call can leave, calls that never left are only counted; the ends of the others are kept as ever."""
+    journal = (
+        MemoryJournal(max_backlog=2) if what == "memory" else FileJournal(tmp_path, SystemChance(), max_backlog=1000)
+    )
+    journal.intent(pen.intent("a"))
+    journal.intent(pen.intent("b"))
+    with full_disk(journal.backlog) if what == "disk" else nullcontext():
+        refused = 0
+        with suppress(BacklogError):
+            while refused < 10:
+                journal.intent(pen.intent("c"))
+                refused += 1
+        before = journal.health()
+        for _ in range(100):
+            journal.call(pen.end("refused", attempts=0))
+        assert journal.health() == {**before, "unwritten": 100}
+        journal.outcome(pen.outcome("a"))
+        journal.call(pen.end("a"))
+    journal.flush()
+    assert {type(record).__name__ for record in journal.read(0).records} == {"Intent", "Outcome", "CallEnd"}
+    page = journal.read(0)
+    journal.release(booked=page.end, needed=page.end)
+    journal.call(pen.end("refused later", attempts=0))
+    assert [record.call_id for record in journal.read(page.end).records] == ["refused later"]
+    journal.close(needed=0)
+
+
+def test_a_change_of_folder_changes_nothing(tmp_path, pen, monkeypatch):
+    """A relative path means what it meant when the journal was made."""
+    monkeypatch.chdir(tmp_path)
+    journal = FileJournal("journal", SystemChance(), segment=1)
+    journal.intent(pen.intent("a"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    journal.intent(pen.intent("b"))
+    assert [record.call_id for record in contents(journal)] == ["a", "b"]
+    journal.close(needed=10**9)
+    assert list((tmp_path / "journal").iterdir()) == []
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_what_is_owed_is_written_by_flush(journal, pen):
@@ -359,7 +402,8 @@ def test_memory_keeps_records_until_they_are_booked(pen):
     journal.release(booked=page.end, needed=0)
     journal.intent(pen.intent("d"))
     assert list(journal.read(page.end).records) == [pen.intent("d")]
-    assert journal.health() == {"kind": "memory", "backlog_records": 1, "owed": 0, "error": None}
+    health = journal.health()
+    assert health == {"kind": "memory", "backlog_records": 1, "owed": 0, "unwritten": 0, "error": None}
     assert list(journal.dead()) == []
     journal.flush()
     journal.close(needed=0)

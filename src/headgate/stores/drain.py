@@ -123,7 +123,7 @@ class Drain:
                 if self._token != self._journal.token:
                     # The first record was written, or the process was forked: another journal, from its beginning.
                     self._begin()
-                self._journal.flush()
+                written = self._flush()
                 if self._fed > self._booked:
                     # A round that failed left rows: they go before anything else is read.
                     await self._settle()
@@ -134,10 +134,21 @@ class Drain:
                     if not more:
                         break
                     await self._clock.sleep(0)
+                if not written:
+                    # What was booked has been deleted, so there may be room now.
+                    self._journal.flush()
             except Exception as error:
                 self._error = f"{type(error).__name__}: {error}"
                 raise
             self._error = None
+
+    def _flush(self) -> bool:
+        """Have written what is owed; False if the disk is full, which must not stop the booking that empties it."""
+        try:
+            self._journal.flush()
+        except OSError:
+            return False
+        return True
 
     def _feed(self) -> bool:
         """Read one page; False at the end."""

@@ -67,7 +67,8 @@ class FileJournal:
             segment: bytes after which a new file is begun.
         """
         self.token = ""
-        self._folder = Path(path)
+        # Absolute: the program around us may change its working directory.
+        self._folder = Path(path).absolute()
         self._chance = chance
         self._fsync = fsync
         self._max_backlog = max_backlog
@@ -85,6 +86,7 @@ class FileJournal:
         self._booked = 0
         self._owed: list[bytes] = []
         self._paying = False
+        self._unwritten = 0
         self._error: str | None = None
         self._closed = False
 
@@ -131,8 +133,16 @@ class FileJournal:
             self._paying = True
 
     def call(self, record: CallEnd) -> None:
-        """Write down how a call ended. Never fails: what cannot be written is owed."""
-        self._owed.append(_encode(record) + b"\n")
+        """Write down how a call ended. Never fails: what cannot be written is owed.
+
+        A call that never left is passed over, and counted, while no call could leave: else a crowd that is refused
+        would fill disk and memory all the same.
+        """
+        line = _encode(record) + b"\n"
+        if not record.attempts and (self._error or self.backlog + len(line) > self._max_backlog):
+            self._unwritten += 1
+            return
+        self._owed.append(line)
         self._pay()
 
     @property
@@ -186,8 +196,17 @@ class FileJournal:
         self._lock = -1
 
     def health(self) -> Mapping[str, Any]:
-        """How it does: `{"kind": "file", "backlog_bytes": …, "owed": …, "error": …}`; `owed` are unwritten records."""
-        return {"kind": "file", "backlog_bytes": self.backlog, "owed": len(self._owed), "error": self._error}
+        """How it does: `{"kind": "file", "backlog_bytes": …, "owed": …, "unwritten": …, "error": …}`.
+
+        `owed` are records that wait to be written, `unwritten` calls that never left and were passed over.
+        """
+        return {
+            "kind": "file",
+            "backlog_bytes": self.backlog,
+            "owed": len(self._owed),
+            "unwritten": self._unwritten,
+            "error": self._error,
+        }
 
     def _pay(self) -> None:
         self._paying = False
@@ -275,6 +294,7 @@ class MemoryJournal:
         self.token = "memory"  # noqa: S105  a name
         self._records: list[Record] = []
         self._start = 0
+        self._unwritten = 0
         self._max_backlog = max_backlog
 
     def open(self) -> None:
@@ -296,7 +316,10 @@ class MemoryJournal:
         self._records.append(record)
 
     def call(self, record: CallEnd) -> None:
-        """Keep how a call ended."""
+        """Keep how a call ended. One that never left is passed over, and counted, while no call could leave."""
+        if not record.attempts and len(self._records) >= self._max_backlog:
+            self._unwritten += 1
+            return
         self._records.append(record)
 
     def flush(self) -> None:
@@ -322,5 +345,11 @@ class MemoryJournal:
         """Nothing to close."""
 
     def health(self) -> Mapping[str, Any]:
-        """How it does: `{"kind": "memory", "backlog_records": …, "owed": 0, "error": None}`."""
-        return {"kind": "memory", "backlog_records": len(self._records), "owed": 0, "error": None}
+        """How it does: `{"kind": "memory", "backlog_records": …, "owed": 0, "unwritten": …, "error": None}`."""
+        return {
+            "kind": "memory",
+            "backlog_records": len(self._records),
+            "owed": 0,
+            "unwritten": self._unwritten,
+            "error": None,
+        }

@@ -30,7 +30,7 @@ class Journal(Protocol):
         ...
 
     def call(self, record: CallEnd) -> None:
-        """Write down how a call ended."""
+        """Write down how a call ended; one that never left is passed over while no intent would be taken."""
         ...
 
 
