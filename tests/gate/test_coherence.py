@@ -57,6 +57,33 @@ def test_only_the_default_is_a_name():
     ]
 
 
+def test_a_keys_models_are_models():
+    """A key names models that somebody answers to; without a list it may ask for all."""
+
+    def about(*models, **data):
+        given = {"models": {"fast": route("sim")}, **data}
+        return complaints(keys=[{"name": "a", "sha256": HASH, "models": list(models)}], **given)
+
+    assert about("fast", "fats", "zzz") == [
+        ("keys[0].models[1]", "is 'fats', but no such model is configured.", "Did you mean `fast`?"),
+        ("keys[0].models[2]", "is 'zzz', but no such model is configured.", "Name an entry of `models`."),
+    ]
+    assert about("*")[0][:2] == ("keys[0].models[0]", "is no model.")
+    assert about("*", models={"*": route("sim")})[0][0] == "keys[0].models[0]"
+    assert about("zzz", models={"*": route("sim")}) == []
+    assert about("zzz", models={}) == []
+    assert about("own", "default", providers={"sim": {"type": "simulator", "model": "own"}}) == []
+
+
+def test_what_each_call_decides_has_no_default():
+    """A default of `stream` would ask for a stream that the caller does not expect."""
+    provider = {"type": "openai", "defaults": {"stream": True, "model": "m", "temperature": 0}}
+    assert [(name, text) for name, text, _ in complaints(providers={"p": provider})] == [
+        (f"providers.p.defaults.{part}", "is decided by each call; a default would contradict it.")
+        for part in ("model", "stream")
+    ]
+
+
 def test_keys_differ_in_name_and_hash():
     """Two keys of one name, or one key under two names, would be confused in the books."""
     keys = [{"name": "a", "sha256": HASH}, {"name": "a", "sha256": HASH}]

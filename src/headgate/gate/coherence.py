@@ -18,6 +18,7 @@ DEFAULT = "default"
 
 _HOSTED_ONLY = ("api_key", "base_url", "headers", "organization", "project", "proxy", "ca_bundle")
 _SIMULATOR_ONLY = ("seed", "latency", "faults")
+_THE_CALLS = ("model", "stream", "stream_options")
 _STORES = ("sqlite:///", "postgresql://", "memory://")
 _SHARED = ("memory://", "redis://", "rediss://", "unix://")
 
@@ -34,7 +35,7 @@ def auth(config: Config) -> Literal["none", "keys"]:
 
 def incoherent(config: Config) -> list[Problem]:
     """What does not fit together."""
-    return [*_stores(config), *_providers(config), *_models(config), *_keys(config)]
+    return [*_stores(config), *_providers(config), *_models(config), *_keys(config), *_keys_models(config)]
 
 
 def idle(config: Config) -> list[str]:
@@ -79,6 +80,9 @@ def _providers(config: Config) -> Iterator[Problem]:
         if not name or not name.isascii() or not name.isprintable() or " " in name:
             text = "is not a name for a provider: it travels in a header."
             yield Problem(path=("providers", name), text=text, hint="Use letters, digits, `-`, `_` and `.`.")
+        for part in [part for part in _THE_CALLS if part in provider.defaults]:
+            text = "is decided by each call; a default would contradict it."
+            yield Problem(path=("providers", name, "defaults", part), text=text, hint="Leave it out.")
         for part in _foreign(provider):
             text = f"has no effect on a provider of type `{provider.type}`."
             yield Problem(path=("providers", name, part), text=text, hint="Leave it out.")
@@ -109,6 +113,21 @@ def _models(config: Config) -> Iterator[Problem]:
         yield Problem(
             path=("models", DEFAULT), text=f"is {shown(default)}, but no such model is configured.", hint=hint
         )
+
+
+def _keys_models(config: Config) -> Iterator[Problem]:
+    known = routes(config)
+    short = {provider.model for provider in config.providers.values() if provider.model}
+    names = {*known, *short, *([DEFAULT] if short else [])}
+    for number, key in enumerate(config.keys):
+        for index, name in enumerate(key.models or ()):
+            at: Path = ("keys", number, "models", index)
+            if name == ANY:
+                hint = "Leave `models` out: the key may then ask for all of them."
+                yield Problem(path=at, text="is no model.", hint=hint)
+            elif known and ANY not in known and name not in names:
+                text = f"is {shown(name)}, but no such model is configured."
+                yield Problem(path=at, text=text, hint=nearest(name, names) or "Name an entry of `models`.")
 
 
 def _list(config: Config) -> str:
