@@ -223,7 +223,7 @@ async def _command(folder: Path, *arguments: str, text: str = "", **variables: s
 
 
 class Serving(NamedTuple):
-    """A `headgate serve` that is up."""
+    """A server that is up."""
 
     address: str
     banner: str
@@ -231,15 +231,15 @@ class Serving(NamedTuple):
 
 @asynccontextmanager
 async def _serving(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Serving]:
-    """Run `headgate serve` on a free port; it must end with 0 and leave stdout empty."""
+    """Run `headgate serve` (or another command that listens) on a free port; it must end with 0 and an empty stdout."""
+    command = arguments if arguments[:1] == ("simulate",) else ("serve", *arguments)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "headgate",
-        "serve",
+        *command,
         "--port",
         "0",
-        *arguments,
         cwd=folder,
         env=environment(**variables),
         stdout=asyncio.subprocess.PIPE,
@@ -250,13 +250,11 @@ async def _serving(folder: Path, *arguments: str, **variables: str) -> AsyncIter
     try:
         said = b""
         async with asyncio.timeout(30):
-            # The line about callers follows the address; what comes behind it (if anything) comes in one write.
-            while b"  callers " not in said:
+            # A banner comes in one write; whatever was read before it are warnings.
+            while not (found := re.search(rb"listens on (http://[^\s/]+)", said)):
                 piece = await process.stderr.read(65536)
                 assert piece, said
                 said += piece
-        found = re.search(rb"listens on (http://\S+)", said)
-        assert found
         yield Serving(found[1].decode(), said.decode())
         process.terminate()
         async with asyncio.timeout(20):

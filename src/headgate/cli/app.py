@@ -1,7 +1,5 @@
 """The list of commands, and what every one of them does about errors."""
 
-import contextlib
-import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -9,13 +7,12 @@ from typing import Annotated
 import typer
 
 from headgate.cli import asking, books, demo, doctor, serving, settings
-from headgate.cli.voice import complain, put
+from headgate.cli.voice import WRONG_USE, complain, put, say
 from headgate.core.errors import HeadgateError
 
 app = typer.Typer(
     name="headgate",
     help="One gate that every model call passes: paced, budgeted, cached, guarded, routed, retried and accounted for.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -24,12 +21,16 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def headgate(
+    context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """One gate that every model call passes."""
     if show_version:
         put(f"headgate {version('headgate')}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(WRONG_USE)
 
 
 app.command()(serving.serve)
@@ -44,13 +45,20 @@ app.command()(doctor.doctor)
 def run() -> None:
     """Run the command line, and end with an exit code."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except HeadgateError as error:
-        sys.exit(complain(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has had enough; Python would complain once more when it flushes stdout at its end.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = complain(error)
+    except typer.TyperException as error:
+        code = _misused(error)
+    except SystemExit as end:
+        # Whoever read our output has had enough. Typer hushes the streams, and would call it a failure.
+        code = 0 if isinstance(end.__context__, BrokenPipeError) else end.code
+    sys.exit(code)
+
+
+def _misused(error: typer.TyperException) -> int:
+    """Tell what was wrong with the command line itself."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    path = context.command_path if context else "headgate"
+    say(f"error: {error.format_message()}\n\nhint: `{path} --help` tells what it takes.")
+    return error.exit_code

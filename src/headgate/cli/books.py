@@ -1,20 +1,21 @@
 """`headgate usage`: what was used and what it cost, from the ledger."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from headgate.cli.voice import ConfigFile, Json, configuration, put, say
+from headgate.cli.table import show, table
+from headgate.cli.voice import ConfigFile, Json, configuration, put, say, visible
 from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, ConfigError
 from headgate.core.money import show_usd
+from headgate.gate.config import Config
 from headgate.gate.gate import MEMORY, Gate
-from headgate.gate.loaded import Loaded
 from headgate.gate.ports import SystemClock
 from headgate.gate.values import seconds
 from headgate.stores.protocols import DIMENSIONS, Query, Usage
@@ -34,7 +35,7 @@ def usage(
     until: Annotated[str | None, typer.Option("--until", help="Until when, excluded; written alike.")] = None,
     rows: Annotated[bool, typer.Option("--rows", help="One line per attempt instead of sums.")] = False,
     json: Json = False,
-    config: ConfigFile = None,
+    path: ConfigFile = None,
 ) -> None:
     """Show what was used and what it cost."""
     clock = SystemClock()
@@ -42,52 +43,73 @@ def usage(
         since=_moment(since, "--since", clock), until=_moment(until, "--until", clock),
         by=tuple(by or ()), where=dict(_pair(text) for text in where or ()),
     )  # fmt: skip
-    loaded = configuration(config, serving=False)
-    if loaded.config.store == MEMORY:
+    if query.since is not None and query.until is not None and query.since >= query.until:
+        raise BadRequestError("--until is not later than --since.", hint="Swap them.")
+    config = _books(configuration(path, serving=False).config)
+    asyncio.run(_rows(config, query, json=json) if rows else _sums(config, query, json=json))
+
+
+def _books(config: Config) -> Config:
+    """The configuration of a gate that keeps books and asks nobody."""
+    if config.store == MEMORY:
         raise ConfigError("The store is in memory: nothing is kept.", hint="Set `store: sqlite:///./headgate.db`.")
-    asyncio.run(_rows(loaded, query, json=json) if rows else _sums(loaded, query, json=json))
+    ledger, journal = Path(config.store.removeprefix("sqlite:///")), Path(config.journal.path)
+    store = config.store
+    if not ledger.exists() and not journal.exists():
+        # To ask is no reason to make files, wherever one happens to be.
+        say(f"Nothing is booked yet: there are neither '{ledger}' nor '{journal}'.")
+        store = MEMORY
+    return config.model_copy(update={"store": store, "providers": {}, "models": {}})
 
 
-async def _sums(loaded: Loaded, query: Query, *, json: bool) -> None:
-    async with await Gate.open(loaded.config) as gate:
+async def _sums(config: Config, query: Query, *, json: bool) -> None:
+    async with await Gate.open(config) as gate:
         total, groups = await gate.usage(query)
     if json:
         put(msgspec.json.encode(usage_json(query, total, groups)).decode())
         return
-    table = Table()
-    for name in (*query.by, "calls", "attempts", "errors", "tokens in", "tokens out", "cached", "cost, USD", "unknown"):
-        table.add_column(name, justify="left" if name in query.by else "right")
-    for group in groups:
-        table.add_row(*(group.group[name] or "-" for name in query.by), *_cells(group))
-    if groups:
-        table.add_section()
-    table.add_row(*("in all" if not n else "" for n in range(len(query.by))), *_cells(total), style="bold")
-    Console().print(table)
+    columns = ["calls", "attempts", "errors", "tokens in", "tokens out", "cost, USD"]
+    if total.cached_tokens:
+        columns.insert(5, "cached in")
+    if total.unknown_attempts:
+        columns.append("unknown")
+    rows = [[*(group.group[name] or "-" for name in query.by), *_cells(group, columns)] for group in groups]
+    head = ["in all", *("" for _ in query.by[1:])] if query.by else []
+    show(table(query.by, columns, rows, [*head, *_cells(total, columns)]))
     if total.unknown_attempts:
         say(f"{total.unknown_attempts} attempts ended in a way that nobody knows; they may have cost something.")
     if total.unpriced_attempts:
         say(f"{total.unpriced_attempts} attempts were billed at a price that is not known; they are not in the sum.")
 
 
-def _cells(usage: Usage) -> tuple[str, ...]:
-    figures = (usage.calls, usage.attempts, usage.errors, usage.prompt_tokens, usage.completion_tokens)
-    return (*(f"{n:,}" for n in figures), f"{usage.cached_tokens:,}", show_usd(usage.cost), f"{usage.unknown_attempts}")
+def _cells(usage: Usage, columns: Sequence[str]) -> list[str]:
+    figures = {
+        "calls": f"{usage.calls:,}",
+        "attempts": f"{usage.attempts:,}",
+        "errors": f"{usage.errors:,}",
+        "tokens in": f"{usage.prompt_tokens:,}",
+        "tokens out": f"{usage.completion_tokens:,}",
+        "cached in": f"{usage.cached_tokens:,}",
+        "cost, USD": show_usd(usage.cost),
+        "unknown": f"{usage.unknown_attempts:,}",
+    }
+    return [figures[name] for name in columns]
 
 
-async def _rows(loaded: Loaded, query: Query, *, json: bool) -> None:
+async def _rows(config: Config, query: Query, *, json: bool) -> None:
     encode = msgspec.json.Encoder().encode
-    async with await Gate.open(loaded.config) as gate:
+    async with await Gate.open(config) as gate:
         async for row in gate.rows(query):
             facts = row_json(row)
             if json:
                 put(encode(facts).decode())
             else:
-                what = f"{facts['provider'] or '-'}/{facts['model'] or '-'}"
+                what = f"{facts['provider'] or '-'}/{facts['model'] or facts['model_requested']}"
                 tokens = f"{facts['prompt_tokens']}+{facts['completion_tokens']} tokens"
                 cost = "cost unknown" if facts["cost_usd"] is None else f"${facts['cost_usd']}"
                 error = f" {facts['error_type']}" if facts["error_type"] else ""
                 name = f"{facts['time']} {facts['request_id']}#{facts['attempt']}"
-                put(f"{name} {what} {tokens} {cost} {facts['settled']}{error}")
+                put(visible(f"{name} {what} {tokens} {cost} {facts['settled']}{error}"))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -104,9 +126,9 @@ def _moment(text: str | None, option: str, clock: Clock) -> float | None:
     if text is None:
         return None
     try:
-        ago = seconds(text)
-        if isinstance(ago, float):
-            return clock.time() - ago
+        if text[-1:].isalpha() and isinstance(ago := seconds(text), float):
+            # Nobody keeps books from before 1970.
+            return max(0.0, clock.time() - ago)
     except ValueError:
         pass
     try:
@@ -116,4 +138,4 @@ def _moment(text: str | None, option: str, clock: Clock) -> float | None:
             f"{option} {text!r} is neither a duration nor a date.",
             hint="Write 24h, 7d, 2026-11-01 or 2026-11-01T08:00Z.",
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 from fractions import Fraction
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -160,7 +160,8 @@ def _table(gate: Gate, total: Usage, models: list[Usage]) -> Table:
     counts = gate.meter.counters
     table = Table(title=f"{counts.calls} calls", title_justify="left", caption_justify="left")
     for name in ("provider / model", "calls", "attempts", "errors", "tokens in", "tokens out", "cost, USD"):
-        table.add_column(name, justify="left" if name.startswith("provider") else "right")
+        justify: Literal["left", "right"] = "left" if name.startswith("provider") else "right"
+        table.add_column(name, justify=justify, no_wrap=name.startswith("cost"))
     for group in sorted(models, key=lambda group: str(group.group)):
         name = f"{group.group['provider'] or '-'} / {group.group['model']}"
         table.add_row(name, *_cells(group))

@@ -1,8 +1,10 @@
 """How the command line speaks: what goes to which stream, how an error reads, what a configuration is read from.
 
-A message says what failed, with what value; then a blank line and the cure. It reads well without colour.
+A message says what failed, with what value; then a blank line and the cure. It reads well without colour. Characters
+that a terminal would obey are shown, not sent: much of what is printed was written by strangers.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +12,16 @@ from typing import Annotated
 
 import typer
 
-from headgate.core.errors import ConfigError, HeadgateError
+from headgate.core.errors import CallerError, ConfigError, HeadgateError
 from headgate.gate.environment import process_environment
 from headgate.gate.load import load
 from headgate.gate.loaded import Loaded
 
 FAILED, WRONG_USE, OVER_BUDGET, FAILED_ROWS = 1, 2, 3, 4
 NOTHING: Mapping[str, object] = {}
+
+# Control characters, but for tabs and line ends.
+_ORDERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
 
 ConfigFile = Annotated[
     Path | None,
@@ -26,16 +31,31 @@ Simulate = Annotated[bool, typer.Option("--simulate", help="Put the simulator in
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def visible(text: str) -> str:
+    r"""Text with every control character spelled out.
+
+    Example:
+        >>> visible("a\x1b[2Jb")
+        'a\\x1b[2Jb'
+    """
+    return _ORDERS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def say(text: str = "") -> None:
     """Tell a person."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()
 
 
-def put(text: str) -> None:
-    """Give data to whoever reads stdout."""
-    sys.stdout.write(text + "\n")
+def write(text: str) -> None:
+    """Give words to whoever reads stdout, as they come; a terminal is not given orders."""
+    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
+
+
+def put(text: str) -> None:
+    """Give data to whoever reads stdout: one line."""
+    write(text + "\n")
 
 
 def complain(error: HeadgateError) -> int:
@@ -43,7 +63,7 @@ def complain(error: HeadgateError) -> int:
     say(f"error: {error.message}")
     if error.hint:
         say(f"\nhint: {error.hint}")
-    return WRONG_USE if isinstance(error, ConfigError) else FAILED
+    return WRONG_USE if isinstance(error, ConfigError | CallerError) else FAILED
 
 
 def configuration(

@@ -1,0 +1,56 @@
+"""How the command line speaks: streams, errors, exit codes."""
+
+import pytest
+
+from headgate.cli.voice import complain, configuration, put, say
+from headgate.core.errors import BadRequestError, ConfigError, NoTargetError, UnknownModelError, UnreachableError
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("Wrong."), 2),
+        (BadRequestError("Wrong."), 2),
+        (UnknownModelError("Wrong."), 2),
+        (NoTargetError("Wrong."), 1),
+        (UnreachableError("Wrong."), 1),
+    ],
+)
+def test_what_was_asked_wrongly_is_2_and_what_went_wrong_is_1(error, code, capsys):
+    """The message on stderr; nothing on stdout, which is for data."""
+    assert complain(error) == code
+    assert capsys.readouterr() == ("", "error: Wrong.\n")
+
+
+def test_a_hint_follows_a_blank_line(capsys):
+    """What failed, then the cure."""
+    complain(ConfigError("Wrong.", hint="Right it."))
+    assert capsys.readouterr().err == "error: Wrong.\n\nhint: Right it.\n"
+
+
+def test_data_and_talk_go_different_ways(capsys):
+    """`put` is for pipes, `say` for people."""
+    put("data")
+    say("talk")
+    say()
+    assert capsys.readouterr() == ("data\n", "talk\n\n")
+
+
+def test_every_command_reads_its_configuration_alike(tmp_path, monkeypatch, capsys):
+    """The folder's file and `.env`; warnings are told; options win."""
+    for name in ("HEADGATE_CONFIG", "HEADGATE_SIMULATE", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-from-file\n")
+    (tmp_path / "headgate.yaml").write_text(
+        "providers:\n  a: {type: openai}\n  b: {type: openai, api_key: '${NOWHERE:-}'}\nserver: {port: 1}\n"
+    )
+    loaded = configuration(None, overrides={"server.port": 2})
+    assert set(loaded.config.providers) == {"a"}
+    assert loaded.config.server.port == 2
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert said.startswith("warning: The provider `b` is skipped")
+    assert set(configuration(None, simulate=True).config.providers) == {"simulator"}
+    with pytest.raises(ConfigError, match="nowhere"):
+        configuration(tmp_path / "nowhere.yaml")
