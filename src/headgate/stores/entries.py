@@ -20,8 +20,9 @@ _NOTHING = TokenUsage()
 
 def _text(value: str) -> str:
     # A lone surrogate cannot be written as UTF-8; what is no text at all (a tag from Python code) is made one.
-    text = str(value)[:LONGEST]
-    return text if text.isascii() else text.encode(errors="replace").decode()
+    if type(value) is str and len(value) <= LONGEST and value.isascii():
+        return value
+    return str(value)[:LONGEST].encode(errors="replace").decode()
 
 
 def _tags(tags: Mapping[str, str]) -> Mapping[str, str]:

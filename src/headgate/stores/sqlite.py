@@ -13,6 +13,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -51,7 +52,6 @@ CREATE TABLE IF NOT EXISTS attempts (
   first_token_ms REAL,
   PRIMARY KEY (day, call_id, attempt)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS attempts_time ON attempts (time);
 """
 
 
@@ -68,7 +68,8 @@ _CALL_TAGS = _CALL.index("tags")
 _ATTEMPT_TAGS = _ATTEMPT.index("tags")
 _HOPELESS = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT}
 """Errors at opening that waiting does not cure."""
-_KEY = "a.time, a.day, a.call_id, a.attempt"
+_KEY = "a.day, a.call_id, a.attempt"
+"""The order of rows: ids of calls grow with time, so it is their order in time, and needs no index of its own."""
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
@@ -80,6 +81,7 @@ _INSERT_CALL = _insert("calls", _CALL)
 _INSERT_ATTEMPT = _insert("attempts", _ATTEMPT)
 _SELECT = ", ".join(f"a.{column}" for column in _ATTEMPT)
 
+_LAST = 250_000_000_000.0
 _PART = 10**9
 # `c` is empty for calls that have not ended, and for the gate's own: neither are counted as calls.
 # A sum of picodollars may be larger than 64 bits (9 million dollars): it is added up in two parts.
@@ -168,7 +170,7 @@ class SqliteLedger:
             if len(page) < PAGE:
                 return
             row = page[-1]
-            last = (row.time, row.day, row.call_id, row.attempt)
+            last = (row.day, row.call_id, row.attempt)
 
     async def health(self) -> Mapping[str, Any]:
         """`{"status": "ok" | "down", "kind": "sqlite", "error": …}`; never raises."""
@@ -282,7 +284,7 @@ def _page(
     connection: sqlite3.Connection, where: str, values: Sequence[Any], last: Sequence[Any] | None
 ) -> list[AttemptRow]:
     if last is not None:
-        where, values = f"{where} AND ({_KEY}) > (?, ?, ?, ?)", [*values, *last]
+        where, values = f"{where} AND ({_KEY}) > (?, ?, ?)", [*values, *last]
     query = f"SELECT {_SELECT}, coalesce(c.cache, 'off') {_FROM} WHERE {where} ORDER BY {_KEY} LIMIT {PAGE}"
     return [_row(found) for found in connection.execute(query, values)]
 
@@ -342,16 +344,22 @@ def _where(query: Query) -> tuple[str, list[Any]]:
     terms = ["1"]
     values: list[Any] = []
     if query.since is not None:
-        terms.append("a.time >= ?")
-        values.append(query.since)
+        # The day stands first in the key: whole days are passed over without a look.
+        terms.append("a.day >= ? AND a.time >= ?")
+        values += [_day(query.since), query.since]
     if query.until is not None:
-        terms.append("a.time < ?")
-        values.append(query.until)
+        terms.append("a.day <= ? AND a.time < ?")
+        values += [_day(query.until), query.until]
     for name, wanted in query.where.items():
         expression = _dimension(name)
         terms.append(f"{expression.sql} = ?")
         values += [*expression.values, wanted]
     return " AND ".join(terms), values
+
+
+def _day(time: float) -> str:
+    # A time beyond the calendar is as good as its end.
+    return datetime.fromtimestamp(min(max(time, 0.0), _LAST), UTC).date().isoformat()
 
 
 def _dimension(name: str) -> _Expression:

@@ -78,7 +78,7 @@ def test_an_empty_ledger_has_nothing(ledger):
 def test_a_row_comes_back_as_it_was_booked(ledger):
     """Every field of an attempt: text, numbers, nulls, tags, and the state of the cache from its call."""
     full = AttemptRow(
-        call_id="ä😀",
+        call_id="a ä😀",
         attempt=2,
         day="2027-01-15",
         time=TIME + 0.123456,
@@ -110,7 +110,7 @@ def test_a_row_comes_back_as_it_was_booked(ledger):
     bare = AttemptRow(**facts("bare", time=TIME + 1), attempt=0, provider=None, model=None, settled=Settled.NOT_BILLED)
 
     async def story():
-        await ledger.book([call("ä😀", 2, cache="miss")], [full, bare])
+        await ledger.book([call("a ä😀", 2, cache="miss")], [full, bare])
         assert await rows(ledger) == [msgspec.structs.replace(full, cache="miss"), bare]
 
     run(story())
