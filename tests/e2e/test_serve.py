@@ -117,7 +117,9 @@ def test_every_surface_says_that_it_simulates(tmp_path, serve, how):
             for stream in (answers[1].parse(), answers[3].parse()):
                 async for _ in stream:
                     pass
-            return at.banner, pages, docs, answers
+            with pytest.raises(openai.BadRequestError) as caught:
+                await sdk.chat.completions.create(model="gpt-6-luna", messages=MESSAGES, max_tokens=-1)
+            return at.banner, pages, docs, [*answers, caught.value.response]
 
     banner, pages, docs, answers = asyncio.run(story())
     assert "SIMULATED" in banner

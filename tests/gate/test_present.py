@@ -75,6 +75,10 @@ def test_a_simulated_answer_says_so():
     assert "x-headgate-simulated" not in present.reply_headers(CALL, made)
     made.simulated = True
     assert present.reply_headers(CALL, made)["x-headgate-simulated"] == "1"
+    refusal = OverloadedError("no")
+    assert "x-headgate-simulated" not in present.error_answer(refusal, "req_1")[1]
+    refusal.simulated = True
+    assert present.error_answer(refusal, "req_1")[1]["x-headgate-simulated"] == "1"
 
 
 def test_an_answer_of_nobody_tells_no_target():

@@ -359,6 +359,12 @@ def test_an_error_status_becomes_its_class(status, kind):
     assert error.retry_after == (3 if kind in {RateLimitError, OverloadedError} else None)
 
 
+def test_a_made_up_refusal_is_known_as_such():
+    """Whoever practises sees that the error is the simulator's, too."""
+    assert failed(Line(400, JSON, problem()), kind=APIError, simulated=True)[0].simulated
+    assert not failed(Line(400, JSON, problem()), kind=APIError)[0].simulated
+
+
 def test_a_stream_may_be_refused_too():
     """An error status is an ordinary error, whatever was asked for."""
     error, _ = failed(Line(429, JSON, problem(code="insufficient_quota")), call(stream=True), RateLimitError)

@@ -32,8 +32,8 @@
     ├── ValidationError             the model's answer does not fit the schema asked for
     └── PartialFailureError         some of many failed; carries what succeeded
 
-Each class carries its facts, and `table()` prints them as the table in `docs/reference/errors.md`. What to do about an error is
-decided by policies from these facts and never from the class's name.
+Each class carries its facts, and `table()` prints them as the table in `docs/reference/errors.md`. What to do about an
+error is decided by policies from these facts and never from the class's name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -242,8 +242,10 @@ class APIError(ProviderError):
 
     Attributes:
         answer: status, headers and body as the provider gave them; None for an error inside a stream.
+        simulated: the simulator gave it.
     """
 
+    simulated: bool = False
     status: ClassVar[int | None] = None
     inside: ClassVar[int] = 400
     """The status to show for an error that came inside a stream, where the provider's own status was 200."""

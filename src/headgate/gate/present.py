@@ -84,6 +84,8 @@ def error_answer(error: HeadgateError, request_id: str) -> tuple[int, dict[str, 
     if error.retry_after is not None:
         # Whole seconds, as HTTP has it; never earlier than what was asked for.
         headers["retry-after"] = str(math.ceil(error.retry_after))
+    if isinstance(error, APIError) and error.simulated:
+        headers["x-headgate-simulated"] = "1"
     answer = error.answer if isinstance(error, APIError) and not isinstance(error, AuthenticationError) else None
     if (
         answer is not None

@@ -132,9 +132,11 @@ class Hosted:
             attempt.status = incoming.status
             attempt.upstream_request_id = incoming.headers.get("x-request-id")
             if not 200 <= incoming.status < 300:
-                raise dialect.read_error(
-                    await self._refusal(incoming, min(end, self._clock.monotonic() + limits.silence))
-                )
+                refusal = await self._refusal(incoming, min(end, self._clock.monotonic() + limits.silence))
+                error = dialect.read_error(refusal)
+                if isinstance(error, APIError):
+                    error.simulated = self.simulated
+                raise error
             if _compressed(incoming):
                 raise GarbledError(f"{self.name} compressed its answer, though it was asked not to.")
             if call.stream:
