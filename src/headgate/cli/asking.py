@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from headgate.cli.voice import ConfigFile, Json, Simulate, configuration, put, say
+from headgate.cli.voice import ConfigFile, Json, Simulate, configuration, put, say, write
 from headgate.client.asynchronous import AsyncHeadgate
 from headgate.client.response import ModelResponse, Piece
 from headgate.core.errors import BadRequestError, HeadgateError
@@ -15,7 +15,7 @@ from headgate.core.money import from_usd, show_usd
 
 
 def ask(
-    prompt: Annotated[str, typer.Argument(help="The question; `-` reads it from stdin.")],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The question; `-` reads it from stdin.")],
     model: Annotated[str | None, typer.Option("--model", "-m", help="A name of the configuration.")] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="Instructions before the question.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = None,
@@ -24,8 +24,11 @@ def ask(
     config: ConfigFile = None,
     simulate: Simulate = False,
 ) -> None:
-    """Ask one question and print the answer; what it cost goes to stderr."""
-    text = sys.stdin.read() if prompt == "-" else prompt
+    """Ask one question and print the answer.
+
+    Who answered and what it cost goes to stderr.
+    """
+    text = _piped() if prompt == "-" else prompt
     if not text.strip():
         raise BadRequestError("The question is empty.", hint="Write it as an argument, or pipe it in with `-`.")
     loaded = configuration(config, simulate=simulate)
@@ -34,14 +37,22 @@ def ask(
     asyncio.run(_ask(AsyncHeadgate(loaded.config), text, given, streamed=stream and not json, json=json))
 
 
+def _piped() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise BadRequestError(
+            f"What was piped in is not UTF-8 (byte {error.start}).", hint="Convert it, with `iconv` for example."
+        ) from None
+
+
 async def _ask(gate: AsyncHeadgate, text: str, options: dict[str, object], *, streamed: bool, json: bool) -> None:
     async with gate:
         if streamed:
             piece = Piece()
             try:
                 async for piece in gate.stream(text, **options):  # type: ignore[arg-type]
-                    sys.stdout.write(piece.text)
-                    sys.stdout.flush()
+                    write(piece.text)
             except HeadgateError:
                 if piece.text:
                     put("")

@@ -41,7 +41,7 @@ def usage(
     clock = SystemClock()
     query = Query(
         since=_moment(since, "--since", clock), until=_moment(until, "--until", clock),
-        by=tuple(by or ()), where=dict(_pair(text) for text in where or ()),
+        by=tuple(by or ()), where=_conditions(where or ()),
     )  # fmt: skip
     if query.since is not None and query.until is not None and query.since >= query.until:
         raise BadRequestError("--until is not later than --since.", hint="Swap them.")
@@ -68,18 +68,22 @@ async def _sums(config: Config, query: Query, *, json: bool) -> None:
     if json:
         put(msgspec.json.encode(usage_json(query, total, groups)).decode())
         return
-    columns = ["calls", "attempts", "errors", "tokens in", "tokens out", "cost, USD"]
+    columns = ["calls", "attempts", "errors", "tokens\nin", "tokens\nout", "cost, USD"]
     if total.cached_tokens:
-        columns.insert(5, "cached in")
+        columns.insert(4, "of it\ncached")
     if total.unknown_attempts:
         columns.append("unknown")
-    rows = [[*(group.group[name] or "-" for name in query.by), *_cells(group, columns)] for group in groups]
-    head = ["in all", *("" for _ in query.by[1:])] if query.by else []
-    show(table(query.by, columns, rows, [*head, *_cells(total, columns)]))
+    rows = [[" / ".join(group.group[name] or "-" for name in query.by), *_cells(group, columns)] for group in groups]
+    head = ["in all"] if query.by else []
+    show(table(" / ".join(query.by), columns, rows, [*head, *_cells(total, columns)]))
     if total.unknown_attempts:
-        say(f"{total.unknown_attempts} attempts ended in a way that nobody knows; they may have cost something.")
+        say(f"{_attempts(total.unknown_attempts)} ended in a way that nobody knows, and may have cost something.")
     if total.unpriced_attempts:
-        say(f"{total.unpriced_attempts} attempts were billed at a price that is not known; they are not in the sum.")
+        say(f"{_attempts(total.unpriced_attempts)} billed at a price that is not known; the sum is without.")
+
+
+def _attempts(number: int) -> str:
+    return "1 attempt" if number == 1 else f"{number:,} attempts"
 
 
 def _cells(usage: Usage, columns: Sequence[str]) -> list[str]:
@@ -87,9 +91,9 @@ def _cells(usage: Usage, columns: Sequence[str]) -> list[str]:
         "calls": f"{usage.calls:,}",
         "attempts": f"{usage.attempts:,}",
         "errors": f"{usage.errors:,}",
-        "tokens in": f"{usage.prompt_tokens:,}",
-        "tokens out": f"{usage.completion_tokens:,}",
-        "cached in": f"{usage.cached_tokens:,}",
+        "tokens\nin": f"{usage.prompt_tokens:,}",
+        "tokens\nout": f"{usage.completion_tokens:,}",
+        "of it\ncached": f"{usage.cached_tokens:,}",
         "cost, USD": show_usd(usage.cost),
         "unknown": f"{usage.unknown_attempts:,}",
     }
@@ -112,13 +116,19 @@ async def _rows(config: Config, query: Query, *, json: bool) -> None:
                 put(visible(f"{name} {what} {tokens} {cost} {facts['settled']}{error}"))
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or (name not in DIMENSIONS and not name.startswith("tag:")):
-        raise BadRequestError(
-            f"--where {text!r} is no condition.", hint=f"Write NAME=VALUE with {', '.join(DIMENSIONS)}."
-        )
-    return name, value
+def _conditions(texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or (name not in DIMENSIONS and not name.startswith("tag:")):
+            raise BadRequestError(
+                f"--where {text!r} is no condition.",
+                hint=f"Write NAME=VALUE with {', '.join(DIMENSIONS)} or tag:NAME.",
+            )
+        if name in found:
+            raise BadRequestError(f"--where names {name} twice.", hint="Each name can have one value; use `--by`.")
+        found[name] = value
+    return found
 
 
 def _moment(text: str | None, option: str, clock: Clock) -> float | None:

@@ -6,10 +6,9 @@ SDK connects to it, and the sums on the screen are the ledger's.
 """
 
 import asyncio
-from contextlib import suppress
 from fractions import Fraction
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from headgate.cli.table import table
 from headgate.cli.voice import FAILED, Json, put, say
 from headgate.core.errors import ConfigError
 from headgate.core.money import PICO, half_up, show_usd
@@ -51,7 +51,7 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Start a gateway on the simulator, send it calls, and watch its books."""
+    """Watch simulated calls pass a gateway, and its books."""
     try:
         import openai  # noqa: F401  an extra
     except ImportError:
@@ -93,8 +93,18 @@ async def _demo(port: int, *, serve_on: bool, json: bool) -> bool:
             say(f"\nServing on at {address} (docs: {address}/docs). Ctrl-C ends it. Try:\n")
             say(f"  curl {address}/v1/chat/completions -H 'content-type: application/json' \\")
             say("""    -d '{"model": "resilient", "messages": [{"role": "user", "content": "Hello"}]}'""")
-            await asyncio.Event().wait()
+            await _until_interrupted()
         return total.cost == bill
+
+
+async def _until_interrupted() -> None:
+    """Wait for Ctrl-C, which is how a demo that serves on is meant to end."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
 
 
 async def _watched(gate: Gate, address: str) -> int:
@@ -117,8 +127,7 @@ async def _watched(gate: Gate, address: str) -> int:
                 workers = [group.create_task(worker(client)) for _ in range(CONCURRENCY)]
                 while not all(worker.done() for worker in workers):
                     await _draw(live, gate)
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(asyncio.shield(asyncio.gather(*workers)), REFRESH_SECONDS)
+                    await asyncio.wait(workers, timeout=REFRESH_SECONDS)
             await _draw(live, gate)
     return len(failed)
 
@@ -158,18 +167,14 @@ async def _draw(live: Live, gate: Gate) -> None:
 
 def _table(gate: Gate, total: Usage, models: list[Usage]) -> Table:
     counts = gate.meter.counters
-    table = Table(title=f"{counts.calls} calls", title_justify="left", caption_justify="left")
-    for name in ("provider / model", "calls", "attempts", "errors", "tokens in", "tokens out", "cost, USD"):
-        justify: Literal["left", "right"] = "left" if name.startswith("provider") else "right"
-        table.add_column(name, justify=justify, no_wrap=name.startswith("cost"))
-    for group in sorted(models, key=lambda group: str(group.group)):
-        name = f"{group.group['provider'] or '-'} / {group.group['model']}"
-        table.add_row(name, *_cells(group))
-    table.add_section()
-    table.add_row("in all", *_cells(total), style="bold")
+    groups = sorted(models, key=lambda group: str(group.group))
+    figures = ("calls", "attempts", "errors", "tokens\nin", "tokens\nout", "cost, USD")
+    rows = [[f"{group.group['provider'] or '-'} / {group.group['model']}", *_cells(group)] for group in groups]
+    made = table("provider / model", figures, rows, ["in all", *_cells(total)])
     p50, p95 = counts.latency_ms(0.5), counts.latency_ms(0.95)
-    table.caption = f"latency p50 {p50:,.0f} ms, p95 {p95:,.0f} ms; in flight {counts.in_flight}"
-    return table
+    made.title = f"{counts.calls} calls"
+    made.caption = f"latency p50 {p50:,.0f} ms, p95 {p95:,.0f} ms; in flight {counts.in_flight}"
+    return made
 
 
 def _cells(usage: Usage) -> tuple[str, ...]:

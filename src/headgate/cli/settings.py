@@ -5,7 +5,7 @@ import typer
 from headgate.cli.voice import ConfigFile, Simulate, configuration, put, say
 from headgate.gate.loaded import show
 
-app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
+app = typer.Typer(help="Check or show the configuration.")
 
 
 @app.command()
