@@ -123,7 +123,7 @@ class Drain:
                 if self._token != self._journal.token:
                     # The first record was written, or the process was forked: another journal, from its beginning.
                     self._begin()
-                self._journal.flush(); written = True
+                written = self._flush()
                 if self._fed > self._booked:
                     # A round that failed left rows: they go before anything else is read.
                     await self._settle()
