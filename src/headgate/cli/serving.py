@@ -59,13 +59,18 @@ def simulate(
                 f"--fault {text!r}: {error}.", hint='Write it as \'{"kind": "status", "status": 503}\'.'
             ) from None
     limits = Limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
-    simulator = Simulator(
-        clock=SystemClock(),
-        seed=seed,
-        latency=Latency(first_token=first_token, per_token=per_token),
-        limits=limits,
-        faults=faults,
-        api_key=api_key,
-        log_path=log,
-    )
+    try:
+        simulator = Simulator(
+            clock=SystemClock(),
+            seed=seed,
+            latency=Latency(first_token=first_token, per_token=per_token),
+            limits=limits,
+            faults=faults,
+            api_key=api_key,
+            log_path=log,
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"--log '{log}' cannot be written: {error.strerror}.", hint="Name a file in a folder that exists."
+        ) from None
     run(simulator, host=host, port=port)

@@ -100,8 +100,10 @@ class AsyncHeadgate:
         model: str | None = None,
     ) -> None:
         loaded = _loaded(config, simulate=simulate, api_key=api_key, base_url=base_url, model=model)
-        for warning in loaded.warnings:
-            log.warning(warning)
+        if not isinstance(config, Config):
+            # Whoever has loaded a `Config` was told then.
+            for warning in loaded.warnings:
+                log.warning(warning)
         self.config: Config = loaded.config
         """What this gate is made of: final, with every default filled in."""
         self._clock = SystemClock()

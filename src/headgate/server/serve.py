@@ -161,8 +161,10 @@ def _bind(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server((str(address[0]), int(address[1])), family=family, backlog=BACKLOG)
     except OSError as error:
+        # Python adds the address to some reasons; here it stands in front. Names that lead nowhere have no errno.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
         raise ConfigError(
-            f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror or error}.",
+            f"server.host, server.port: cannot listen on {host}:{port}: {reason}.",
             hint="Take another address or port; port 0 picks a free one.",
         ) from None
 
