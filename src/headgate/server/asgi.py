@@ -16,11 +16,18 @@ START = "http.response.start"
 BODY = "http.response.body"
 REQUEST = "http.request"
 GONE = "http.disconnect"
+DIRECT = "headgate.direct"
+"""The scope's extension that sends a whole answer in one go; `protocol.py` has it."""
 
 
 def wire(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """Headers as bytes. That no value ends its line is seen to where they are made (`gate/present.py`)."""
     return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def block(headers: Mapping[str, str]) -> bytes:
+    """Headers as they stand in an answer, each with its line end; as safe as those of `wire`."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode()
 
 
 async def answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:

@@ -10,6 +10,7 @@ inside the stream. Refuses to know how the call was read and what the gate does 
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from headgate.core.call import Call
 from headgate.core.errors import HeadgateError, StoppingError
@@ -18,7 +19,7 @@ from headgate.dialects.registry import DIALECTS
 from headgate.gate import present
 from headgate.gate.gate import Gate
 from headgate.gate.tasks import Tasks
-from headgate.server.asgi import BODY, GONE, START, Receive, Send, answer, wire
+from headgate.server.asgi import BODY, GONE, START, Receive, Send, answer, block, wire
 
 log = logging.getLogger("headgate.server")
 
@@ -44,23 +45,34 @@ class Exchange:
         gate: answers.
         call: what is asked.
         receive, send: the ASGI connection, the request's body being read.
+        direct: sends a whole answer in one go, where the server can.
         tasks: owns what runs beside the exchange.
         open_after: seconds after which a stream that has said nothing is opened.
         trailer: the caller wants to know the cost at the end of a stream.
     """
 
     __slots__ = (
-        "_call", "_gate", "_gone", "_me", "_open_after", "_opening", "_over", "_receive", "_reply", "_send", "_sent",
-        "_started", "_tasks", "_timers", "_trailer", "_watching",
+        "_call", "_direct", "_gate", "_gone", "_me", "_open_after", "_opening", "_over", "_receive", "_reply", "_send",
+        "_sent", "_started", "_tasks", "_timers", "_trailer", "_watching",
     )  # fmt: skip
 
     def __init__(
-        self, gate: Gate, call: Call, receive: Receive, send: Send, *, tasks: Tasks, open_after: float, trailer: bool
+        self,
+        gate: Gate,
+        call: Call,
+        receive: Receive,
+        send: Send,
+        *,
+        tasks: Tasks,
+        open_after: float,
+        trailer: bool,
+        direct: Callable[[bytes, bytes], bool] | None = None,
     ) -> None:
         self._gate = gate
         self._call = call
         self._receive = receive
         self._send = send
+        self._direct = direct
         self._tasks = tasks
         self._open_after = open_after
         self._trailer = trailer
@@ -122,7 +134,10 @@ class Exchange:
     async def _whole(self, reply: Reply) -> None:
         event = await reply.read()
         self._over = True
-        await answer(self._send, reply.status, present.reply_headers(self._call, reply), event.raw)
+        headers = present.reply_headers(self._call, reply)
+        if reply.status == 200 and self._direct is not None and self._direct(block(headers), event.raw):
+            return
+        await answer(self._send, reply.status, headers, event.raw)
 
     async def _stream(self, reply: Reply) -> None:
         send = self._send

@@ -26,7 +26,7 @@ from headgate.gate import ask, present
 from headgate.gate.gate import Gate
 from headgate.gate.tasks import Tasks
 from headgate.providers.hosted import HOP
-from headgate.server.asgi import REQUEST, Receive, Scope, Send, answer
+from headgate.server.asgi import DIRECT, REQUEST, Receive, Scope, Send, answer
 from headgate.server.auth import KEY_HEADERS, Anyone, Head, Keys
 from headgate.server.exchange import Exchange, unexpected
 
@@ -40,6 +40,7 @@ _TRAVELS = tuple((name, name.encode()) for name in sorted(ask.TRAVELS | {HOP}))
 _ASKS = tuple(name.encode() for name in (ask.TAGS, ask.DEADLINE, ask.PRIORITY))
 _BODY = (b"content-type", b"content-length", b"content-encoding")
 _READ = frozenset((*KEY_HEADERS, *_BODY, *_ASKS, *(raw for _, raw in _TRAVELS), TRAILER))
+_NONE: dict[str, Any] = {}
 _OPTIONAL = frozenset((*_ASKS, *(raw for _, raw in _TRAVELS)))
 
 
@@ -86,6 +87,7 @@ class Hot:
             receive,
             send,
             tasks=self._tasks,
+            direct=scope.get("extensions", _NONE).pop(DIRECT, None),
             open_after=self._open_after,
             trailer=head.get(TRAILER) == b"1",
         ).run()

@@ -9,10 +9,12 @@ bytes that came on behalf of a request, minus twice those that turned out to be 
 
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from headgate.core.errors import BadRequestError
 from headgate.gate.present import error_body
+from headgate.server.asgi import DIRECT
 
 MAX_HEAD = 64 * 1024
 """Bytes that a request may have beside its body: address, headers, trailers, marks of chunks."""
@@ -58,8 +60,47 @@ class OneWrite:
         return getattr(self._transport, name)
 
 
+class Direct:
+    """Sends a whole answer with status 200 in one go, past the messages of ASGI.
+
+    An ASGI server takes every header apart to learn what the answer is. Here both sides know, and that costs a tenth of
+    a call. It lies in the scope's extensions under `DIRECT`; whoever takes it out may use it once, instead of `send`.
+    """
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def __call__(self, head: bytes, body: bytes) -> bool:
+        """Send it; False if it has to go the ordinary way (a slow reader, an answer that was begun already).
+
+        Args:
+            head: the headers, each with its line end; `content-length` is added.
+            body: all of it.
+        """
+        cycle = self._cycle
+        if cycle.disconnected:
+            return True
+        if cycle.response_started or cycle.flow.write_paused:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        last = b"" if cycle.keep_alive else b"connection: close\r\n"
+        cycle.transport.write(b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n%b\r\n%b" % (head, len(body), last, body))
+        cycle.message_event.set()
+        if last:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """The protocol of one connection."""
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.scope["extensions"] = {DIRECT: Direct(cycle)}  # type: ignore[dict-item]
+        super()._start_asgi_task(cycle, app)
 
     def connection_made(self, transport: Any) -> None:
         """A caller has connected."""
