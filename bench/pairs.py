@@ -81,7 +81,7 @@ def rss(pid: int) -> float:
 
 
 def settle(pid: int) -> None:
-    """Wait until a process tree is quiet: what a gateway puts off (booking, say) belongs to the calls that caused it."""
+    """Wait until a process tree is quiet: what a gateway puts off (booking) belongs to the calls that caused it."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
         before = cpu(pid)
