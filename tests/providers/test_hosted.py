@@ -79,7 +79,7 @@ class Wire:
         self.closed = 0
 
     async def send(self, request, *, connect, deadline, written):
-        self.sent.append(request)
+        self.sent.append(msgspec.structs.replace(request, headers=(*request.common, *request.headers), common=()))
         self.connects.append(connect)
         self.deadlines.append(deadline)
         written.sent = True

@@ -46,6 +46,7 @@ class Route:
         self, plans: Mapping[str, Plan], *, speaks: Callable[[str, Operation], bool], chance: Chance, clock: Clock
     ) -> None:
         self._plans = plans
+        self._able: dict[tuple[Plan, Operation], tuple[Target, ...]] = {}
         self._speaks = speaks
         self._chance = chance
         self._clock = clock
@@ -74,7 +75,10 @@ class Route:
         if plan is None:
             message = f"The model {call.model!r} does not exist here."
             raise UnknownModelError(message, param="model", hint="`GET /v1/models` lists the names that do.")
-        targets = [target for target in plan.targets if self._speaks(target.provider, call.operation)]
+        targets = self._able.get((plan, call.operation))
+        if targets is None:
+            able = (target for target in plan.targets if self._speaks(target.provider, call.operation))
+            targets = self._able[plan, call.operation] = tuple(able)
         if not targets:
             names = ", ".join(sorted({target.provider for target in plan.targets}))
             raise NoTargetError(
@@ -84,7 +88,7 @@ class Route:
         if len(targets) == 1:
             return targets
         if plan.strategy == "weighted":
-            return self._draw(targets)
+            return self._draw(list(targets))
         ordered: list[Target] = []
         for priority in sorted({target.priority for target in targets}):
             ordered += self._draw([target for target in targets if target.priority == priority])

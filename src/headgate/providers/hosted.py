@@ -31,7 +31,7 @@ from headgate.dialects.openai_fields import UNREADABLE
 from headgate.dialects.registry import DIALECTS
 from headgate.dialects.sse import Decoder, ServerEvent
 from headgate.providers.provider import Health
-from headgate.providers.transport import Incoming, Outgoing, Transport
+from headgate.providers.transport import Headers, Incoming, Outgoing, Transport
 
 SHOWN = ("openai-processing-ms", "openai-version", "retry-after", "retry-after-ms")
 """The provider's headers that a caller may see. Cookies, server names and our account's limits are not among them."""
@@ -114,16 +114,17 @@ class Hosted:
         dialect = DIALECTS[call.operation]
         attempt = call.attempt
         body = dialect.prepare(self._with_defaults(call.body), model=attempt.model, stream=call.stream)
-        headers = [*self._post, (CLIENT_REQUEST_ID, f"{call.id}-{attempt.number}")]
+        common = self._post
+        headers: Headers = ((CLIENT_REQUEST_ID, f"{call.id}-{attempt.number}"),)
         if call.headers:
-            headers = self._with_callers(call.headers, headers)
+            common, headers = (), self._with_callers(call.headers, (*common, *headers))
         limits = call.timeouts or self._timeouts
         now = self._clock.monotonic()
         end = now + limits.total if call.deadline is None else min(call.deadline, now + limits.total)
         # A whole answer has no first token to wait for.
         first = min(end, now + limits.first_token) if call.stream else end
         incoming = await self._transport.send(
-            Outgoing("POST", self._urls[call.operation], headers, body.raw),
+            Outgoing("POST", self._urls[call.operation], headers, body.raw, common),
             connect=limits.connect,
             deadline=first,
             written=attempt,

@@ -17,7 +17,7 @@ import msgspec
 from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, ConfigError, TimeoutError, UnreachableError  # noqa: A004
 from headgate.providers.http_connection import Connection, Exchange
-from headgate.providers.transport import Outgoing, Written
+from headgate.providers.transport import Headers, Outgoing, Written
 
 USER_AGENT = "headgate"
 
@@ -61,13 +61,17 @@ class HttpTransport:
         self._tls = tls
         self._proxy = _proxy(proxy) if proxy else None
         self._addresses: dict[str, _Address] = {}
+        self._common: dict[tuple[tuple[str, str], ...], str] = {}
         self._idle: dict[_Origin, list[Connection]] = {}
         self._all: set[Connection] = set()
 
     async def send(self, request: Outgoing, *, connect: float, deadline: float, written: Written) -> Exchange:
         """Send a request and wait for the head of its answer; see `providers.transport.Transport`."""
         address = self._addresses.get(request.url) or self._address(request.url)
-        data = _request(request, address.start)
+        common = self._common.get(request.common)
+        if common is None:
+            common = self._common[request.common] = _lines(request.common)
+        data = _request(request, address.start, common)
         origin = address.origin
         connection = self._take(origin) or await self._open(origin, connect, deadline)
         try:
@@ -152,10 +156,9 @@ class HttpTransport:
             connection.start(f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{credentials}\r\n".encode(), None)
             await connection.head(deadline)
             if connection.status != 200:
-                raise UnreachableError(
-                    f"The proxy {self._proxy.origin} answered {connection.status} for {origin}."
-                )
+                raise UnreachableError(f"The proxy {self._proxy.origin} answered {connection.status} for {origin}.")
             assert connection.transport is not None
+            connection.renew()
             connection.transport = await asyncio.get_running_loop().start_tls(
                 connection.transport, connection, self._context(), server_hostname=origin.host
             )
@@ -188,9 +191,14 @@ def _proxy(url: str) -> _Proxy:
     return _Proxy(_Origin(secure=False, host=parts.hostname, port=parts.port or 80), authorization)
 
 
-def _request(request: Outgoing, start: str) -> bytes:
-    lines = [f"{name}: {value}\r\n" for name, value in request.headers]
-    head = f"{request.method} {start}{''.join(lines)}content-length: {len(request.body)}\r\n\r\n"
-    if head.count("\n") != start.count("\n") + len(lines) + 2:
+def _lines(headers: Headers) -> str:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
         raise BadRequestError("A header holds a line break.")
+    return lines
+
+
+def _request(request: Outgoing, start: str, common: str) -> bytes:
+    own = _lines(request.headers)
+    head = f"{request.method} {start}{common}{own}content-length: {len(request.body)}\r\n\r\n"
     return head.encode("latin-1") + request.body

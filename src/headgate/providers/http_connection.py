@@ -50,10 +50,14 @@ class Connection(asyncio.Protocol):
         self._read_paused = False
         self._written: Written | None = None
         self.transport: asyncio.Transport | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin to read anew, as on a fresh connection (after a tunnel was opened on this one)."""
+        self._parser = httptools.HttpResponseParser(self)
         self._reset()
 
     def _reset(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
         self._size = 0
         self._head_size = 0

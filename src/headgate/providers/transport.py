@@ -9,14 +9,23 @@ from typing import Protocol
 
 import msgspec
 
+Headers = Sequence[tuple[str, str]]
+
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A request. Header names are lower-case; `host`, `content-length` and `connection` are the transport's."""
+    """A request. Header names are lower-case; `host`, `content-length` and `connection` are the transport's.
+
+    Attributes:
+        method, url, body: as they are sent.
+        headers: those of this request.
+        common: those that the same sender sends with every request; a transport may prepare them once.
+    """
 
     method: str
     url: str
-    headers: Sequence[tuple[str, str]]
+    headers: Headers
     body: bytes = b""
+    common: tuple[tuple[str, str], ...] = ()
 
 
 class Incoming(Protocol):

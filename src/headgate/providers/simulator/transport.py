@@ -34,7 +34,8 @@ class SimulatorTransport:
             TimeoutError: no head until the deadline.
             UnreachableError: the connection was reset, as scripted.
         """
-        answer = self.simulator.take(Request(request.method, _path(request.url), dict(request.headers), request.body))
+        headers = dict((*request.common, *request.headers))
+        answer = self.simulator.take(Request(request.method, _path(request.url), headers, request.body))
         written.sent = True
         try:
             await answer.head(deadline)
