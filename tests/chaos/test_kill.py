@@ -50,6 +50,7 @@ async def _kills(stage, callers, port, tell, *, seed, kills) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(120)
 def test_two_kills(stage, callers, free_port, tell):
     """The short form, for every day."""
     asyncio.run(_kills(stage, callers, free_port(), tell, seed=11, kills=2))
