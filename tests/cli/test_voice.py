@@ -1,8 +1,10 @@
 """How the command line speaks: streams, errors, exit codes."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from headgate.cli.voice import complain, configuration, put, say
+from headgate.cli.voice import complain, configuration, put, say, visible, write
 from headgate.core.errors import BadRequestError, ConfigError, NoTargetError, UnknownModelError, UnreachableError
 
 
@@ -54,3 +56,32 @@ def test_every_command_reads_its_configuration_alike(tmp_path, monkeypatch, caps
     assert set(configuration(None, simulate=True).config.providers) == {"simulator"}
     with pytest.raises(ConfigError, match="nowhere"):
         configuration(tmp_path / "nowhere.yaml")
+
+
+@given(st.text())
+def test_a_terminal_is_given_no_orders(text):
+    """No control character is left but tabs and line ends; all other text stays as it is."""
+    shown = visible(text)
+    assert not [c for c in shown.replace("\r\n", "\n") if (ord(c) < 32 or 127 <= ord(c) < 160) and c not in "\t\n"]
+    if text.isprintable():
+        assert shown == text
+
+
+def test_orders_are_spelled_out():
+    """A reader sees what was there; line ends of both kinds stay."""
+    assert visible("a\x1b[2J\x07\r\nb\rc\x9b1m\té👩‍🚀") == "a\\x1b[2J\\x07\r\nb\\x0dc\\x9b1m\té👩‍🚀"
+
+
+def test_messages_are_made_visible(capsys):
+    """They quote what strangers wrote. Data for a file or a pipe stay as they are."""
+    say("ta\x07lk")
+    put("da\x07ta")
+    write("more")
+    assert capsys.readouterr() == ("da\x07ta\nmore", "ta\\x07lk\n")
+
+
+def test_data_on_a_terminal_are_made_visible(capsys, terminal):
+    """Words of a model could otherwise move the cursor, or set the title."""
+    terminal()
+    put("da\x07ta")
+    assert capsys.readouterr().out == "da\\x07ta\n"

@@ -65,6 +65,8 @@ def demo(
 
 
 async def _demo(port: int, *, serve_on: bool, json: bool) -> bool:
+    from openai import AsyncOpenAI
+
     from headgate.server.serve import running
 
     with as_file(files("headgate.cli") / "demo.yaml") as path:
@@ -73,7 +75,8 @@ async def _demo(port: int, *, serve_on: bool, json: bool) -> bool:
     async with await Gate.open(config) as gate, running(gate, port=port, grace=1) as address:
         say(f"A gateway at {address}; its providers are SIMULATED. {CALLS} calls through the OpenAI SDK:\n")
         start = clock.monotonic()
-        errors = await _watched(gate, address)
+        async with AsyncOpenAI(base_url=f"{address}/v1", api_key="hg-demo", max_retries=0) as client:
+            errors = await _watched(gate, client)
         seconds = clock.monotonic() - start
         total, _ = await gate.usage(Query())
         bill = half_up(sum((simulator.bill.total for simulator in gate.simulators.values()), Fraction(0)) * PICO)
@@ -107,35 +110,28 @@ async def _until_interrupted() -> None:
         task.uncancel()
 
 
-async def _watched(gate: Gate, address: str) -> int:
+async def _watched(gate: Gate, client: "AsyncOpenAI") -> int:
     """Send the calls and draw the table meanwhile; returns how many failed."""
-    from openai import AsyncOpenAI
+    from openai import APIError
 
     failed: list[str] = []
     turns = iter(range(CALLS))
 
-    async def worker(client: "AsyncOpenAI") -> None:
+    async def worker() -> None:
         for turn in turns:
             try:
                 await _call(client, turn)
-            except _sdk_error() as error:
+            except APIError as error:
                 failed.append(str(error))
 
-    async with AsyncOpenAI(base_url=f"{address}/v1", api_key="hg-demo", max_retries=0) as client:
-        with Live(console=Console(stderr=True), auto_refresh=False, transient=False) as live:
-            async with asyncio.TaskGroup() as group:
-                workers = [group.create_task(worker(client)) for _ in range(CONCURRENCY)]
-                while not all(worker.done() for worker in workers):
-                    await _draw(live, gate)
-                    await asyncio.wait(workers, timeout=REFRESH_SECONDS)
-            await _draw(live, gate)
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=False) as live:
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(worker()) for _ in range(CONCURRENCY)]
+            while not all(worker.done() for worker in workers):
+                await _draw(live, gate)
+                await asyncio.wait(workers, timeout=REFRESH_SECONDS)
+        await _draw(live, gate)
     return len(failed)
-
-
-def _sdk_error() -> type[Exception]:
-    from openai import APIError
-
-    return APIError
 
 
 async def _call(client: "AsyncOpenAI", turn: int) -> None:
@@ -143,11 +139,10 @@ async def _call(client: "AsyncOpenAI", turn: int) -> None:
     question = f"{QUESTIONS[turn % len(QUESTIONS)]} ({turn})"
     model = ("gpt-6-luna", "gpt-5.4-mini", "resilient")[turn % 3]
     messages: Any = [{"role": "user", "content": question}]
-    if turn % 40 == 39:
-        # A bad request, as people send them: refused by the provider, passed on as it came, never retried.
-        await client.chat.completions.create(model=model, messages=messages, max_tokens=-1)
-        return
     match turn % 4:
+        case _ if turn % 40 == 39:
+            # A bad request, as people send them: refused by the provider, passed on as it came, never retried.
+            await client.chat.completions.create(model=model, messages=messages, max_tokens=-1)
         case 0:
             await client.chat.completions.create(model=model, messages=messages)
         case 1:
@@ -167,9 +162,8 @@ async def _draw(live: Live, gate: Gate) -> None:
 
 def _table(gate: Gate, total: Usage, models: list[Usage]) -> Table:
     counts = gate.meter.counters
-    groups = sorted(models, key=lambda group: str(group.group))
     figures = ("calls", "attempts", "errors", "tokens\nin", "tokens\nout", "cost, USD")
-    rows = [[f"{group.group['provider'] or '-'} / {group.group['model']}", *_cells(group)] for group in groups]
+    rows = sorted([f"{group.group['provider'] or '-'} / {group.group['model']}", *_cells(group)] for group in models)
     made = table("provider / model", figures, rows, ["in all", *_cells(total)])
     p50, p95 = counts.latency_ms(0.5), counts.latency_ms(0.95)
     made.title = f"{counts.calls} calls"
