@@ -114,3 +114,18 @@ def test_watchers_are_told_in_the_order_in_which_they_came():
     reply.watch(on_end=lambda _: told.append("outer"))
     virtual_time(reply.close())
     assert told == ["inner", "outer"]
+
+
+def test_a_reply_knows_when_it_is_finished():
+    """From the terminal event on, held or to come; what follows changes nothing."""
+    end, trailer = Event(kind=Kind.TERMINAL), Event(kind=Kind.TRAILER)
+    assert Reply([A, end]).finished
+    reply = Reply([A], Source(end, trailer), stream=True)
+
+    async def story():
+        states = [reply.finished]
+        async for _ in reply:
+            states.append(reply.finished)  # noqa: PERF401  the state changes with each event
+        return states
+
+    assert virtual_time(story()) == [False, False, True, True]

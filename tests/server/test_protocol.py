@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from headgate.server.asgi import DIRECT
 from headgate.server.protocol import MAX_HEAD, BoundedProtocol, OneWrite
 
 
@@ -216,3 +217,57 @@ def test_an_interim_answer_is_not_held():
     wire = Writes()
     OneWrite(wire).write(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert wire.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+
+
+def _direct(app):
+    """One request on a connection whose application takes the shorter way; gives what was written."""
+
+    async def story():
+        config = uvicorn.Config(app, interface="asgi3", lifespan="off", ws="none", log_config=None, access_log=False)
+        config.load()
+        state = ServerState()
+        protocol = BoundedProtocol(config, state, {})
+        wire = Wire()
+        protocol.connection_made(wire)
+        protocol.data_received(HEAD + b"content-length: 0\r\n\r\n")
+        for _ in range(8):
+            await asyncio.sleep(0)
+        sent, closed = wire.sent, wire.closed
+        protocol.connection_lost(None)
+        await asyncio.gather(*state.tasks)
+        return sent, closed
+
+    return asyncio.run(story())
+
+
+def test_a_whole_answer_goes_the_shorter_way():
+    """It is what the ordinary way would have sent, and the connection stays open; it cannot be used twice."""
+    again = []
+
+    async def app(scope, _receive, _send) -> None:
+        direct = scope["extensions"].pop(DIRECT)
+        assert direct.whole(b"x-a: 1\r\n", b"ok")
+        again.append(direct.whole(b"", b"twice"))
+        again.append(direct.begin(b""))
+
+    sent, closed = _direct(app)
+    assert sent == b"HTTP/1.1 200 OK\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nok"
+    assert not closed
+    assert again == [False, False]
+
+
+def test_a_stream_goes_the_shorter_way_and_ends_the_ordinary_one():
+    """Pieces are chunks; the ordinary `send` ends what was begun."""
+
+    async def app(scope, _receive, send) -> None:
+        direct = scope["extensions"].pop(DIRECT)
+        assert direct.begin(b"x-a: 1\r\n")
+        assert direct.write(b"data: 1\n\n")
+        await direct.drain()
+        await send({"type": "http.response.body", "body": b"end"})
+
+    sent, closed = _direct(app)
+    head, _, body = sent.partition(b"\r\n\r\n")
+    assert head == b"HTTP/1.1 200 OK\r\nx-a: 1\r\ntransfer-encoding: chunked"
+    assert body == b"9\r\ndata: 1\n\n\r\n3\r\nend\r\n0\r\n\r\n"
+    assert not closed

@@ -76,6 +76,7 @@ class Reply:
         headers: the provider's headers that may be shown to the caller, lower-case.
         attempts: what was tried, oldest first; the last one is still open while the reply is not ended.
         target: who answered.
+        finished: the provider has said that the answer is finished, whatever became of it after that.
         cache: `off`, `hit`, `miss` or `coalesced`.
         simulated: the simulator made it up.
     """
@@ -91,6 +92,7 @@ class Reply:
         "_source",
         "attempts",
         "cache",
+        "finished",
         "headers",
         "simulated",
         "status",
@@ -128,6 +130,7 @@ class Reply:
         self._on_end: list[OnEnd] = []
         self._ended = source is None
         self._outcome: BaseException | None = None
+        self.finished = any(event.kind is Kind.TERMINAL for event in held)
         self.stream = stream
         self.status = status
         self.headers = headers
@@ -172,6 +175,8 @@ class Reply:
         except BaseException as error:
             self._end(error)
             raise
+        if event.kind is Kind.TERMINAL:
+            self.finished = True
         for told in self._on_event:
             told(event)
         return event

@@ -10,7 +10,7 @@ from headgate.core.call import Call, Origin
 from headgate.core.clock import Clock
 from headgate.core.errors import HeadgateError
 from headgate.core.policy import Handler
-from headgate.core.reply import Abandoned, Event, Kind, Reply
+from headgate.core.reply import Abandoned, Reply
 from headgate.stores import entries
 from headgate.stores.protocols import Journal
 
@@ -133,32 +133,25 @@ class Meter:
 class _Account:
     """One call on its way."""
 
-    __slots__ = ("_call", "_finished", "_first_token_ms", "_meter", "_reply")
+    __slots__ = ("_call", "_first_token_ms", "_meter", "_reply")
 
     def __init__(self, meter: Meter, call: Call) -> None:
         self._meter = meter
         self._call = call
         self._reply: Reply | None = None
         self._first_token_ms: float | None = None
-        self._finished = False
 
     def began(self, reply: Reply) -> None:
         self._reply = reply
         if reply.stream:
             # `next` returns at the first substantive event.
             self._first_token_ms = self._meter.milliseconds(self._call.started)
-            reply.watch(self._on_event, self.on_end)
-        else:
-            reply.watch(None, self.on_end)
-
-    def _on_event(self, event: Event) -> None:
-        if event.kind is Kind.TERMINAL:
-            self._finished = True
+        reply.watch(None, self.on_end)
 
     def on_end(self, error: BaseException | None) -> None:
         # CancelledError and its like are no Exceptions.
         left = isinstance(error, Abandoned) or not isinstance(error, Exception)
-        if error is None or (left and self._finished):
+        if error is None or (left and self._reply is not None and self._reply.finished):
             # Leaving after the answer was finished (a reader that stops at `[DONE]`) is no failure.
             status, error_type = self._reply.status if self._reply else 200, None
         elif left:

@@ -4,7 +4,7 @@ Refuses to know what headers and bodies mean.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -17,7 +17,19 @@ BODY = "http.response.body"
 REQUEST = "http.request"
 GONE = "http.disconnect"
 DIRECT = "headgate.direct"
-"""The scope's extension that sends a whole answer in one go; `protocol.py` has it."""
+"""The scope's extension that is the shorter way to the socket; `protocol.py` has it."""
+
+
+class Direct(Protocol):
+    """The shorter way to the socket; see `protocol.Direct`."""
+
+    def whole(self, head: bytes, body: bytes) -> bool: ...  # noqa: D102  told there
+
+    def begin(self, head: bytes) -> bool: ...  # noqa: D102
+
+    def write(self, piece: bytes) -> bool: ...  # noqa: D102
+
+    async def drain(self) -> None: ...  # noqa: D102
 
 
 def wire(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

@@ -10,7 +10,6 @@ inside the stream. Refuses to know how the call was read and what the gate does 
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from headgate.core.call import Call
 from headgate.core.errors import HeadgateError, StoppingError
@@ -19,7 +18,7 @@ from headgate.dialects.registry import DIALECTS
 from headgate.gate import present
 from headgate.gate.gate import Gate
 from headgate.gate.tasks import Tasks
-from headgate.server.asgi import BODY, GONE, START, Receive, Send, answer, block, wire
+from headgate.server.asgi import BODY, GONE, START, Direct, Receive, Send, answer, block, wire
 
 log = logging.getLogger("headgate.server")
 
@@ -45,7 +44,7 @@ class Exchange:
         gate: answers.
         call: what is asked.
         receive, send: the ASGI connection, the request's body being read.
-        direct: sends a whole answer in one go, where the server can.
+        direct: the shorter way to the socket, where the server has it.
         tasks: owns what runs beside the exchange.
         open_after: seconds after which a stream that has said nothing is opened.
         trailer: the caller wants to know the cost at the end of a stream.
@@ -66,7 +65,7 @@ class Exchange:
         tasks: Tasks,
         open_after: float,
         trailer: bool,
-        direct: Callable[[bytes, bytes], bool] | None = None,
+        direct: Direct | None = None,
     ) -> None:
         self._gate = gate
         self._call = call
@@ -135,15 +134,19 @@ class Exchange:
         event = await reply.read()
         self._over = True
         headers = present.reply_headers(self._call, reply)
-        if reply.status == 200 and self._direct is not None and self._direct(block(headers), event.raw):
+        if reply.status == 200 and self._direct is not None and self._direct.whole(block(headers), event.raw):
             return
         await answer(self._send, reply.status, headers, event.raw)
 
     async def _stream(self, reply: Reply) -> None:
-        send = self._send
-        if not self._started:
-            headers = wire(present.reply_headers(self._call, reply))
-            await send({"type": START, "status": reply.status, "headers": headers})
+        send, direct = self._send, self._direct
+        if self._started:
+            direct = None
+        else:
+            headers = present.reply_headers(self._call, reply)
+            if reply.status != 200 or direct is None or not direct.begin(block(headers)):
+                direct = None
+                await send({"type": START, "status": reply.status, "headers": wire(headers)})
             self._started = True
         done = b""
         async for event in reply:
@@ -154,7 +157,10 @@ class Exchange:
                 done = event.raw
                 continue
             self._sent += 1
-            await send({"type": BODY, "body": event.raw, "more_body": True})
+            if direct is None:
+                await send({"type": BODY, "body": event.raw, "more_body": True})
+            elif not direct.write(event.raw):
+                await direct.drain()
         self._over = True
         await send({"type": BODY, "body": present.trailer(reply) + done if self._trailer else b""})
 

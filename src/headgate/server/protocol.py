@@ -61,10 +61,11 @@ class OneWrite:
 
 
 class Direct:
-    """Sends a whole answer with status 200 in one go, past the messages of ASGI.
+    """Sends an answer with status 200 past the messages of ASGI: whole in one go, or the pieces of a stream.
 
-    An ASGI server takes every header apart to learn what the answer is. Here both sides know, and that costs a tenth of
-    a call. It lies in the scope's extensions under `DIRECT`; whoever takes it out may use it once, instead of `send`.
+    An ASGI server takes every header apart to learn what the answer is, and makes a coroutine of every piece. Here both
+    sides know: that saves a tenth of a call. It lies in the scope's extensions under `DIRECT`; whoever takes it out may
+    use it instead of `send`. After `begin` the ordinary `send` goes on where it left off.
     """
 
     __slots__ = ("_cycle",)
@@ -72,8 +73,8 @@ class Direct:
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
 
-    def __call__(self, head: bytes, body: bytes) -> bool:
-        """Send it; False if it has to go the ordinary way (a slow reader, an answer that was begun already).
+    def whole(self, head: bytes, body: bytes) -> bool:
+        """Send a whole answer; False if it has to go the ordinary way (a slow reader, an answer that was begun already).
 
         Args:
             head: the headers, each with its line end; `content-length` is added.
@@ -87,12 +88,36 @@ class Direct:
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         last = b"" if cycle.keep_alive else b"connection: close\r\n"
-        cycle.transport.write(b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n%b\r\n%b" % (head, len(body), last, body))
+        fields = b"%bcontent-length: %d\r\n%b" % (head, len(body), last)
+        cycle.transport.write(b"HTTP/1.1 200 OK\r\n%b\r\n%b" % (fields, body))
         cycle.message_event.set()
         if last:
             cycle.transport.close()
         cycle.on_response()
         return True
+
+    def begin(self, head: bytes) -> bool:
+        """Send the head of a stream; False if it has to go the ordinary way."""
+        cycle = self._cycle
+        if cycle.disconnected or cycle.response_started or cycle.flow.write_paused:
+            return False
+        cycle.response_started = cycle.chunked_encoding = True
+        cycle.waiting_for_100_continue = False
+        last = b"" if cycle.keep_alive else b"connection: close\r\n"
+        cycle.transport.write(b"HTTP/1.1 200 OK\r\n%btransfer-encoding: chunked\r\n%b\r\n" % (head, last))
+        return True
+
+    def write(self, piece: bytes) -> bool:
+        """Send a piece of a stream that was begun; False if the reader is slow and `drain` must be awaited."""
+        cycle = self._cycle
+        if cycle.disconnected:
+            return True
+        cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return not cycle.flow.write_paused
+
+    async def drain(self) -> None:
+        """Wait until the reader has caught up."""
+        await self._cycle.flow.drain()
 
 
 class BoundedProtocol(HttpToolsProtocol):
