@@ -74,7 +74,7 @@ class Direct:
         self._cycle = cycle
 
     def whole(self, head: bytes, body: bytes) -> bool:
-        """Send a whole answer; False if it has to go the ordinary way (a slow reader, an answer that was begun already).
+        """Send a whole answer; False if it has to go the ordinary way (a slow reader, or an answer that was begun).
 
         Args:
             head: the headers, each with its line end; `content-length` is added.
