@@ -289,7 +289,7 @@ def test_rounds_come_at_intervals_and_more_rarely_while_they_fail(tmp_path, pen,
                 await super().once()
 
         journal = FileJournal(tmp_path, SystemChance())
-        drain = Noting(journal, ledger, clock)
+        drain = Noting(journal, ledger, clock, interval=1.0)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(drain.run())
             await asyncio.sleep(2.5)
