@@ -49,10 +49,10 @@ class Drain:
         journal: this process's own; its folder is where dead ones are looked for.
         ledger: where rows go.
         clock: waits between two rounds.
-        interval: seconds between two rounds of `run`; short, so that little is ever put off.
+        interval: seconds between two rounds of `run`.
     """
 
-    def __init__(self, journal: Spool, ledger: Ledger, clock: Clock, *, interval: float = 0.25) -> None:
+    def __init__(self, journal: Spool, ledger: Ledger, clock: Clock, *, interval: float = 1.0) -> None:
         self._journal = journal
         self._ledger = ledger
         self._clock = clock
