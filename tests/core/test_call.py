@@ -4,7 +4,7 @@ import msgspec
 
 from headgate.core.attempt import Attempt
 from headgate.core.body import Body
-from headgate.core.call import Call, Operation, Target
+from headgate.core.call import ANONYMOUS, Call, Caller, Operation, Target
 
 
 def test_copies_share_the_trail():
@@ -23,3 +23,10 @@ def test_calls_do_not_share_a_trail():
     calls = [Call(id=i, operation=Operation.CHAT, model="m", body=Body(b"{}"), started=0, day="d") for i in "12"]
     calls[0].trail.append(Attempt(1, "p", "m"))
     assert calls[1].trail == []
+
+
+def test_objects_belong_to_the_project_else_to_the_key():
+    """Keys of one project share their objects; a key without a project has its own; nobody can pretend by a name."""
+    assert Caller(key="a", project="shop").tenant == Caller(key="b", project="shop").tenant == "project:shop"
+    assert Caller(key="a").tenant == "key:a" != Caller(project="key:a").tenant
+    assert ANONYMOUS.tenant is None

@@ -9,4 +9,6 @@ def test_usages_add_up():
     assert one + one == TokenUsage(
         prompt_tokens=2, completion_tokens=4, cached_tokens=6, cache_write_tokens=8, reasoning_tokens=10
     )
+    seen = TokenUsage(prompt_image_tokens=1, completion_audio_tokens=2)
+    assert seen + seen == TokenUsage(prompt_image_tokens=2, completion_audio_tokens=4)
     assert (one + one).total_tokens == 6

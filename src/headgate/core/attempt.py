@@ -39,6 +39,7 @@ class Attempt:
         status: the HTTP status that the provider answered with, if any.
         upstream_request_id: the provider's own `x-request-id`.
         model_served, service_tier: what the answer says of itself.
+        made: ids of the objects that the answer made at the provider (`resp_…`, `file-…`, `batch_…`).
         settled, basis, usage: the outcome; `settled` is None while the attempt is open.
         cost: picodollars; None where the price is not known.
         price_table: which table priced it.
@@ -52,6 +53,7 @@ class Attempt:
         "error_type",
         "first_token_ms",
         "latency_ms",
+        "made",
         "model",
         "model_served",
         "number",
@@ -74,6 +76,7 @@ class Attempt:
         self.upstream_request_id: str | None = None
         self.model_served: str | None = None
         self.service_tier: str | None = None
+        self.made: tuple[str, ...] = ()
         self.settled: Settled | None = None
         self.basis: Basis | None = None
         self.usage: TokenUsage | None = None

@@ -45,6 +45,18 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     models: frozenset[str] | None = None
     tags: Mapping[str, str] = NO_TAGS
 
+    @property
+    def tenant(self) -> str | None:
+        """Whose the objects are that this caller makes: see `tenant`."""
+        return tenant(self.project, self.key)
+
+
+def tenant(project: str | None, key: str | None) -> str | None:
+    """Whose an object is: the project's, else the key's; None where nobody needs a key."""
+    if project is not None:
+        return "project:" + project
+    return None if key is None else "key:" + key
+
 
 ANONYMOUS = Caller()
 

@@ -1,7 +1,8 @@
 """What one attempt consumed, in tokens.
 
-Providers report subsets inside totals: cached and cache-write tokens are part of `prompt_tokens`, reasoning tokens
-are part of `completion_tokens`. This type keeps that convention; prices are applied elsewhere.
+Providers report subsets inside totals: cached, cache-write, image and audio tokens are part of `prompt_tokens`;
+reasoning, image and audio tokens are part of `completion_tokens`. This type keeps that convention; prices are applied
+elsewhere.
 """
 
 import msgspec
@@ -16,6 +17,8 @@ class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
         cached_tokens: input tokens read from the provider's cache.
         cache_write_tokens: input tokens written to the provider's cache.
         reasoning_tokens: output tokens that were spent on reasoning.
+        prompt_image_tokens, prompt_audio_tokens: input tokens that stand for pictures and for sound.
+        completion_image_tokens, completion_audio_tokens: output tokens that stand for pictures and for sound.
 
     Example:
         >>> (TokenUsage(prompt_tokens=3, completion_tokens=4) + TokenUsage(prompt_tokens=1)).total_tokens
@@ -27,6 +30,10 @@ class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    prompt_image_tokens: int = 0
+    prompt_audio_tokens: int = 0
+    completion_image_tokens: int = 0
+    completion_audio_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -34,10 +41,5 @@ class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
-        return TokenUsage(
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-        )
+        names = self.__struct_fields__
+        return TokenUsage(**{name: getattr(self, name) + getattr(other, name) for name in names})
