@@ -8,7 +8,7 @@ def test_an_attempt_begins_open():
     attempt = Attempt(1, "p", "m")
     assert (attempt.number, attempt.provider, attempt.model, attempt.sent) == (1, "p", "m", False)
     rest = set(Attempt.__slots__) - {"number", "provider", "model", "sent"}
-    assert {getattr(attempt, name) for name in rest} == {None}
+    assert {getattr(attempt, name) for name in rest} == {None, ()}
 
 
 def test_an_attempt_shows_how_it_stands():
