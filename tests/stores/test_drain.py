@@ -18,7 +18,7 @@ from headgate.gate.ports import SystemChance, SystemClock
 from headgate.stores.drain import BATCH, LONGEST_WAIT, Drain
 from headgate.stores.journal import FileJournal, MemoryJournal
 from headgate.stores.protocols import Query
-from headgate.stores.records import CallEnd, Intent, Outcome
+from headgate.stores.records import CallEnd, Intent, Outcome, Owner
 from headgate.stores.segments import Segment
 from headgate.stores.sqlite import SqliteLedger
 from headgate.testing import VirtualClock, virtual_time
@@ -42,12 +42,12 @@ class Unreliable:
         self.away = False
         self.batches = []
 
-    async def book(self, calls, attempts):
+    async def book(self, calls, attempts, objects=()):
         if self.away:
             raise Away("the ledger is away")
         self.batches.append(len(attempts))
         step("before a transaction")
-        await self.real.book(calls, attempts)
+        await self.real.book(calls, attempts, objects)
         step("after a transaction")
 
 
@@ -137,6 +137,27 @@ def test_what_was_written_is_booked_once(tmp_path, pen, ledger, kind):
         assert drain.health()["status"] == "ok"
         await drain.finish()
         assert list(tmp_path.iterdir()) == []
+
+    story(tell())
+
+
+def test_what_an_answer_made_is_booked_with_it(tmp_path, pen, die, ledger):
+    """Booked by a round, and by who adopts: an object has its owner as soon as its attempt is on the books."""
+
+    async def tell():
+        for number, adopted in enumerate((False, True)):
+            journal = FileJournal(tmp_path, SystemChance())
+            drain = Drain(journal, ledger, VirtualClock())
+            name = f"resp_{number}"
+            journal.intent(pen.intent(name, tenant="team-a"))
+            journal.outcome(pen.outcome(name, made=(name,)))
+            journal.call(pen.end(name))
+            if adopted:
+                die(journal)
+                drain = Drain(FileJournal(tmp_path, SystemChance()), ledger, VirtualClock())
+                await drain.adopt()
+            await drain.finish()
+            assert await ledger.real.owners([name]) == {name: Owner("team-a", "openai")}
 
     story(tell())
 

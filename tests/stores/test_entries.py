@@ -7,7 +7,7 @@ from headgate.core.body import Body
 from headgate.core.call import Call, Caller, Operation
 from headgate.core.usage import TokenUsage
 from headgate.stores import entries
-from headgate.stores.entries import LONGEST
+from headgate.stores.entries import LONGEST, LONGEST_ID
 from headgate.stores.records import CallEnd, Intent, Outcome
 
 
@@ -45,7 +45,9 @@ FACTS = {
 def test_an_intent_says_who_asks_what_of_whom():
     """All facts, the target, and the parent of the gate's own calls."""
     intent = entries.intent(call(parent="p"), Attempt(2, "openai", "gpt-6-luna"), time=9.0)
-    assert intent == Intent(**FACTS, attempt=2, provider="openai", model="gpt-6-luna", parent="p")
+    assert intent == Intent(
+        **FACTS, attempt=2, provider="openai", model="gpt-6-luna", parent="p", tenant=call().caller.tenant
+    )
 
 
 def test_an_outcome_says_how_it_ended():
@@ -59,6 +61,7 @@ def test_an_outcome_says_how_it_ended():
     attempt.model_served, attempt.service_tier = "s", "flex"
     attempt.status, attempt.error_type = 200, "cancelled"
     attempt.latency_ms, attempt.first_token_ms = 3.5, 1.5
+    attempt.made = ("resp_1",)
     assert entries.outcome(call(), attempt) == Outcome(
         call_id="c",
         attempt=2,
@@ -77,7 +80,15 @@ def test_an_outcome_says_how_it_ended():
         error_type="cancelled",
         latency_ms=3.5,
         first_token_ms=1.5,
+        made=("resp_1",),
     )
+
+
+def test_what_is_no_id_is_left_out():
+    """Clipped or respelled it would be another object's: better that nobody owns it."""
+    attempt = Attempt(1, "p", "m")
+    attempt.made = ("resp_1", "x" * (LONGEST_ID + 1), "\ud800", "x" * LONGEST_ID)
+    assert entries.outcome(call(), attempt).made == ("resp_1", "x" * LONGEST_ID)
 
 
 def test_an_attempt_that_nobody_settled_is_unknown():

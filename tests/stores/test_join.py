@@ -4,7 +4,9 @@ import msgspec
 
 from headgate.core.attempt import Basis, Settled
 from headgate.stores.join import Join
-from headgate.stores.records import AttemptRow, CallRow
+from headgate.stores.records import AttemptRow, CallRow, ObjectRow
+
+TIME = 1_800_000_000.0
 
 
 def test_an_intent_and_its_outcome_are_one_row(pen):
@@ -24,7 +26,21 @@ def test_an_intent_and_its_outcome_are_one_row(pen):
     assert join.attempts == []
     join.feed(outcome, 0)
     told = msgspec.structs.asdict(outcome) | pen.facts() | {"stream": True}
+    del told["made"]
     assert join.attempts == [AttemptRow(**told, provider="openai", model="gpt-6-luna")]
+
+
+def test_what_an_answer_made_has_an_owner(pen):
+    """Each id with the tenant and the provider of its attempt; gone when it is booked."""
+    join = Join()
+    join.feed(pen.intent(tenant="team-a"), 0)
+    join.feed(pen.outcome(made=("resp_1", "file-2")), 0)
+    assert join.objects == [
+        ObjectRow(id="resp_1", tenant="team-a", provider="openai", call_id="c", time=TIME),
+        ObjectRow(id="file-2", tenant="team-a", provider="openai", call_id="c", time=TIME),
+    ]
+    join.booked()
+    assert join.objects == []
 
 
 def test_a_call_that_ended_is_a_row(pen):

@@ -101,6 +101,19 @@ def test_a_newer_ledger_is_left_alone(tmp_path):
     asyncio.run(ledger.close())
 
 
+def test_an_older_ledger_is_left_alone(tmp_path):
+    """Tables of a trial version are told as what they are, and not touched."""
+    connection = sqlite3.connect(tmp_path / "h.db")
+    connection.execute(f"PRAGMA user_version = {VERSION - 1}")
+    ledger = SqliteLedger(tmp_path / "h.db")
+    with pytest.raises(ConfigError, match=f"tables {VERSION - 1}, now {VERSION}") as caught:
+        asyncio.run(ledger.open())
+    assert "another file" in caught.value.hint
+    asyncio.run(ledger.close())
+    assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    connection.close()
+
+
 @pytest.mark.parametrize("instead", ["nothing", "a folder", "another file"])
 def test_a_file_that_is_taken_away_takes_no_rows(tmp_path, instead):
     """Deleted, moved or replaced while open: an error instead of rows that nobody would find, until it is back."""

@@ -169,7 +169,7 @@ class Drain:
 
     async def _book(self, join: Join) -> None:
         if join.calls or join.attempts:
-            await self._ledger.book(join.calls, join.attempts)
+            await self._ledger.book(join.calls, join.attempts, join.objects)
             join.booked()
 
     async def run(self) -> None:

@@ -5,7 +5,7 @@ Texts that callers and providers choose are clipped and made plain, so that nobo
 or write a line into it that cannot be read back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from headgate.core.attempt import Attempt, Settled
 from headgate.core.call import Call
@@ -14,6 +14,8 @@ from headgate.stores.records import CallEnd, Intent, Outcome
 
 LONGEST = 256
 """Characters of a name, a tag or a code that are kept."""
+LONGEST_ID = 1024
+"""Characters of an object's id; a longer one is not written down."""
 
 _NOTHING = TokenUsage()
 
@@ -23,6 +25,11 @@ def _text(value: str) -> str:
     if type(value) is str and len(value) <= LONGEST and value.isascii():
         return value
     return str(value)[:LONGEST].encode(errors="replace").decode()
+
+
+def _ids(made: Sequence[str]) -> tuple[str, ...]:
+    # A clipped id would be another object's: what is no id of any provider is left out, so nobody owns it.
+    return tuple(name for name in made if len(name) <= LONGEST_ID and name.isascii())
 
 
 def _tags(tags: Mapping[str, str]) -> Mapping[str, str]:
@@ -47,6 +54,7 @@ def intent(call: Call, attempt: Attempt, *, time: float) -> Intent:
         provider=attempt.provider,
         model=_text(attempt.model),
         parent=call.parent,
+        tenant=caller.tenant,
     )
 
 
@@ -73,6 +81,7 @@ def outcome(call: Call, attempt: Attempt) -> Outcome:
         error_type=_text(attempt.error_type) if attempt.error_type else None,
         latency_ms=attempt.latency_ms,
         first_token_ms=attempt.first_token_ms,
+        made=_ids(attempt.made) if attempt.made else (),
     )
 
 

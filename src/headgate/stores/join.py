@@ -4,11 +4,12 @@ Decides what a row is made of; refuses to know where records come from and where
 """
 
 import logging
+from collections.abc import Sequence
 
 import msgspec
 
 from headgate.core.attempt import Settled
-from headgate.stores.records import AttemptRow, CallEnd, CallFacts, CallRow, Intent, Outcome, Record
+from headgate.stores.records import AttemptRow, CallEnd, CallFacts, CallRow, Intent, ObjectRow, Outcome, Record
 
 _log = logging.getLogger("headgate.stores")
 
@@ -17,7 +18,7 @@ class Join:
     """Makes rows of records.
 
     Attributes:
-        calls, attempts: complete rows that wait to be booked.
+        calls, attempts, objects: complete rows that wait to be booked.
         orphans: outcomes whose intent was never seen, though it should have been.
     """
 
@@ -26,6 +27,7 @@ class Join:
         self._whole = whole
         self.calls: list[CallRow] = []
         self.attempts: list[AttemptRow] = []
+        self.objects: list[ObjectRow] = []
         self.orphans = 0
         self._open: dict[tuple[str, int], tuple[Intent, int]] = {}
         self._going: dict[str, tuple[Intent, int]] = {}
@@ -42,6 +44,8 @@ class Join:
             found = self._open.pop((record.call_id, record.attempt), None)
             if found is not None:
                 self.attempts.append(_attempt_row(found[0], record))
+                if record.made:
+                    self.objects.extend(_object_rows(found[0], record.made))
             elif self._whole:
                 self.orphans += 1
                 _log.error("The journal holds an outcome without its intent: %r", record)
@@ -69,6 +73,7 @@ class Join:
         # New lists: a cancelled booking may still be reading the old ones in its thread.
         self.calls = []
         self.attempts = []
+        self.objects = []
 
     def needed(self, read: int) -> int:
         """The position from which on records are still needed, if everything before `read` was fed."""
@@ -108,6 +113,13 @@ def _attempt_row(intent: Intent, outcome: Outcome) -> AttemptRow:
         latency_ms=outcome.latency_ms,
         first_token_ms=outcome.first_token_ms,
     )
+
+
+def _object_rows(intent: Intent, made: Sequence[str]) -> list[ObjectRow]:
+    return [
+        ObjectRow(id=name, tenant=intent.tenant, provider=intent.provider, call_id=intent.call_id, time=intent.time)
+        for name in made
+    ]
 
 
 def _never_left(end: CallEnd) -> AttemptRow:

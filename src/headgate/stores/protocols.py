@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from headgate.stores.records import AttemptRow, CallEnd, CallRow, Intent, Outcome
+from headgate.stores.records import AttemptRow, CallEnd, CallRow, Intent, ObjectRow, Outcome, Owner
 
 DIMENSIONS = ("model", "provider", "key", "project", "user", "operation", "day")
 """What usage can be grouped by; `tag:NAME` as well."""
@@ -74,8 +74,17 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 class Ledger(Protocol):
     """The books, by calls and attempts."""
 
-    async def book(self, calls: Sequence[CallRow], attempts: Sequence[AttemptRow]) -> None:
-        """Book rows in one transaction. A row whose key (day, call, attempt) is booked already is passed over."""
+    async def book(
+        self, calls: Sequence[CallRow], attempts: Sequence[AttemptRow], objects: Sequence[ObjectRow] = ()
+    ) -> None:
+        """Book rows in one transaction. A row whose key is booked already is passed over.
+
+        The key is day, call and attempt, and for objects their id: an object stays with its first owner.
+        """
+        ...
+
+    async def owners(self, ids: Sequence[str]) -> Mapping[str, Owner]:
+        """Whose objects these are; what is not booked is not among them, and nobody's. Ids are ASCII."""
         ...
 
     async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:

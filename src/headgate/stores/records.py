@@ -29,17 +29,19 @@ class CallFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Intent(CallFacts, frozen=True, kw_only=True, omit_defaults=True, tag="intent"):
     """Written before an attempt leaves: from now on it may cost money.
 
-    `parent` is the caller's call on whose behalf the gate itself asks; a call with a parent has no `CallEnd`.
+    `parent` is the caller's call on whose behalf the gate itself asks; a call with a parent has no `CallEnd`. `tenant`
+    is whose the objects are that the answer makes.
     """
 
     attempt: int
     provider: str
     model: str
     parent: str | None = None
+    tenant: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
-    """Written when an attempt is settled. `call_id` and `attempt` name its intent."""
+    """Written when an attempt is settled. `call_id` and `attempt` name its intent; `made` are ids of new objects."""
 
     call_id: str
     attempt: int
@@ -58,6 +60,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     error_type: str | None = None
     latency_ms: float | None = None
     first_token_ms: float | None = None
+    made: tuple[str, ...] = ()
 
 
 class CallEnd(CallFacts, frozen=True, kw_only=True, omit_defaults=True, tag="call"):
@@ -120,3 +123,20 @@ class CallRow(CallFacts, frozen=True, kw_only=True):
     cache: str = "off"
     latency_ms: float | None = None
     first_token_ms: float | None = None
+
+
+class ObjectRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One object that an answer made at a provider (`resp_…`, `file-…`, `batch_…`), and whose it is."""
+
+    id: str
+    tenant: str | None
+    provider: str
+    call_id: str
+    time: float
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Whose an object is: the tenant that made it (None: somebody without a key), and the provider that has it."""
+
+    tenant: str | None
+    provider: str

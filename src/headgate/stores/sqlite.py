@@ -23,12 +23,12 @@ import msgspec
 from headgate.core.attempt import Basis, Settled
 from headgate.core.errors import BadRequestError, ConfigError
 from headgate.stores.protocols import DIMENSIONS, Query, Usage
-from headgate.stores.records import AttemptRow, CallRow
+from headgate.stores.records import AttemptRow, CallRow, ObjectRow, Owner
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-VERSION = 1
+VERSION = 2
 """Of the tables, kept in `PRAGMA user_version`."""
 PAGE = 1000
 """Rows that are read at once."""
@@ -51,6 +51,9 @@ CREATE TABLE IF NOT EXISTS attempts (
   reasoning_tokens INTEGER NOT NULL, cost INTEGER, price_table TEXT, status INTEGER, error_type TEXT, latency_ms REAL,
   first_token_ms REAL,
   PRIMARY KEY (day, call_id, attempt)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS objects (
+  id TEXT NOT NULL PRIMARY KEY, tenant TEXT, provider TEXT NOT NULL, call_id TEXT NOT NULL, time REAL NOT NULL
 ) WITHOUT ROWID;
 """
 
@@ -79,6 +82,7 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 
 _INSERT_CALL = _insert("calls", _CALL)
 _INSERT_ATTEMPT = _insert("attempts", _ATTEMPT)
+_INSERT_OBJECT = _insert("objects", ObjectRow.__struct_fields__)
 _SELECT = ", ".join(f"a.{column}" for column in _ATTEMPT)
 
 _LAST = 250_000_000_000.0
@@ -132,14 +136,25 @@ class SqliteLedger:
         """
         await self._do(lambda _: None)
 
-    async def book(self, calls: Sequence[CallRow], attempts: Sequence[AttemptRow]) -> None:
+    async def book(
+        self, calls: Sequence[CallRow], attempts: Sequence[AttemptRow], objects: Sequence[ObjectRow] = ()
+    ) -> None:
         """Book rows in one transaction; what is booked already is passed over.
 
         Raises:
             ConfigError: the database cannot be used.
             sqlite3.Error: it is away, busy or full; nothing of the batch was booked.
         """
-        await self._do(_book, calls, attempts)
+        await self._do(_book, calls, attempts, objects)
+
+    async def owners(self, ids: Sequence[str]) -> Mapping[str, Owner]:
+        """Whose objects these are; what is not booked is not among them, and nobody's.
+
+        Raises:
+            ConfigError: the database cannot be used.
+            sqlite3.Error: it is away or busy.
+        """
+        return await self._do(_owners, ids)
 
     async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
         """The total, and one entry per group, dearest first.
@@ -230,7 +245,12 @@ def _connect(path: str) -> sqlite3.Connection:
         if found > VERSION:
             message = f"The store 'sqlite:///{path}' was written by a newer headgate (tables {found}, known {VERSION})."
             raise ConfigError(message, hint="Upgrade headgate, or name another file in `store`.")
-        if found < VERSION:
+        if 0 < found < VERSION:
+            message = f"The store 'sqlite:///{path}' was written by an older headgate (tables {found}, now {VERSION})."
+            raise ConfigError(
+                message, hint="Name another file in `store`: tables of trial versions are not carried on."
+            )
+        if not found:
             # IMMEDIATE: of several processes that start at once, one makes the tables and the others wait.
             connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         connection.execute("PRAGMA synchronous = FULL")
@@ -255,17 +275,35 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             raise
 
 
-def _book(connection: sqlite3.Connection, calls: Sequence[CallRow], attempts: Sequence[AttemptRow]) -> None:
+def _book(
+    connection: sqlite3.Connection,
+    calls: Sequence[CallRow],
+    attempts: Sequence[AttemptRow],
+    objects: Sequence[ObjectRow],
+) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.executemany(_INSERT_CALL, map(_call_values, calls))
         connection.executemany(_INSERT_ATTEMPT, map(_attempt_values, attempts))
+        if objects:
+            connection.executemany(_INSERT_OBJECT, map(msgspec.structs.astuple, objects))
         connection.execute("COMMIT")
     except BaseException:
         # SQLite has rolled back by itself after some errors (disk full).
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _owners(connection: sqlite3.Connection, ids: Sequence[str]) -> Mapping[str, Owner]:
+    owners = {}
+    for name in ids:
+        # What is not ASCII is no id, and perhaps no text that the driver takes.
+        if name.isascii():
+            found = connection.execute("SELECT tenant, provider FROM objects WHERE id = ?", (name,)).fetchone()
+            if found is not None:
+                owners[name] = Owner(*found)
+    return owners
 
 
 def _call_values(row: CallRow) -> Sequence[Any]:

@@ -9,7 +9,7 @@ from headgate.core.attempt import Basis, Settled
 from headgate.core.errors import BadRequestError
 from headgate.core.money import PICO
 from headgate.stores.protocols import Query, Usage
-from headgate.stores.records import AttemptRow, CallRow
+from headgate.stores.records import AttemptRow, CallRow, ObjectRow, Owner
 
 TIME = 1_800_000_000.0
 
@@ -146,6 +146,40 @@ def test_a_batch_is_booked_whole_or_not_at_all(ledger):
         assert await rows(ledger) == []
         await ledger.book([call("a")], [attempt("a")])
         assert len(await rows(ledger)) == 1
+
+    run(story())
+
+
+def made(name, **changes):
+    """An object that somebody made."""
+    return ObjectRow(**{"id": name, "tenant": "a", "provider": "openai", "call_id": "c", "time": TIME, **changes})
+
+
+def test_objects_stay_with_their_first_owner(ledger):
+    """Whoever names an object later does not get it; what is not booked is nobody's, however it is spelled."""
+
+    async def story():
+        await ledger.book([], [], [made("resp_1"), made("file-1", tenant=None, provider="backup")])
+        await ledger.book([], [attempt()], [made("resp_1", tenant="b", provider="other"), made("resp_2", tenant="b")])
+        assert await ledger.owners(["resp_1", "resp_2", "file-1", "RESP_1", "", "\ud800", "x' OR 1 --"]) == {
+            "resp_1": Owner("a", "openai"),
+            "resp_2": Owner("b", "openai"),
+            "file-1": Owner(None, "backup"),
+        }
+        assert await ledger.owners([]) == {}
+
+    run(story())
+
+
+def test_objects_are_booked_with_their_batch_or_not_at_all(ledger):
+    """An object that cannot be stored takes the attempt along, and the other way round."""
+
+    async def story():
+        for attempts, objects in (([attempt(settled=None)], [made("o")]), ([attempt()], [made("o", provider=None)])):
+            with pytest.raises(Exception, match="NOT NULL"):
+                await ledger.book([], attempts, objects)
+        assert await rows(ledger) == []
+        assert await ledger.owners(["o"]) == {}
 
     run(story())
 
