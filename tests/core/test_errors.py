@@ -13,6 +13,7 @@ BadRequestError | 400 | invalid_request_error | invalid_request | never | never 
 InvalidKeyError | 401 | invalid_request_error | invalid_api_key | never | never | no
 NotAllowedError | 403 | invalid_request_error | not_allowed | never | never | no
 UnknownModelError | 404 | invalid_request_error | model_not_found | never | never | no
+UnknownObjectError | 404 | invalid_request_error | not_found | never | never | no
 UnknownPathError | 404 | invalid_request_error | unknown_url | never | never | no
 MethodNotAllowedError | 405 | invalid_request_error | method_not_allowed | never | never | no
 TooLargeError | 413 | invalid_request_error | request_too_large | never | never | no

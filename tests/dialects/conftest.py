@@ -31,10 +31,18 @@ def play_stream(reader: StreamReader, chunks: Iterable[bytes]) -> dict[str, Any]
             line = [event.kind.name, event.text, event.size]
             story["events"].append([*line, "hidden"] if event.hidden else line)
             facts = {"finish": event.finish, "usage": event.usage, "model": event.model, "tier": event.tier}
-            story |= {name: msgspec.to_builtins(fact) for name, fact in facts.items() if fact is not None}
+            story |= {name: _plain(fact) for name, fact in facts.items() if fact is not None}
     except HeadgateError as error:
         story["error"] = [type(error).__name__, error.code, error.message]
     return story | {"complete": reader.complete}
+
+
+def _plain(fact: Any) -> Any:
+    """A fact as JSON has it; pictures and sound are only told of where there are some."""
+    told = msgspec.to_builtins(fact)
+    if isinstance(told, dict):
+        return {name: count for name, count in told.items() if count or not name.endswith(("image_tokens", "audio_tokens"))}
+    return told
 
 
 @pytest.fixture

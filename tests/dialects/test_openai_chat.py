@@ -355,15 +355,6 @@ def test_write_error():
     }
 
 
-def test_write_prompt():
-    """A prompt becomes a request of this dialect."""
-    assert CHAT.write_prompt("Hi", {"model": "m", "max_tokens": 5}) == {
-        "model": "m",
-        "messages": [{"role": "user", "content": "Hi"}],
-        "max_completion_tokens": 5,
-    }
-
-
 def test_where_it_lives():
     """One operation, one path, one reader per stream."""
     assert (CHAT.operation, CHAT.path) == (Operation.CHAT, "/chat/completions")

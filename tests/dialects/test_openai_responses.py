@@ -307,11 +307,6 @@ def test_write_error():
     }
 
 
-def test_write_prompt():
-    """A prompt becomes a request of this dialect."""
-    assert RESPONSES.write_prompt("Hi", {"model": "m"}) == {"model": "m", "input": "Hi", "store": False}
-
-
 def test_where_it_lives():
     """One operation, one path, one reader per stream."""
     assert (RESPONSES.operation, RESPONSES.path) == (Operation.RESPONSES, "/responses")

@@ -22,7 +22,7 @@ from headgate.core.errors import (
     UnreachableError,
 )
 from headgate.core.secret import Secret
-from headgate.providers import hosted
+from headgate.providers import hosted, reading
 from headgate.providers.hosted import Hosted
 from headgate.providers.provider import Health
 from headgate.testing import VirtualClock, virtual_time
@@ -325,7 +325,7 @@ def test_identity_is_no_compression():
 
 def test_a_huge_answer_is_not_read_whole(monkeypatch):
     """Beyond the bound it is given up."""
-    monkeypatch.setattr(hosted, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(reading, "MAX_ANSWER", 1000)
     line = Line(200, JSON, *[b" " * 400] * 10)
     failed(line, kind=GarbledError)
     assert (line.taken, line.closed) == (1200, 1)
@@ -496,7 +496,7 @@ def test_chatter_does_not_stretch_the_limit():
 
 def test_chatter_does_not_fill_the_memory(monkeypatch):
     """What is held back before the first word is bounded."""
-    monkeypatch.setattr(hosted, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(reading, "MAX_ANSWER", 1000)
     line = Chatter(200, SSE)
     failed(line, call(stream=True), GarbledError)
     assert (line.taken, line.closed) == (1100, 1)

@@ -23,7 +23,7 @@ from headgate.client.response import ModelResponse, Piece
 from headgate.core.call import NO_TAGS, Call, Operation
 from headgate.core.errors import BadRequestError, StoppingError
 from headgate.core.usage import TokenUsage
-from headgate.dialects.registry import DIALECTS
+from headgate.dialects.openai_prompt import PROMPTS
 from headgate.gate import ask
 from headgate.gate.config import Config
 from headgate.gate.environment import process_environment
@@ -251,7 +251,7 @@ class AsyncHeadgate:
         gate = await self._ready()
         operation = Operation.RESPONSES if gate.speaks(options.get("model"), Operation.RESPONSES) else Operation.CHAT
         words = {name: value for name, value in options.items() if name not in {"tags", "timeout"}}
-        body = DIALECTS[operation].write_prompt(prompt or "", words | more)
+        body = PROMPTS[operation](prompt or "", words | more)
         try:
             raw = msgspec.json.encode(body)
         except (TypeError, ValueError) as error:

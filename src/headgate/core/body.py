@@ -52,11 +52,23 @@ def _skip(text: str, at: int) -> int:
     return found.end() if found else at
 
 
+def disguised(raw: bytes) -> bool:
+    """Whether a letter or digit in the text is spelled by an escape, so that a search for plain bytes may miss it."""
+    return _BACKSLASH in raw and _DISGUISE.search(raw) is not None
+
+
 class Body:
     """A JSON object as bytes, plus a decoded view that is made at most once, and only if somebody asks."""
 
+    content_type = "application/json"
+
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.raw)
 
     @cached_property
     def view(self) -> dict[str, Any]:
@@ -118,7 +130,7 @@ class ObjectReader(Generic[T]):
         # Each field at most once and spelled as it should be, and no escapes: the common case, settled by one search.
         found = self._any_spelling.findall(raw)
         plain = len(set(found)) == len(found) and self._spelled.issuperset(found)
-        if not plain or (_BACKSLASH in raw and _DISGUISE.search(raw)):
+        if not plain or disguised(raw):
             self._check_spelling(raw)
         return facts
 

@@ -11,6 +11,7 @@ import msgspec
 
 from headgate.core.attempt import Attempt
 from headgate.core.body import Body
+from headgate.core.upload import Upload
 
 NO_TAGS: Mapping[str, str] = {}
 
@@ -20,6 +21,40 @@ class Operation(StrEnum):
 
     CHAT = "chat"
     RESPONSES = "responses"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    MODERATIONS = "moderations"
+    IMAGES = "images"
+    IMAGE_EDITS = "images.edits"
+    SPEECH = "audio.speech"
+    TRANSCRIPTIONS = "audio.transcriptions"
+    TRANSLATIONS = "audio.translations"
+    INPUT_TOKENS = "responses.input_tokens"
+    STORED = "responses.stored"
+    FILES = "files"
+    UPLOADS = "uploads"
+    BATCHES = "batches"
+    PASSTHROUGH = "passthrough"
+
+
+OBJECTS = frozenset((Operation.STORED, Operation.FILES, Operation.UPLOADS, Operation.BATCHES))
+"""Operations on what a provider keeps: they ask no model, so no route leads to them but the account that keeps it."""
+RESPONSES = frozenset((Operation.RESPONSES, Operation.INPUT_TOKENS, Operation.STORED))
+"""Operations of the Responses API, which not every server has."""
+MODELLESS = OBJECTS | {Operation.PASSTHROUGH}
+FREE = OBJECTS | {Operation.MODERATIONS, Operation.INPUT_TOKENS}
+"""Operations that providers do not charge for (what a batch costs is known when it has run)."""
+UNMEASURED = frozenset(
+    (
+        Operation.IMAGES,
+        Operation.IMAGE_EDITS,
+        Operation.SPEECH,
+        Operation.TRANSCRIPTIONS,
+        Operation.TRANSLATIONS,
+        Operation.PASSTHROUGH,
+    )
+)
+"""Operations whose bytes tell nothing about tokens: an answer that does not tell its usage has no known price."""
 
 
 class Origin(StrEnum):
@@ -93,14 +128,34 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     total: float = 600.0
 
 
+class Address(msgspec.Struct, frozen=True):
+    """Where a call goes that is not simply posted to its operation's own path.
+
+    Attributes:
+        method: `GET`, `POST`, `DELETE`, ….
+        path: below a provider's `base_url`, with its leading slash; checked by the door, never a caller's own words.
+        query: as it came, without the question mark.
+        listing: it asks for a list of objects, of which the caller shall see its own.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    listing: bool = False
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One question.
 
     Attributes:
         id: ours, unique, the same over all attempts.
         operation: what is asked for, and so the dialect that the caller speaks.
-        model: the name that the caller asked for (or the default, where it named none).
+        model: the name that the caller asked for (or the default, where it named none); "" where no model is asked.
         body: the request as it came.
+        address: where it goes, if not posted to the operation's own path.
+        opaque: the answer's bytes pass as they are, piece by piece, unread.
+        names: ids of the provider's objects that the request names.
+        account: the provider that keeps those objects: nobody else can answer. Set by own.
         started: when it came, on the monotonic clock; `day` when on the calendar (UTC, `YYYY-MM-DD`).
         stream: the caller wants a stream.
         usage_wanted: the caller wants the usage inside the stream.
@@ -118,9 +173,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     operation: Operation
     model: str
-    body: Body
+    body: Body | Upload
     started: float
     day: str
+    address: Address | None = None
+    opaque: bool = False
+    names: tuple[str, ...] = ()
+    account: str | None = None
     stream: bool = False
     usage_wanted: bool = False
     caller: Caller = ANONYMOUS

@@ -7,10 +7,11 @@
     │   ├── InvalidKeyError         no key, an unknown one, or an expired one
     │   ├── NotAllowedError         this key may not do that
     │   ├── UnknownModelError       no route leads to that model
+    │   ├── UnknownObjectError      no such file, batch, upload or response, or not the caller's
     │   ├── UnknownPathError        no such address
     │   ├── MethodNotAllowedError   the address exists, the method does not
     │   ├── TooLargeError           the body is over the limit
-    │   ├── MediaTypeError          the body is not JSON by its own account
+    │   ├── MediaTypeError          the body is not what the address takes, by its own account
     │   └── LoopError               the call came back to the gate that sent it
     ├── Refused                     our own rules said no; nothing was sent
     │   ├── NoTargetError           no target of this route can take the call now
@@ -158,6 +159,13 @@ class UnknownModelError(CallerError):
     code = "model_not_found"
 
 
+class UnknownObjectError(CallerError):
+    """There is no such file, batch, upload or response, or it belongs to somebody else: the caller cannot tell."""
+
+    status = 404
+    code = "not_found"
+
+
 class UnknownPathError(CallerError):
     """The gateway has no such address."""
 
@@ -173,14 +181,14 @@ class MethodNotAllowedError(CallerError):
 
 
 class TooLargeError(CallerError):
-    """The body is larger than `server.max_body_mb`."""
+    """The body is larger than `server.max_body_mb`, or an upload than `server.max_upload_mb`."""
 
     status = 413
     code = "request_too_large"
 
 
 class MediaTypeError(CallerError):
-    """The body does not call itself JSON."""
+    """The body does not call itself what the address takes: JSON, or a form (`multipart/form-data`)."""
 
     status = 415
     code = "unsupported_media_type"

@@ -46,6 +46,8 @@ class Event(msgspec.Struct, kw_only=True):
         model: the model that served, where the event tells it.
         tier: the service tier used, where the event tells it.
         hidden: not meant for this caller (the usage chunk that only we asked for).
+        made: ids of the objects that the provider says it has made and keeps.
+        pending: the work goes on after this answer: what it will cost is not known yet.
     """
 
     kind: Kind
@@ -57,6 +59,8 @@ class Event(msgspec.Struct, kw_only=True):
     model: str | None = None
     tier: str | None = None
     hidden: bool = False
+    made: tuple[str, ...] = ()
+    pending: bool = False
 
 
 class Abandoned(Exception):  # noqa: N818  not an error: the end that a caller chose

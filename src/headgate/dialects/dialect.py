@@ -4,23 +4,34 @@ A dialect belongs to an operation. It reads requests, answers, events and errors
 request for a provider, and writes an error into a stream. It keeps no state but that of one stream.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from headgate.core.body import Body
 from headgate.core.call import Operation
 from headgate.core.errors import Answer, HeadgateError, ProviderError
 from headgate.core.reply import Event
+from headgate.core.upload import Form, Upload
 from headgate.dialects.sse import ServerEvent
 
 
 class RequestFacts(NamedTuple):
-    """What the gate reads of a request, and all it reads."""
+    """What the gate reads of a request, and all it reads.
 
-    model: str | None
-    stream: bool
-    usage_wanted: bool
-    user: str | None
+    Attributes:
+        model: the model asked for.
+        stream: server-sent events are wanted.
+        usage_wanted: the usage is wanted inside the stream.
+        user: the end user.
+        opaque: the answer is bytes of any kind (sound, subtitles).
+        names: ids of the provider's objects that it names.
+    """
+
+    model: str | None = None
+    stream: bool = False
+    usage_wanted: bool = True
+    user: str | None = None
+    opaque: bool = False
+    names: tuple[str, ...] = ()
 
 
 class StreamReader(Protocol):
@@ -48,15 +59,15 @@ class Dialect(Protocol):
     path: str
     """Below a provider's `base_url`, with its leading slash; below `/v1` at our own door."""
 
-    def read_request(self, raw: bytes) -> RequestFacts:
-        """Read a caller's request strictly.
+    def read_request(self, raw: bytes | Form) -> RequestFacts:
+        """Read a caller's request strictly: a JSON object, or a form where the address takes one.
 
         Raises:
             BadRequestError: it is malformed, mistyped or ambiguous.
         """
         ...
 
-    def prepare(self, body: Body, *, model: str | None, stream: bool) -> Body:
+    def prepare(self, body: Body | Upload, *, model: str | None, stream: bool) -> Body | Upload:
         """The body that goes upstream: the model's name set (None: as it is), usage asked for in streams.
 
         A body that needs no change is returned as it is; else only the bytes of the changed fields differ.
@@ -81,11 +92,4 @@ class Dialect(Protocol):
 
     def write_error(self, error: HeadgateError, *, sequence: int) -> bytes:
         """An error as one in-band event of a stream. `sequence` is the number of events before it."""
-        ...
-
-    def write_prompt(self, prompt: str, options: Mapping[str, object]) -> dict[str, object]:
-        """A request for one plain prompt.
-
-        `options` use the words of the Python door: `system`, `max_tokens`, `temperature`, `schema`, …
-        """
         ...

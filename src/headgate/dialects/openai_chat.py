@@ -1,4 +1,4 @@
-"""The dialect of `/chat/completions`: requests, whole answers, streams of chunks, and errors.
+"""The dialect of `/chat/completions` and the older `/completions`: requests, whole answers, streams, and errors.
 
 Decides what a chunk means for the reply: nothing yet, words, the end, or what follows it. Refuses to know who asks,
 and looks only at the fields that integrity and accounting need; everything else passes as the provider sent it, so
@@ -6,7 +6,6 @@ compatible servers with fields of their own are read as well.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,12 +14,13 @@ from headgate.core.body import Body, ObjectReader
 from headgate.core.call import Operation
 from headgate.core.errors import Answer, BadRequestError, GarbledError, HeadgateError, OverloadedError, ProviderError
 from headgate.core.reply import Event, Kind
+from headgate.core.upload import Form, Upload
 from headgate.core.usage import TokenUsage
 from headgate.dialects import sse
 from headgate.dialects.dialect import RequestFacts, StreamReader
 from headgate.dialects.openai_errors import error_from, error_object, error_of
 from headgate.dialects.openai_fields import ABSENT, chat_usage, decode, measure, with_model, words
-from headgate.dialects.openai_prompt import chat_prompt
+from headgate.dialects.openai_names import chat_names
 from headgate.dialects.sse import ServerEvent
 
 _NULL = b"null"
@@ -73,9 +73,12 @@ class _Said(msgspec.Struct, gc=False):
 
 
 class _Piece(msgspec.Struct, gc=False):
+    """A piece of a choice: of a message, or (in legacy completions) of a plain text."""
+
     index: int | None = None
     delta: _Said | None = None
     finish_reason: str | None = None
+    text: Any = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
@@ -87,8 +90,9 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 class _Choice(msgspec.Struct, gc=False):
-    message: _Said
+    message: _Said | None = None
     finish_reason: str | None = None
+    text: Any = None
 
 
 class _Whole(msgspec.Struct, gc=False):
@@ -127,6 +131,11 @@ def _size_beside(said: _Said) -> int:
     if isinstance(said.audio, dict):
         size += measure(said.audio.get("transcript"))
     return size
+
+
+def _size(choice: _Choice) -> int:
+    said = choice.message
+    return measure(choice.text) if said is None else measure(said.content) + _size_beside(said)
 
 
 class ChatReader:
@@ -187,16 +196,15 @@ class ChatReader:
             index = piece.index or 0
             self._seen.add(index)
             delta = piece.delta
-            if delta is not None:
-                content = delta.content
-                if content:
-                    said = True
-                    size += measure(content)
-                    if index == 0:
-                        text += words(content)
-                if _beside(delta):
-                    said = True
-                    size += _size_beside(delta)
+            content = piece.text if delta is None else delta.content
+            if content:
+                said = True
+                size += measure(content)
+                if index == 0:
+                    text += words(content)
+            if delta is not None and _beside(delta):
+                said = True
+                size += _size_beside(delta)
             reason = piece.finish_reason
             if reason and index not in self._finished:
                 if reason == "error":
@@ -219,30 +227,37 @@ class ChatReader:
 
 
 class ChatDialect:
-    """`headgate.dialects.dialect.Dialect` for chat completions.
+    """`headgate.dialects.dialect.Dialect` for chat completions, and for the older completions of a plain text.
+
+    Args:
+        operation: which of the two.
+        path: its address.
 
     Example:
         >>> ChatDialect().read_request(b'{"model": "m", "stream": true, "messages": []}').stream
         True
     """
 
-    operation = Operation.CHAT
-    path = "/chat/completions"
+    def __init__(self, operation: Operation = Operation.CHAT, path: str = "/chat/completions") -> None:
+        self.operation = operation
+        self.path = path
 
-    def read_request(self, raw: bytes) -> RequestFacts:
+    def read_request(self, raw: bytes | Form) -> RequestFacts:
         """Read the model, whether it streams, whether usage is wanted in the stream, and the end user.
 
         Raises:
             BadRequestError: it is malformed, mistyped or ambiguous.
         """
+        assert isinstance(raw, bytes), "the address takes JSON"
         request = _REQUEST.read(raw)
         options = bytes(request.stream_options)
         wanted = options not in _NOTHING and _usage_wanted(options)
         user = request.user or request.safety_identifier or None
-        return RequestFacts(model=request.model, stream=bool(request.stream), usage_wanted=wanted, user=user)
+        return RequestFacts(request.model, bool(request.stream), wanted, user, names=chat_names(raw))
 
-    def prepare(self, body: Body, *, model: str | None, stream: bool) -> Body:
+    def prepare(self, body: Body | Upload, *, model: str | None, stream: bool) -> Body:
         """Set the model, and ask for usage if it streams; the same body where nothing is to be done."""
+        assert isinstance(body, Body), "the address takes JSON"
         now = _OUTBOUND.decode(body.raw)
         if model is not None:
             body = with_model(body, now.model, model)
@@ -263,12 +278,13 @@ class ChatDialect:
         first = answer.choices[0]
         if first.finish_reason == "error":
             raise OverloadedError("The provider failed while it answered and gave no reason.")
-        messages = [choice.message for choice in answer.choices]
+        if any(choice.message is None and choice.text is None for choice in answer.choices):
+            raise GarbledError("The provider's answer holds a choice without a message.")
         return Event(
             kind=Kind.TERMINAL,
             raw=raw,
-            text=words(first.message.content),
-            size=sum(measure(message.content) + _size_beside(message) for message in messages),
+            text=words(first.message.content if first.message else first.text),
+            size=sum(_size(choice) for choice in answer.choices),
             finish=first.finish_reason,
             usage=chat_usage(answer.usage),
             model=answer.model or None,
@@ -286,10 +302,6 @@ class ChatDialect:
     def write_error(self, error: HeadgateError, *, sequence: int) -> bytes:  # noqa: ARG002  chunks are not numbered
         """An error as the last event of a stream; no `[DONE]` follows it."""
         return sse.write(msgspec.json.encode({"error": error_object(error)}))
-
-    def write_prompt(self, prompt: str, options: Mapping[str, object]) -> dict[str, object]:
-        """A request for one plain prompt: see `openai_prompt.chat_prompt`."""
-        return chat_prompt(prompt, options)
 
 
 def _usage_wanted(options: bytes) -> bool:

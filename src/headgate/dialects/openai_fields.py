@@ -80,6 +80,8 @@ class _Details(msgspec.Struct):
     cached_tokens: Tokens | None = None
     cache_write_tokens: Tokens | None = None
     reasoning_tokens: Tokens | None = None
+    image_tokens: Tokens | None = None
+    audio_tokens: Tokens | None = None
 
 
 class _ChatUsage(msgspec.Struct):
@@ -89,16 +91,22 @@ class _ChatUsage(msgspec.Struct):
     completion_tokens_details: _Details | None = None
 
 
+class _PromptUsage(msgspec.Struct):
+    prompt_tokens: Tokens
+
+
 class _ResponsesUsage(msgspec.Struct):
     input_tokens: Tokens
     output_tokens: Tokens
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+    input_token_details: _Details | None = None  # as transcriptions spell it
 
 
+_PROMPT_USAGE = msgspec.json.Decoder(_PromptUsage)
 _CHAT_USAGE = msgspec.json.Decoder(_ChatUsage)
 _RESPONSES_USAGE = msgspec.json.Decoder(_ResponsesUsage)
-_NO_DETAILS = _Details()
+_NO_PARTS = (0, 0, 0, 0)
 
 
 def chat_usage(raw: msgspec.Raw) -> TokenUsage | None:
@@ -122,23 +130,58 @@ def responses_usage(raw: msgspec.Raw) -> TokenUsage | None:
         told = _RESPONSES_USAGE.decode(raw)
     except UNREADABLE:
         return None
-    return _usage(told.input_tokens, told.output_tokens, told.input_tokens_details, told.output_tokens_details)
+    asked = told.input_tokens_details or told.input_token_details
+    return _usage(told.input_tokens, told.output_tokens, asked, told.output_tokens_details)
+
+
+def image_usage(raw: msgspec.Raw) -> TokenUsage | None:
+    """Read the `usage` of an image: what came out is a picture, unless it says otherwise."""
+    usage = responses_usage(raw)
+    if usage is None or usage.completion_image_tokens or b"output_tokens_details" in bytes(raw):
+        return usage
+    return msgspec.structs.replace(usage, completion_image_tokens=usage.completion_tokens)
+
+
+def prompt_usage(raw: msgspec.Raw) -> TokenUsage | None:
+    """Read the `usage` of an embedding, which has no output; None where it is absent or not to be believed."""
+    if len(raw) <= len(b"null"):
+        return None
+    try:
+        return TokenUsage(prompt_tokens=_PROMPT_USAGE.decode(raw).prompt_tokens)
+    except UNREADABLE:
+        return None
+
+
+def no_usage(_raw: msgspec.Raw) -> None:
+    """Where nothing is charged, nothing is read."""
 
 
 def _usage(prompt: int, completion: int, asked: _Details | None, said: _Details | None) -> TokenUsage:
-    asked = asked or _NO_DETAILS
-    cached, written = asked.cached_tokens or 0, asked.cache_write_tokens or 0
-    if cached + written > prompt:
-        # Parts larger than their whole: the whole is believed, and priced as plain input.
-        cached = written = 0
-    reasoning = (said or _NO_DETAILS).reasoning_tokens or 0
+    # Parts larger than their whole: the whole is believed, and priced as plain tokens.
+    cached, written, seen, heard = _parts(asked, prompt) if asked else _NO_PARTS
+    reasoning, _, drawn, spoken = _parts(said, completion) if said else _NO_PARTS
     return TokenUsage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=cached,
         cache_write_tokens=written,
-        reasoning_tokens=reasoning if reasoning <= completion else 0,
+        reasoning_tokens=reasoning,
+        prompt_image_tokens=seen,
+        prompt_audio_tokens=heard,
+        completion_image_tokens=drawn,
+        completion_audio_tokens=spoken,
     )
+
+
+def _parts(details: _Details, whole: int) -> tuple[int, int, int, int]:
+    """Cached (or reasoning), cache-write, image and audio tokens."""
+    first = details.cached_tokens or details.reasoning_tokens or 0
+    written, pictures, sound = details.cache_write_tokens or 0, details.image_tokens or 0, details.audio_tokens or 0
+    if first + written > whole:
+        first = written = 0
+    if pictures + sound > whole:
+        pictures = sound = 0
+    return first, written, pictures, sound
 
 
 def with_model(body: Body, current: str | None, model: str) -> Body:

@@ -4,9 +4,11 @@ Decides how `system`, `max_tokens`, `schema`, … are spelled on the wire; refus
 options pass unchanged under their own names; options that are None were not given.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
+from headgate.core.call import Operation
 from headgate.core.errors import BadRequestError
 
 # Responses refuses a smaller `max_output_tokens`.
@@ -74,6 +76,12 @@ def responses_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, ob
         given["reasoning"] = _object(given, "reasoning") | {"effort": given.pop("reasoning_effort")}
     request["store"] = False
     return request | given
+
+
+PROMPTS: Final[Mapping[Operation, Callable[[str, Mapping[str, object]], dict[str, object]]]] = MappingProxyType(
+    {Operation.CHAT: chat_prompt, Operation.RESPONSES: responses_prompt}
+)
+"""How each operation that takes a prompt spells it."""
 
 
 def _given(options: Mapping[str, object]) -> dict[str, Any]:

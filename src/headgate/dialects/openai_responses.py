@@ -5,7 +5,7 @@ Refuses to know who asks, and looks only at the fields that integrity and accoun
 streams, in the `*.delta` events; the `*.done` events that repeat it count nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -14,11 +14,12 @@ from headgate.core.body import Body, ObjectReader
 from headgate.core.call import Operation
 from headgate.core.errors import Answer, GarbledError, HeadgateError, ProviderError
 from headgate.core.reply import Event, Kind
+from headgate.core.upload import Form, Upload
 from headgate.dialects import sse
 from headgate.dialects.dialect import RequestFacts, StreamReader
 from headgate.dialects.openai_errors import error_from, error_object, error_of
 from headgate.dialects.openai_fields import ABSENT, decode, measure, responses_usage, with_model, words
-from headgate.dialects.openai_prompt import responses_prompt
+from headgate.dialects.openai_names import response_names
 from headgate.dialects.sse import ServerEvent
 
 _BRACE = ord("{")
@@ -49,6 +50,7 @@ class _Wire(msgspec.Struct, gc=False):
 
     type: str = ""
     delta: Any = None
+    item: msgspec.Raw = ABSENT
     response: msgspec.Raw = ABSENT
     error: Any = None
     message: Any = None
@@ -60,6 +62,7 @@ class _Item(msgspec.Struct, gc=False):
     """One item of an answer's output. Leaves are of any type: each kind of item has its own."""
 
     type: str = ""
+    id: Any = None
     content: Any = None
     summary: Any = None
     arguments: Any = None
@@ -71,7 +74,13 @@ class _Reason(msgspec.Struct, gc=False):
     reason: str | None = None
 
 
+class _Named(msgspec.Struct, gc=False):
+    id: Any = None
+
+
 class _Response(msgspec.Struct, gc=False):
+    id: Any = None
+    store: Any = None
     output: list[_Item] | None = None
     status: str | None = None
     error: Any = None
@@ -85,6 +94,10 @@ _REQUEST = ObjectReader(_Request)
 _OUTBOUND = msgspec.json.Decoder(_Outbound)
 _WIRE = msgspec.json.Decoder(_Wire)
 _RESPONSE = msgspec.json.Decoder(_Response)
+_NAMED = msgspec.json.Decoder(_Named)
+_ITEM_ADDED = "response.output_item.added"
+# The work goes on when the answer is here.
+_PENDING = frozenset(("queued", "in_progress"))
 
 
 def _finish(response: _Response) -> str:
@@ -112,6 +125,8 @@ def _terminal(response: _Response, raw: bytes, *, said: bool) -> Event:
     return Event(
         kind=Kind.TERMINAL,
         raw=raw,
+        made=() if said else _made(response),
+        pending=response.status in _PENDING,
         text="".join(words(item.content) for item in output if item.type == "message"),
         size=sum(_size(item) for item in output),
         finish=_finish(response),
@@ -119,6 +134,14 @@ def _terminal(response: _Response, raw: bytes, *, said: bool) -> Event:
         model=response.model or None,
         tier=response.service_tier or None,
     )
+
+
+def _made(response: _Response) -> tuple[str, ...]:
+    """What the provider keeps of an answer: the response and its items, unless it was told not to."""
+    if response.store is False or not isinstance(response.id, str):
+        return ()
+    items = (item.id for item in response.output or ())
+    return (response.id, *(name for name in items if isinstance(name, str)))
 
 
 def _size(item: _Item) -> int:
@@ -137,11 +160,12 @@ def _size_of(parts: Any) -> int:
 class ResponsesReader:
     """Reads one stream of events."""
 
-    __slots__ = ("_complete", "_said")
+    __slots__ = ("_complete", "_kept", "_said")
 
     def __init__(self) -> None:
         self._complete = False
         self._said = False
+        self._kept = False
 
     @property
     def complete(self) -> bool:
@@ -171,6 +195,9 @@ class ResponsesReader:
             raise error_of(wire.error or {"message": wire.message, "code": wire.code, "param": wire.param})
         if kind in _LIFE:
             return self._life(kind, wire.response, event.raw)
+        if kind == _ITEM_ADDED and self._kept:
+            item = decode(_NAMED, bytes(wire.item) or b"{}", "An item of the provider's stream").id
+            return Event(kind=idle, raw=event.raw, made=(item,) if isinstance(item, str) else ())
         return Event(kind=Kind.CONTENT if kind == _PICTURE else idle, raw=event.raw)
 
     def _life(self, kind: str, raw: msgspec.Raw, event: bytes) -> Event:
@@ -181,8 +208,10 @@ class ResponsesReader:
             self._complete = True
             # A server that streams no deltas says everything at once, at the end.
             return _terminal(response, event, said=self._said)
+        made = () if self._kept else _made(response)
+        self._kept = self._kept or bool(made)
         # Its `service_tier` is still the one that was asked for.
-        return Event(kind=Kind.PREAMBLE, raw=event, model=response.model or None)
+        return Event(kind=Kind.PREAMBLE, raw=event, model=response.model or None, made=made)
 
     def _delta(self, kind: str, delta: Any, raw: bytes) -> Event:
         if not delta:
@@ -203,18 +232,22 @@ class ResponsesDialect:
     operation = Operation.RESPONSES
     path = "/responses"
 
-    def read_request(self, raw: bytes) -> RequestFacts:
+    def read_request(self, raw: bytes | Form) -> RequestFacts:
         """Read the model, whether it streams, and the end user. The usage is always part of the stream.
 
         Raises:
             BadRequestError: it is malformed, mistyped or ambiguous.
         """
+        assert isinstance(raw, bytes), "the address takes JSON"
         request = _REQUEST.read(raw)
         user = request.user or request.safety_identifier or None
-        return RequestFacts(model=request.model, stream=bool(request.stream), usage_wanted=True, user=user)
+        return RequestFacts(
+            request.model, bool(request.stream), usage_wanted=True, user=user, names=response_names(raw)
+        )
 
-    def prepare(self, body: Body, *, model: str | None, stream: bool) -> Body:  # noqa: ARG002  usage comes unasked
+    def prepare(self, body: Body | Upload, *, model: str | None, stream: bool) -> Body:  # noqa: ARG002  usage comes unasked
         """Set the model; the same body where nothing is to be done."""
+        assert isinstance(body, Body), "the address takes JSON"
         return body if model is None else with_model(body, _OUTBOUND.decode(body.raw).model, model)
 
     def read_answer(self, raw: bytes) -> Event:
@@ -247,7 +280,3 @@ class ResponsesDialect:
         flat = {"code": facts["code"], "message": facts["message"], "param": facts["param"]}
         event = {"type": "error", "sequence_number": sequence, **flat, "error": facts}
         return sse.write(msgspec.json.encode(event), b"error")
-
-    def write_prompt(self, prompt: str, options: Mapping[str, object]) -> dict[str, object]:
-        """A request for one plain prompt: see `openai_prompt.responses_prompt`."""
-        return responses_prompt(prompt, options)

@@ -1,4 +1,4 @@
-"""Which dialect belongs to which operation, and to which path. The list is closed: whoever adds one adds it here."""
+"""Which dialect belongs to which operation. The list is closed: whoever adds one adds it here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,12 +7,29 @@ from typing import Final
 from headgate.core.call import Operation
 from headgate.dialects.dialect import Dialect
 from headgate.dialects.openai_chat import ChatDialect
+from headgate.dialects.openai_fields import image_usage, no_usage, prompt_usage, responses_usage
+from headgate.dialects.openai_objects import ObjectsDialect
+from headgate.dialects.openai_plain import PlainDialect
 from headgate.dialects.openai_responses import ResponsesDialect
 
-_ALL: tuple[Dialect, ...] = (ChatDialect(), ResponsesDialect())
+_ALL: tuple[Dialect, ...] = (
+    ChatDialect(),
+    ResponsesDialect(),
+    ChatDialect(Operation.COMPLETIONS, "/completions"),
+    PlainDialect(Operation.EMBEDDINGS, "/embeddings", prompt_usage),
+    PlainDialect(Operation.MODERATIONS, "/moderations", no_usage),
+    PlainDialect(Operation.IMAGES, "/images/generations", image_usage),
+    PlainDialect(Operation.IMAGE_EDITS, "/images/edits", image_usage),
+    PlainDialect(Operation.SPEECH, "/audio/speech", responses_usage, opaque=True),
+    PlainDialect(Operation.TRANSCRIPTIONS, "/audio/transcriptions", responses_usage),
+    PlainDialect(Operation.TRANSLATIONS, "/audio/translations", responses_usage),
+    PlainDialect(Operation.INPUT_TOKENS, "/responses/input_tokens", no_usage),
+    ObjectsDialect(Operation.STORED, "/responses"),
+    ObjectsDialect(Operation.FILES, "/files"),
+    ObjectsDialect(Operation.UPLOADS, "/uploads"),
+    ObjectsDialect(Operation.BATCHES, "/batches"),
+    ObjectsDialect(Operation.PASSTHROUGH, ""),
+)
 
 DIALECTS: Final[Mapping[Operation, Dialect]] = MappingProxyType({dialect.operation: dialect for dialect in _ALL})
 """The dialect of each operation."""
-
-BY_PATH: Final[Mapping[str, Dialect]] = MappingProxyType({dialect.path: dialect for dialect in _ALL})
-"""The dialect of each path below `/v1`, with its leading slash."""

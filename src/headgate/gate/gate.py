@@ -15,11 +15,13 @@ import msgspec
 
 from headgate.catalog.prices import Prices
 from headgate.core.body import Body
-from headgate.core.call import ANONYMOUS, NO_TAGS, Call, Caller, Operation, Timeouts
+from headgate.core.call import ANONYMOUS, MODELLESS, NO_TAGS, Call, Caller, Operation, Timeouts
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import BadRequestError, NotAllowedError, StoppingError
 from headgate.core.policy import Handler
 from headgate.core.reply import Reply
+from headgate.core.upload import Form, Upload
+from headgate.dialects.endpoints import Found
 from headgate.dialects.registry import DIALECTS
 from headgate.gate import stack, wiring
 from headgate.gate.config import Config
@@ -36,6 +38,10 @@ from headgate.stores.records import AttemptRow
 from headgate.stores.sqlite import SqliteLedger
 
 MEMORY = "memory://"
+TALKS = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.INPUT_TOKENS))
+"""Operations that the default model is for."""
+MODERATION = "omni-moderation-latest"
+"""The model of a moderation that names none, as OpenAI has it."""
 FAREWELL = 1.0
 """Seconds that calls in flight have to end when the gate is closed, so that their ends are booked."""
 _FAREWELL_STEP = 0.01
@@ -86,7 +92,7 @@ class Gate:
         self._closed = False
         self._day = (0, "")
         self._handle: Handler = stack.build(
-            stack.Parts(config, clock, chance, journal, prices, self._providers, self._plans, self.meter)
+            stack.Parts(config, clock, chance, journal, prices, self._providers, self._plans, self.meter, ledger.owners)
         )
 
     @classmethod
@@ -124,8 +130,9 @@ class Gate:
     def call(
         self,
         operation: Operation,
-        raw: bytes,
+        raw: bytes | Upload,
         *,
+        found: Found | None = None,
         caller: Caller = ANONYMOUS,
         tags: Mapping[str, str] = NO_TAGS,
         headers: Mapping[str, str] = NO_TAGS,
@@ -137,7 +144,8 @@ class Gate:
 
         Args:
             operation: what is asked for.
-            raw: the body as it came.
+            raw: the body as it came; an upload is closed by whoever received it.
+            found: the address, where it is not the operation's own path.
             caller: who asks.
             tags: the call's own tags; those that the key pins win.
             headers: the caller's headers that travel upstream, lower-case.
@@ -149,17 +157,12 @@ class Gate:
             BadRequestError: the body is malformed, or names no model and there is no default, or there is no time.
             NotAllowedError: the key may not ask for that model.
         """
-        facts = DIALECTS[operation].read_request(raw)
-        model = facts.model or self._default
-        if not model:
-            raise BadRequestError(
-                "The call names no model, and no default model is set.",
-                code="missing_field",
-                param="model",
-                hint="Send `model`, or set `models.default` or `OPENAI_MODEL`.",
-            )
-        if caller.models is not None and model not in caller.models:
-            raise NotAllowedError(f"This key may not ask for the model {model!r}.", param="model")
+        facts = DIALECTS[operation].read_request(b"" if isinstance(raw, Upload) and not isinstance(raw, Form) else raw)
+        model = "" if operation in MODELLESS else self._model(facts.model, operation, caller)
+        stream, opaque, names, address = facts.stream, facts.opaque, facts.names, None
+        if found is not None and found.address is not None:
+            stream, opaque, address = found.stream, found.endpoint.opaque, found.address
+            names = (*found.names, *names)
         # Written so that NaN fails it.
         if timeout is not None and not timeout > 0:
             raise BadRequestError(f"The timeout is {timeout} s; it must be more than 0.", param="timeout")
@@ -168,10 +171,13 @@ class Gate:
             id=self.new_id(),
             operation=operation,
             model=model,
-            body=Body(raw),
+            body=Body(raw) if isinstance(raw, bytes) else raw,
             started=now,
             day=self._today(),
-            stream=facts.stream,
+            address=address,
+            opaque=opaque,
+            names=names,
+            stream=stream,
             usage_wanted=facts.usage_wanted,
             caller=caller,
             user=facts.user,
@@ -181,6 +187,18 @@ class Gate:
             timeouts=timeouts,
             priority=priority,
         )
+
+    def _model(self, asked: str | None, operation: Operation, caller: Caller) -> str:
+        """The model that a call asks for. Our default is one that talks: it neither embeds nor paints."""
+        talks = operation in TALKS
+        model = asked or (self._default if talks else MODERATION if operation is Operation.MODERATIONS else None)
+        if not model:
+            what = "and no default model is set" if talks else "and there is no default for that"
+            hint = "Send `model`, or set `models.default` or `OPENAI_MODEL`." if talks else "Send `model`."
+            raise BadRequestError(f"The call names no model, {what}.", code="missing_field", param="model", hint=hint)
+        if caller.models is not None and model not in caller.models:
+            raise NotAllowedError(f"This key may not ask for the model {model!r}.", param="model")
+        return model
 
     async def __call__(self, call: Call) -> Reply:
         """Send a call through the stack.

@@ -4,6 +4,7 @@
      2  admit     (not built yet) per-caller limits
      3  guard     (not built yet) judges words in and out
      4  cache     (not built yet) answers from the past, joins identical calls
+     -  own       objects belong to who made them, and lead to the account that keeps them
      5  route     picks a target; falls back
      6  retry     repeats at the same target
      7  breaker   (not built yet) rests a failing target
@@ -26,6 +27,7 @@ from headgate.core.reply import Reply
 from headgate.gate.config import Config
 from headgate.policies.budget import Budget
 from headgate.policies.meter import Meter
+from headgate.policies.own import Own, Owners
 from headgate.policies.retry import Retry
 from headgate.policies.route import Plan, Route
 from headgate.providers.provider import Provider
@@ -43,6 +45,11 @@ class Parts(NamedTuple):
     providers: Mapping[str, Provider]
     plans: Mapping[str, Plan]
     meter: Meter
+    owners: Owners
+
+    def accounts(self, operation: Operation) -> list[str]:
+        """The providers that have an operation, in the order of the configuration."""
+        return [name for name, provider in self.providers.items() if provider.speaks(operation)]
 
 
 class Layer(NamedTuple):
@@ -65,7 +72,7 @@ def _route(parts: Parts) -> Policy:
     def speaks(provider: str, operation: Operation) -> bool:
         return parts.providers[provider].speaks(operation)
 
-    return Route(parts.plans, speaks=speaks, chance=parts.chance, clock=parts.clock)
+    return Route(parts.plans, speaks=speaks, accounts=parts.accounts, chance=parts.chance, clock=parts.clock)
 
 
 def _retry(parts: Parts, target: Target) -> Policy:
@@ -83,6 +90,11 @@ def _retry(parts: Parts, target: Target) -> Policy:
 
 ABOVE = (
     Layer("meter", "it must see refusals and hits too", lambda parts: parts.meter),
+    Layer(
+        "own",
+        "whose a thing is comes before where it is kept, and a list is asked of several accounts",
+        lambda parts: Own(parts.owners, parts.accounts),
+    ),
     Layer("route", "one question, several targets", _route),
 )
 BELOW = (
@@ -99,6 +111,8 @@ def build(parts: Parts) -> Handler:
     """The whole stack, from the door to the wire."""
     # What a target learns belongs to a provider and a model, whichever routes lead there with whatever weight.
     targets = {(target.provider, target.model): target for plan in parts.plans.values() for target in plan.targets}
+    # What asks no model asks an account.
+    targets |= {(name, None): Target(name) for name in parts.providers if (name, None) not in targets}
     chains: dict[tuple[str, str | None], Handler] = {
         name: compose([layer.build(parts, target) for layer in BELOW], parts.providers[target.provider])
         for name, target in targets.items()

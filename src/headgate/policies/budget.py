@@ -154,7 +154,7 @@ class _Account:
 
     def _count(self, size: int) -> None:
         self._attempt.usage = TokenUsage(
-            prompt_tokens=-(-len(self._call.body.raw) // BYTES_PER_TOKEN),
+            prompt_tokens=-(-self._call.body.size // BYTES_PER_TOKEN),
             completion_tokens=-(-size // BYTES_PER_TOKEN),
         )
         self._settle(Settled.BILLED, Basis.COUNTED)

@@ -10,9 +10,9 @@ from typing import Literal
 
 import msgspec
 
-from headgate.core.call import Call, Operation, Target
+from headgate.core.call import MODELLESS, Call, Operation, Target
 from headgate.core.clock import Chance, Clock
-from headgate.core.errors import HeadgateError, NoTargetError, Onward, UnknownModelError
+from headgate.core.errors import BadRequestError, HeadgateError, NoTargetError, Onward, UnknownModelError
 from headgate.core.policy import Handler
 from headgate.core.reply import Reply
 
@@ -38,16 +38,25 @@ class Route:
     Args:
         plans: by the name that callers use; `ANY` takes every other one.
         speaks: whether a provider (by name) has an operation.
+        accounts: the providers that have an operation, in the order of the configuration: the first one gets what
+            asks no model and names nothing that another one keeps.
         chance: draws among equals.
         clock: tells when a deadline has passed.
     """
 
     def __init__(
-        self, plans: Mapping[str, Plan], *, speaks: Callable[[str, Operation], bool], chance: Chance, clock: Clock
+        self,
+        plans: Mapping[str, Plan],
+        *,
+        speaks: Callable[[str, Operation], bool],
+        accounts: Callable[[Operation], Sequence[str]],
+        chance: Chance,
+        clock: Clock,
     ) -> None:
         self._plans = plans
         self._able: dict[tuple[Plan, Operation], tuple[Target, ...]] = {}
         self._speaks = speaks
+        self._accounts = accounts
         self._chance = chance
         self._clock = clock
 
@@ -71,6 +80,8 @@ class Route:
         raise AssertionError("a plan has at least one target")  # pragma: no cover
 
     def _order(self, call: Call) -> Sequence[Target]:
+        if call.operation in MODELLESS:
+            return (self._keeper(call),)
         plan = self._plans.get(call.model) or self._plans.get(ANY)
         if plan is None:
             message = f"The model {call.model!r} does not exist here."
@@ -85,6 +96,13 @@ class Route:
                 f"No provider of the model {call.model!r} has the {call.operation} API (asked: {names}).",
                 hint="Use another API for this model, or set `responses: true` on a provider that has it.",
             )
+        if call.account is not None:
+            # Nobody else can answer, so nobody else is asked.
+            keepers = [target for target in targets if target.provider == call.account]
+            if not keepers:
+                message = f"What this call names is kept by {call.account!r}, which has no part in {call.model!r}."
+                raise BadRequestError(message, code="wrong_account", param="model")
+            return keepers[:1]
         if len(targets) == 1:
             return targets
         if plan.strategy == "weighted":
@@ -93,6 +111,15 @@ class Route:
         for priority in sorted({target.priority for target in targets}):
             ordered += self._draw([target for target in targets if target.priority == priority])
         return ordered
+
+    def _keeper(self, call: Call) -> Target:
+        """The account of a call that asks no model."""
+        accounts = self._accounts(call.operation)
+        account = call.account or (accounts[0] if accounts else None)
+        if account is None or account not in accounts:
+            message = f"No provider has the {call.operation} API."
+            raise NoTargetError(message, hint="Configure a provider that has it.")
+        return Target(account)
 
     def _draw(self, targets: list[Target]) -> list[Target]:
         """All of them, in a random order in which the weight is the chance of coming first."""

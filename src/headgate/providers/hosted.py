@@ -4,43 +4,41 @@ Decides how a call becomes a request, when its answer counts as begun, and how l
 how bytes travel (`transport.py`), what they mean (`dialects/`), and what is done about a failure (policies).
 """
 
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
 from headgate.core.body import Body
-from headgate.core.call import Call, Operation, Timeouts
+from headgate.core.call import RESPONSES, Call, Operation, Timeouts
 from headgate.core.clock import Clock
 from headgate.core.errors import (
     Answer,
     APIError,
     GarbledError,
     HeadgateError,
-    InterruptedError,  # noqa: A004  the house's word
     ProviderError,
     StoppingError,
-    TimeoutError,  # noqa: A004  ditto
-    UnreachableError,
 )
-from headgate.core.reply import Event, Kind, Reply
+from headgate.core.reply import Event, Reply
 from headgate.core.secret import Secret
-from headgate.dialects.dialect import StreamReader
+from headgate.core.upload import Upload
 from headgate.dialects.openai_fields import UNREADABLE
 from headgate.dialects.registry import DIALECTS
-from headgate.dialects.sse import Decoder, ServerEvent
 from headgate.providers.provider import Health
+from headgate.providers.reading import MAX_ANSWER, Pieces, Stream, read_whole
 from headgate.providers.transport import Headers, Incoming, Outgoing, Transport
 
 SHOWN = ("openai-processing-ms", "openai-version", "retry-after", "retry-after-ms")
 """The provider's headers that a caller may see. Cookies, server names and our account's limits are not among them."""
-MAX_ANSWER = 256 * 1024 * 1024
-"""Bytes that a whole answer may have, and a stream before its first word."""
 MAX_ERROR = 1024 * 1024
 """Bytes of an error answer that are read; of a longer one only the status and the headers count."""
 MAX_LIST = 16 * 1024 * 1024
 """Bytes that a list of models may have."""
+TOLD = ("content-type", "content-disposition")
+"""What is said of bytes that pass unread."""
+DEFAULTED = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS))
+"""Operations whose parameters a provider's `defaults` are."""
 HEALTH_SECONDS = 5.0
 """How long a health check waits."""
 HOP = "x-headgate-hop"
@@ -91,7 +89,7 @@ class Hosted:
         self._clock = clock
         self._base = base_url.rstrip("/")
         self._urls = {operation: self._base + dialect.path for operation, dialect in DIALECTS.items()}
-        self._operations = frozenset(DIALECTS) if responses else frozenset(DIALECTS) - {Operation.RESPONSES}
+        self._operations = frozenset(DIALECTS) if responses else frozenset(DIALECTS) - RESPONSES
         self._timeouts = timeouts
         self._defaults = {key: msgspec.json.encode(value) for key, value in defaults.items()}
         self._hop = hop
@@ -100,7 +98,8 @@ class Hosted:
         own = {key: value.reveal() for key, value in headers.items() if value and key not in {HOP, CLIENT_REQUEST_ID}}
         get = {"user-agent": "headgate", "accept-encoding": "identity", **bearer, **own}
         self._get = tuple(get.items())
-        self._post = tuple({"content-type": "application/json", **get, HOP: hop}.items())
+        self._other = tuple({**get, HOP: hop}.items())
+        self._post = (("content-type", Body.content_type), *self._other)
         words = [value.split()[-1].encode() for value in (*bearer.values(), *own.values()) if value.strip()]
         self._secrets = [word for word in words if len(word) >= _SHORTEST_SECRET]
 
@@ -113,21 +112,15 @@ class Hosted:
         self._must_be_open()
         dialect = DIALECTS[call.operation]
         attempt = call.attempt
-        body = dialect.prepare(self._with_defaults(call.body), model=attempt.model, stream=call.stream)
-        common = self._post
+        body = dialect.prepare(self._with_defaults(call), model=attempt.model or None, stream=call.stream)
         headers: Headers = ((CLIENT_REQUEST_ID, f"{call.id}-{attempt.number}"),)
-        if call.headers:
-            common, headers = (), self._with_callers(call.headers, (*common, *headers))
         limits = call.timeouts or self._timeouts
         now = self._clock.monotonic()
         end = now + limits.total if call.deadline is None else min(call.deadline, now + limits.total)
         # A whole answer has no first token to wait for.
         first = min(end, now + limits.first_token) if call.stream else end
         incoming = await self._transport.send(
-            Outgoing("POST", self._urls[call.operation], headers, body.raw, common),
-            connect=limits.connect,
-            deadline=first,
-            written=attempt,
+            self._outgoing(call, body, headers), connect=limits.connect, deadline=first, written=attempt
         )
         try:
             attempt.status = incoming.status
@@ -140,16 +133,19 @@ class Hosted:
                 raise error
             if _compressed(incoming):
                 raise GarbledError(f"{self.name} compressed its answer, though it was asked not to.")
+            if call.opaque:
+                pieces = Pieces(incoming, self._clock, limits.silence, end)
+                return self._reply(call, incoming, [await pieces.__anext__()], pieces)
             if call.stream:
                 kind = incoming.headers.get("content-type", "")
                 if not kind.lower().startswith("text/event-stream"):
                     raise GarbledError(f"{self.name} was asked for a stream and sent {kind[:80] or 'nothing'!r}.")
-                stream = _Stream(
+                stream = Stream(
                     incoming, dialect.read_stream(usage_wanted=call.usage_wanted), self._clock, limits.silence, end
                 )
                 held = await stream.begin(first)
                 return self._reply(call, incoming, held, stream)
-            event = dialect.read_answer(await _read(incoming, end, MAX_ANSWER))
+            event = dialect.read_answer(await read_whole(incoming, end, MAX_ANSWER))
         except BaseException:
             await incoming.close()
             raise
@@ -157,7 +153,8 @@ class Hosted:
         return self._reply(call, incoming, [event], None)
 
     def _reply(self, call: Call, incoming: Incoming, held: Sequence[Event], rest: AsyncIterator[Event] | None) -> Reply:
-        headers = {name: incoming.headers[name] for name in SHOWN if name in incoming.headers}
+        shown = (*SHOWN, *TOLD) if call.opaque else SHOWN
+        headers = {name: incoming.headers[name] for name in shown if name in incoming.headers}
         reply = Reply(
             held,
             rest,
@@ -170,8 +167,26 @@ class Hosted:
         reply.simulated = self.simulated
         return reply
 
-    def _with_defaults(self, body: Body) -> Body:
-        if self._defaults:
+    def _outgoing(self, call: Call, body: Body | Upload, headers: Headers) -> Outgoing:
+        """What leaves: posted to the operation's own path, or to the address that the call has."""
+        method, url, common = "POST", self._urls[call.operation], self._post
+        if call.address is not None:
+            method, url = call.address.method, self._base + call.address.path
+            if call.address.query:
+                url += "?" + call.address.query
+            if not body.size:
+                common = self._other
+        upload = None
+        if isinstance(body, Upload):
+            upload, common = body, self._other
+            headers = (("content-type", body.content_type), *headers)
+        if call.headers:
+            common, headers = (), self._with_callers(call.headers, (*common, *headers))
+        return Outgoing(method, url, headers, body.raw if isinstance(body, Body) else b"", common, upload)
+
+    def _with_defaults(self, call: Call) -> Body | Upload:
+        body = call.body
+        if self._defaults and call.operation in DEFAULTED and isinstance(body, Body):
             # Names only: a value that is no business of ours (a number too large for us) stays as it is.
             given = _FIELDS.decode(body.raw)
             for name, value in self._defaults.items():
@@ -189,7 +204,7 @@ class Hosted:
     async def _refusal(self, incoming: Incoming, deadline: float) -> Answer:
         """An error answer. Its status speaks, whatever becomes of its body; our credentials in it do not."""
         try:
-            body = await _read(incoming, deadline, MAX_ERROR)
+            body = await read_whole(incoming, deadline, MAX_ERROR)
         except ProviderError:
             body = b""
         if _compressed(incoming):
@@ -234,7 +249,7 @@ class Hosted:
             written=_Nobody(),
         )
         try:
-            return incoming.status, await _read(incoming, deadline, MAX_LIST)
+            return incoming.status, await read_whole(incoming, deadline, MAX_LIST)
         finally:
             await incoming.close()
 
@@ -255,85 +270,5 @@ class _Nobody:
     sent = False
 
 
-class _Stream:
-    """One stream: server-sent events in, events of the house out.
-
-    An iterator and no generator: a generator that is left in the middle needs a task to be finished.
-    """
-
-    __slots__ = ("_clock", "_decoder", "_end", "_incoming", "_pending", "_reader", "_silence")
-
-    def __init__(self, incoming: Incoming, reader: StreamReader, clock: Clock, silence: float, end: float) -> None:
-        self._incoming = incoming
-        self._reader = reader
-        self._decoder = Decoder()
-        self._clock = clock
-        self._silence = silence
-        self._end = end
-        self._pending: deque[ServerEvent] = deque()
-
-    async def begin(self, deadline: float) -> list[Event]:
-        """The preamble and the first substantive event."""
-        held: list[Event] = []
-        size = 0
-        while True:
-            while self._pending:
-                held.append(self._reader.read(self._pending.popleft()))
-                if held[-1].kind is not Kind.PREAMBLE:
-                    return held
-            # Who has bytes ready at all times, comments perhaps, never waits: the limit holds for them too.
-            if self._clock.monotonic() >= deadline:
-                raise TimeoutError("The provider did not come to its first word in time.")
-            data = await self._incoming.receive(deadline)
-            size += len(data)
-            if size > MAX_ANSWER:
-                raise GarbledError(f"The provider sent {size} bytes before the first word.")
-            self._pending.extend(self._decoder.feed(data) if data else self._decoder.end())
-            if not data and not self._pending:
-                raise UnreachableError("The provider ended its stream before the first word.")
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        """The next event after `begin`. Errors from here on are interruptions: words were already said."""
-        try:
-            while not self._pending:
-                now = self._clock.monotonic()
-                if now >= self._end:
-                    raise TimeoutError("The provider did not finish in time.")
-                data = await self._incoming.receive(min(now + self._silence, self._end))
-                self._pending.extend(self._decoder.feed(data) if data else self._decoder.end())
-                if not data and not self._pending:
-                    break
-            else:
-                return self._reader.read(self._pending.popleft())
-        except ProviderError as error:
-            if self._reader.complete:
-                raise StopAsyncIteration from None  # the answer was finished; what is missing are end marks
-            code = error.code if isinstance(error, APIError) else None
-            raise InterruptedError(f"The stream broke after its first word: {error.message}", code=code) from error
-        if not self._reader.complete:
-            raise InterruptedError("The provider ended its stream without saying that the answer is finished.")
-        await self._incoming.close()
-        raise StopAsyncIteration
-
-
 def _compressed(incoming: Incoming) -> bool:
     return incoming.headers.get("content-encoding", "identity").lower() != "identity"
-
-
-async def _read(incoming: Incoming, deadline: float, limit: int) -> bytes:
-    """The whole body.
-
-    Raises:
-        GarbledError: it is larger than the limit.
-    """
-    parts: list[bytes] = []
-    size = 0
-    while part := await incoming.receive(deadline):
-        parts.append(part)
-        size += len(part)
-        if size > limit:
-            raise GarbledError(f"The answer is larger than {limit} bytes.")
-    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -19,7 +19,8 @@ from headgate.core.errors import BadRequestError, ConfigError, TimeoutError, Unr
 from headgate.providers.http_connection import Connection, Exchange
 from headgate.providers.transport import Headers, Outgoing, Written
 
-USER_AGENT = "headgate"
+MOST_ADDRESSES = 1024
+"""URLs that are remembered, taken apart."""
 
 
 class _Origin(NamedTuple):
@@ -75,7 +76,10 @@ class HttpTransport:
         origin = address.origin
         connection = self._take(origin) or await self._open(origin, connect, deadline)
         try:
-            connection.start(data, written)
+            if request.upload is None:
+                connection.start(data, written)
+            else:
+                await connection.upload(data, request.upload, written, deadline)
             await connection.head(deadline)
         except BaseException:
             connection.abort()
@@ -106,8 +110,9 @@ class HttpTransport:
         if proxied and self._proxy and self._proxy.authorization:
             start += f"proxy-authorization: {self._proxy.authorization}\r\n"
         address = _Address(origin, start)
-        if len(self._addresses) < 1024:
-            self._addresses[url] = address
+        if len(self._addresses) >= MOST_ADDRESSES:
+            self._addresses.clear()  # most of them name one file each; those in use are back at once
+        self._addresses[url] = address
         return address
 
     def _take(self, origin: _Origin) -> Connection | None:
@@ -200,5 +205,6 @@ def _lines(headers: Headers) -> str:
 
 def _request(request: Outgoing, start: str, common: str) -> bytes:
     own = _lines(request.headers)
-    head = f"{request.method} {start}{common}{own}content-length: {len(request.body)}\r\n\r\n"
+    size = len(request.body) if request.upload is None else request.upload.size
+    head = f"{request.method} {start}{common}{own}content-length: {size}\r\n\r\n"
     return head.encode("latin-1") + request.body

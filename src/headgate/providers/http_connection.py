@@ -15,6 +15,7 @@ import httptools
 
 from headgate.core.clock import Clock
 from headgate.core.errors import GarbledError, ProviderError, TimeoutError, UnreachableError  # noqa: A004
+from headgate.core.upload import Piece, Stretch, Upload, size_of
 from headgate.providers.transport import Written
 
 HIGH_WATER = 256 * 1024
@@ -22,6 +23,8 @@ HIGH_WATER = 256 * 1024
 MAX_HEAD = 64 * 1024
 """Bytes that the head of an answer may have."""
 MAX_HEADERS = 256
+BLOCK = 256 * 1024
+"""Bytes of an upload that are in memory at a time."""
 IDLE_SECONDS = 30.0
 """How long an unused connection is kept."""
 
@@ -49,6 +52,7 @@ class Connection(asyncio.Protocol):
         self._write_paused = False
         self._read_paused = False
         self._written: Written | None = None
+        self._sending = False
         self.transport: asyncio.Transport | None = None
         self.renew()
 
@@ -64,6 +68,8 @@ class Connection(asyncio.Protocol):
         self._head_count = 0
         self._got_any = False
         self._keep = False
+        self._torn = False
+        self._sending = False
         self.status = 0
         self.headers: dict[str, str] = {}
         self.head_done = False
@@ -131,7 +137,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The kernel has taken everything."""
         self._write_paused = False
-        if self._written:
+        if self._sending:
+            self._wake()
+        elif self._written:
             self._written.sent = True
 
     # -- what the parser says ----------------------------------------------------------------------------------------
@@ -187,6 +195,32 @@ class Connection(asyncio.Protocol):
         if written is not None and not self._write_paused:
             written.sent = True
 
+    async def upload(self, head: bytes, upload: Upload, written: Written, deadline: float) -> None:
+        """Send a request whose body is read as it leaves; ends early where the answer is here before that.
+
+        Raises:
+            TimeoutError: the other end did not take it in time.
+            UnreachableError: the connection broke.
+        """
+        self.start(head, None)
+        self._sending = True
+        for piece in upload.pieces:
+            for start in range(0, size_of(piece), BLOCK):
+                block = await _block(piece, start)
+                while self._write_paused and not (self.ended or self.head_done):
+                    await self._wait(deadline)
+                if self.error:
+                    raise self.error
+                if self.ended or self.head_done or not self.usable:
+                    # Answered before it was asked completely: a refusal. What is on its way is not worth the rest.
+                    self._torn = True
+                    return
+                self.transport.write(block)  # type: ignore[union-attr]
+        self._sending = False
+        self._written = written
+        if not self._write_paused:
+            written.sent = True
+
     async def head(self, deadline: float) -> None:
         """Wait for the head of the answer."""
         while not self.head_done:
@@ -214,7 +248,7 @@ class Connection(asyncio.Protocol):
     def release(self) -> bool:
         """The answer is no longer wanted: True if the connection may be used again, else it is closed."""
         self._written = None
-        reusable = self.ended and self._keep and self.error is None and not self._chunks and self.usable
+        reusable = self.ended and self._keep and not (self.error or self._chunks or self._torn) and self.usable
         if not reusable:
             self.abort()
             return False
@@ -268,6 +302,17 @@ class Connection(asyncio.Protocol):
             self._fail(TimeoutError(f"{self._origin} {what}."))
         else:
             self.abort()
+
+
+async def _block(piece: Piece, start: int) -> bytes:
+    """Some bytes of a piece. A file is read in a thread: a slow disk holds up nobody else."""
+    if isinstance(piece, Stretch):
+        size = min(BLOCK, piece.size - start)
+        block = await asyncio.to_thread(piece.read, size, piece.start + start)
+        if len(block) != size:
+            raise UnreachableError("What was to be sent is no longer there.")
+        return block
+    return piece[start : start + BLOCK]
 
 
 class _Overlong(Exception):  # noqa: N818  never leaves this file

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import msgspec
 
+from headgate.core.upload import Upload
+
 Headers = Sequence[tuple[str, str]]
 
 
@@ -19,6 +21,7 @@ class Outgoing(msgspec.Struct, frozen=True):
         method, url, body: as they are sent.
         headers: those of this request.
         common: those that the same sender sends with every request; a transport may prepare them once.
+        upload: what is sent instead of `body`, piece by piece.
     """
 
     method: str
@@ -26,6 +29,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     headers: Headers
     body: bytes = b""
     common: tuple[tuple[str, str], ...] = ()
+    upload: Upload | None = None
 
 
 class Incoming(Protocol):

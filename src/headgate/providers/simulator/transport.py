@@ -6,6 +6,7 @@ errors that a network would give, and a closed answer is a reader who went away.
 
 from collections.abc import Mapping
 
+from headgate.core.upload import whole
 from headgate.providers.simulator.answer import Answer
 from headgate.providers.simulator.simulator import Request, Simulator
 from headgate.providers.transport import Outgoing, Written
@@ -35,7 +36,8 @@ class SimulatorTransport:
             UnreachableError: the connection was reset, as scripted.
         """
         headers = dict((*request.common, *request.headers))
-        answer = self.simulator.take(Request(request.method, _path(request.url), headers, request.body))
+        body = request.body if request.upload is None else whole(request.upload)
+        answer = self.simulator.take(Request(request.method, _path(request.url), headers, body))
         written.sent = True
         try:
             await answer.head(deadline)
