@@ -81,7 +81,7 @@ def test_tools_and_formats_are_flat():
         ({"previous_response_id": "resp_1"}, "previous_response_not_found", "previous_response_id"),
         ({"previous_response_id": "r", "conversation": "c"}, "mutually_exclusive_parameters", "previous_response_id"),
         ({"conversation": "c"}, None, "conversation"),
-        ({"background": True}, "unsupported_parameter", "background"),
+        ({"background": True, "store": False}, None, "background"),
         ({"text": {"format": 3}}, "invalid_type", "text.format"),
         ({"text": {"format": {}}}, "missing_required_parameter", "text.format.type"),
         ({"text": {"format": {"type": "x"}}}, "invalid_value", "text.format.type"),

@@ -104,6 +104,8 @@ class Answer:
             self._due = self._clock.monotonic() + self._piece.pause if self._piece.pause else 0.0
         await self._until_due(deadline)
         piece, self._piece = self._piece, None
+        if piece.data == b"":
+            return await self.receive(deadline)  # nothing but a pause
         if piece.data is None:
             self.close()
             message = "The simulator cut the connection."

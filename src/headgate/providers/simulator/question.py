@@ -56,6 +56,18 @@ class Tool(msgspec.Struct, frozen=True):
         return self.schema is None
 
 
+class Past(msgspec.Struct, frozen=True):
+    """What was said so far (Responses).
+
+    Attributes:
+        heard: as the model reads it, without instructions and tools: those do not carry over.
+        items: as the API lists it, oldest first.
+    """
+
+    heard: str = ""
+    items: tuple[dict[str, Any], ...] = ()
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One request, understood.
 
@@ -74,6 +86,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         schema: the JSON schema that the answer must fit; `json` alone asks for any object.
         long_ttl: cache entries are kept for 12 hours.
         echo: fields of the request that the answer repeats (Responses).
+        background: the answer is made after it was promised (Responses).
+        past: what was said up to and including this question; None where the answer is not kept.
     """
 
     model: Model
@@ -93,6 +107,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     json: bool = False
     long_ttl: bool = False
     echo: Mapping[str, Any] = {}
+    background: bool = False
+    past: Past | None = None
 
 
 _WHERE = re.compile(r"^(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)

@@ -1,11 +1,14 @@
 """Reads a Responses request into a Question, as strictly as the API documents."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from headgate.providers.simulator.problem import Problem, invalid, missing, mistyped, unsupported
+from headgate.providers.simulator.items import as_listed
+from headgate.providers.simulator.problem import Problem, invalid, missing, mistyped
 from headgate.providers.simulator.question import (
+    Past,
     Question,
     Tool,
     check_cap,
@@ -62,8 +65,23 @@ class _Request(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Request)
 
 
-def read_responses(body: bytes) -> Question:
+Recall = Callable[[str], Past]
+"""Gives what was said up to and including an answer that was kept; a Problem if there is none."""
+
+
+def nothing(name: str) -> Past:
+    """Recall nothing: nothing was kept."""
+    message = f"Previous response with id '{name}' not found."
+    raise Problem(400, message, code="previous_response_not_found", param="previous_response_id")
+
+
+def read_responses(body: bytes, recall: Recall = nothing, key: str = "") -> Question:
     """Understand a request's body.
+
+    Args:
+        body: JSON.
+        recall: gives what an earlier answer builds on.
+        key: names the request; part of the ids of its items.
 
     Raises:
         Problem: 400 or 404, in the API's words.
@@ -72,7 +90,7 @@ def read_responses(body: bytes) -> Question:
     model = known_model(asked.model)
     if asked.input is None:
         raise missing("input")
-    _refuse_memory(asked)
+    past = _past(asked, recall)
     reasoning = asked.reasoning or {}
     effort = effort_of(model, _string(reasoning.get("effort"), "reasoning.effort"), "reasoning.effort")
     sampling = {"temperature": asked.temperature, "top_p": asked.top_p, "top_logprobs": asked.top_logprobs}
@@ -87,11 +105,16 @@ def read_responses(body: bytes) -> Question:
         parts.append(msgspec.json.encode(schema).decode())
     if isinstance(asked.instructions, str):
         parts.append(f"<system>{asked.instructions}\n")
+    said: list[str] = []
+    last = _input(asked.input, said)
+    heard = past.heard + "".join(said)
+    if asked.store is not False:
+        past = Past(heard, (*past.items, *as_listed(asked.input, key)))
     options = asked.stream_options
     return Question(
         model=model,
-        last=_input(asked.input, parts),
-        prompt="".join(parts),
+        last=last,
+        prompt="".join(parts) + heard,
         stream=bool(asked.stream),
         obfuscate=options is None or options.include_obfuscation is not False,
         cap=asked.max_output_tokens,
@@ -103,21 +126,32 @@ def read_responses(body: bytes) -> Question:
         json=as_json,
         long_ttl=is_long_ttl(asked.prompt_cache_options),
         echo=_echo(asked, effort),
+        background=bool(asked.background),
+        past=None if asked.store is False else past,
     )
 
 
-def _refuse_memory(asked: _Request) -> None:
-    """The simulator keeps no answers: what refers to one refers to nothing."""
+def retold(items: list[dict[str, Any]]) -> str:
+    """Output items as the model reads them when they come back."""
+    parts: list[str] = []
+    _input(items, parts)
+    return "".join(parts)
+
+
+def _past(asked: _Request, recall: Recall) -> Past:
+    """What was said before.
+
+    Raises:
+        Problem: 400 or 404; it is not there, or the wishes exclude each other.
+    """
     if asked.previous_response_id is not None and asked.conversation is not None:
         message = "Mutually exclusive parameters: 'previous_response_id' and 'conversation'."
         raise Problem(400, message, code="mutually_exclusive_parameters", param="previous_response_id")
-    if asked.previous_response_id is not None:
-        message = f"Previous response with id '{asked.previous_response_id}' not found."
-        raise Problem(400, message, code="previous_response_not_found", param="previous_response_id")
     if asked.conversation is not None:
         raise Problem(404, "Conversation not found.", param="conversation")
-    if asked.background:
-        raise unsupported("background", "The simulator does not run answers in the background.")
+    if asked.background and asked.store is False:
+        raise Problem(400, "Background responses need to be stored: 'store' must not be false.", param="background")
+    return Past() if asked.previous_response_id is None else recall(asked.previous_response_id)
 
 
 def _echo(asked: _Request, effort: str) -> dict[str, Any]:
@@ -127,7 +161,7 @@ def _echo(asked: _Request, effort: str) -> dict[str, Any]:
         "max_output_tokens": asked.max_output_tokens,
         "max_tool_calls": asked.max_tool_calls,
         "parallel_tool_calls": asked.parallel_tool_calls is not False,
-        "previous_response_id": None,
+        "previous_response_id": asked.previous_response_id,
         "prompt_cache_key": asked.prompt_cache_key,
         "reasoning": {"effort": effort, "summary": (asked.reasoning or {}).get("summary")},
         "safety_identifier": asked.safety_identifier,

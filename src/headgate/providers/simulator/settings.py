@@ -56,6 +56,26 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     group: str | None = None
 
 
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a simulated day is: the life of a batch on a compressed clock.
+
+    Attributes:
+        seconds: from its creation to its completion.
+        validating: share (0 to 1) of it before the first row is answered.
+        finalizing: share of it after the last row was answered; a cancelled batch takes as long to stop.
+        window: seconds after which a batch expires, which the API calls 24 hours.
+        failing: share of the rows that fail.
+        status: the HTTP status that they fail with.
+    """
+
+    seconds: Annotated[float, msgspec.Meta(ge=0)] = 2.0
+    validating: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    finalizing: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    window: Annotated[float, msgspec.Meta(gt=0)] = 86_400.0
+    failing: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 500
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One scripted fault. Which calls meet it is decided by the seed and the call's number.
 

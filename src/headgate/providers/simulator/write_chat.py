@@ -22,11 +22,13 @@ class Identity(msgspec.Struct, frozen=True):
         key: 48 hexadecimal digits that no other answer of this simulator has.
         created: seconds since 1970.
         fingerprint: of the system that answered.
+        ended: seconds since 1970; None: at once.
     """
 
     key: str
     created: int
     fingerprint: str
+    ended: int | None = None
 
 
 def _tool_call(said: Said, identity: Identity, index: int, arguments: str) -> dict[str, Any]:

@@ -16,23 +16,30 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 
 
 def _response(
-    question: Question, identity: Identity, *, status: str, output: list[Any], usage: Any, reason: str | None
+    question: Question,
+    identity: Identity,
+    status: str,
+    *,
+    output: list[Any] | None = None,
+    usage: Any = None,
+    reason: str | None = None,
+    error: dict[str, str] | None = None,
+    ended: int | None = None,
 ) -> dict[str, Any]:
     echo = dict(question.echo)
     echo.pop("encrypted", None)
-    ended = status in ("completed", "incomplete")
     return {
         "id": "resp_" + identity.key,
         "object": "response",
         "created_at": identity.created,
-        "completed_at": identity.created if ended else None,
+        "completed_at": ended,
         "status": status,
-        "background": False,
-        "error": None,
+        "background": question.background,
+        "error": error,
         "incomplete_details": None if reason is None else {"reason": reason},
         "model": question.model.name,
-        "output": output,
-        "service_tier": question.tier if ended else "auto",
+        "output": output or [],
+        "service_tier": "auto" if ended is None else question.tier,
         "usage": usage,
         **echo,
     }
@@ -92,9 +99,20 @@ def whole_responses(question: Question, plan: Plan, identity: Identity, usage: d
     return _encode(_ended(question, _Items(question, plan.answers[0], identity), identity, usage))
 
 
+def pending_responses(question: Question, identity: Identity, status: str, error: dict[str, str] | None) -> bytes:
+    """The body of an answer that is not there: not yet, not any more, or, with an error, never."""
+    return _encode(_response(question, identity, status, error=error))
+
+
+def output_items(question: Question, plan: Plan, identity: Identity) -> list[dict[str, Any]]:
+    """The items of an answer."""
+    return _Items(question, plan.answers[0], identity).all()
+
+
 def _ended(question: Question, items: _Items, identity: Identity, usage: dict[str, Any] | None) -> dict[str, Any]:
     reason = _INCOMPLETE.get(items.said.finish)
-    return _response(question, identity, status=items.status, output=items.all(), usage=usage, reason=reason)
+    ended = identity.created if identity.ended is None else identity.ended
+    return _response(question, identity, items.status, output=items.all(), usage=usage, reason=reason, ended=ended)
 
 
 class _Events:
@@ -109,14 +127,29 @@ class _Events:
         return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
-def stream_responses(question: Question, plan: Plan, identity: Identity, usage: dict[str, Any] | None) -> Script:
-    """A streamed answer. It has no `[DONE]`: its last event says that it ended."""
+def stream_responses(
+    question: Question,
+    plan: Plan,
+    identity: Identity,
+    usage: dict[str, Any] | None,
+    *,
+    failure: dict[str, str] | None = None,
+) -> Script:
+    """A streamed answer. It has no `[DONE]`: its last event says that it ended.
+
+    With a failure (`code` and `message`) it ends before its first word.
+    """
     items = _Items(question, plan.answers[0], identity)
     events = _Events()
-    begun = _response(question, identity, status="in_progress", output=[], usage=None, reason=None)
-    opening = events.write("response.created", {"response": begun})
+    begun = _response(question, identity, "in_progress")
+    if question.background:
+        queued = _response(question, identity, "queued")
+        opening = events.write("response.created", {"response": queued})
+        opening += events.write("response.queued", {"response": queued})
+    else:
+        opening = events.write("response.created", {"response": begun})
     opening += events.write("response.in_progress", {"response": begun})
-    reasoning = items.reasoning()
+    reasoning = None if failure else items.reasoning()
     if reasoning is not None:
         opening += events.write("response.output_item.added", {"output_index": 0, "item": reasoning})
 
@@ -124,6 +157,9 @@ def stream_responses(question: Question, plan: Plan, identity: Identity, usage: 
         facts = {"code": code or "server_error", "message": "Simulated fault in the stream.", "param": None}
         return events.write("error", facts)
 
+    if failure is not None:
+        failed = _response(question, identity, "failed", error=failure)
+        return Script(opening, iter((Step(events.write("response.failed", {"response": failed})),)), 0, error)
     body = _body(question, items, identity, events, usage)
     return Script(opening, body, len(items.said.tokens), error)
 
@@ -159,7 +195,8 @@ def _body(
     if said.tool is None:
         yield Step(events.write("response.content_part.done", {**where, "part": items.part(items.text)}))
     yield Step(events.write("response.output_item.done", {"output_index": at, "item": items.item(done=True)}))
-    yield Step(events.write("response." + items.status, {"response": _ended(question, items, identity, usage)}))
+    response = _ended(question, items, identity, usage)
+    yield Step(events.write("response." + items.status, {"response": response}))
 
 
 def _deltas(
