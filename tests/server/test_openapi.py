@@ -1,14 +1,16 @@
 """What the description says of the hot paths."""
 
 from headgate.core.errors import tree
-from headgate.dialects.registry import BY_PATH
+from headgate.dialects.endpoints import ENDPOINTS
 from headgate.gate import ask
 from headgate.server.openapi import components, hot_paths
 
 
 def test_every_hot_path_is_described():
-    """Each dialect's path, and the list of models."""
-    assert hot_paths().keys() == {"/v1" + path for path in BY_PATH} | {"/v1/models"}
+    """Each address of the page of addresses with its methods, and the models."""
+    models = {"/v1/models": {"get"}, "/v1/models/{id}": {"get"}}
+    expected = {"/v1" + path: {method.lower() for method in methods} for path, methods in ENDPOINTS.items()} | models
+    assert {path: set(methods) for path, methods in hot_paths().items()} == expected
 
 
 def test_every_status_of_ours_is_described():

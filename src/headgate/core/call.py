@@ -73,12 +73,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         project: the tenant that the key belongs to.
         models: names of models that may be asked for; None for all.
         tags: tags that the key pins to each of its calls.
+        passthrough: further paths of a provider that it may use as they are; a `*` at the end stands for the rest.
     """
 
     key: str | None = None
     project: str | None = None
     models: frozenset[str] | None = None
     tags: Mapping[str, str] = NO_TAGS
+    passthrough: tuple[str, ...] = ()
 
     @property
     def tenant(self) -> str | None:

@@ -6,7 +6,7 @@ address ever becomes a part of one that we send.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 from urllib.parse import parse_qs
@@ -14,11 +14,12 @@ from urllib.parse import parse_qs
 from headgate.core.call import Address, Operation
 from headgate.core.errors import BadRequestError, MethodNotAllowedError, UnknownPathError
 
-Takes = Literal["json", "form", "json or form", "maybe json"]
+Takes = Literal["json", "form", "json or form", "maybe json", "anything"]
 """What body an address takes; `maybe json`: none, or a JSON object."""
 LONGEST_QUERY = 4096
 """Characters of a query."""
 
+_PATH = re.compile(r"/[A-Za-z0-9_./:-]+")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _TRUE = ("true", "True", "1")
 
@@ -135,23 +136,54 @@ def find(method: str, path: str, query: str = "") -> Found:
 def allowed(path: str) -> str | None:
     """The methods that an address takes, as the header `Allow` has them; None where there is no such address."""
     methods = ENDPOINTS.get(_template(path)[0])
-    return None if methods is None else ", ".join((*methods, *(("HEAD",) if "GET" in methods else ()), "OPTIONS"))
+    return None if methods is None else ", ".join((*methods, "OPTIONS"))
+
+
+def unknown(path: str) -> UnknownPathError:
+    """There is no such address below `/v1`."""
+    shown = path if len(path) <= 80 else path[:77] + "..."
+    return UnknownPathError(f"There is no {'/v1' + shown!r} here.", hint="`/docs` lists the addresses of this gateway.")
+
+
+def passes(path: str, patterns: Iterable[str]) -> bool:
+    """Whether a path below `/v1` is one of those that a key may use as they are.
+
+    Args:
+        path: decoded; one that a server might read otherwise than we do never passes.
+        patterns: full paths; a `*` at the end stands for the rest.
+
+    Example:
+        >>> passes("/fine_tuning/jobs", ["/v1/fine_tuning/*"]), passes("/fine_tuning/../files", ["/v1/fine_tuning/*"])
+        (True, False)
+    """
+    if not _PATH.fullmatch(path) or any(word in {"", ".", ".."} for word in path.split("/")[1:]):
+        return False
+    full = "/v1" + path
+    return any(full.startswith(wanted[:-1]) if wanted.endswith("*") else full == wanted for wanted in patterns)
+
+
+def checked(query: str) -> str:
+    """A query that may travel.
+
+    Raises:
+        BadRequestError: it is malformed, or too long.
+    """
+    if len(query) > LONGEST_QUERY or not (query.isascii() and query.isprintable()) or set(query) & set(' "<>#'):
+        raise BadRequestError("The query of the address is malformed, or too long.", code="invalid_query")
+    return query
 
 
 def _find(method: str, path: str, query: str) -> Found:
     template, names = _template(path)
     methods = ENDPOINTS.get(template)
     if methods is None:
-        hint = "`/docs` lists the addresses of this gateway."
-        raise UnknownPathError(f"There is no {_short('/v1' + path)!r} here.", hint=hint)
+        raise unknown(path)
     endpoint = methods.get(method)
     if endpoint is None:
-        message = f"/v1{path} does not take {_short(method)}."
+        message = f"/v1{path} does not take {method[:80]}."
         raise MethodNotAllowedError(message, hint=f"It takes {allowed(path)}.")
-    if method != "GET":
-        query = ""
-    if len(query) > LONGEST_QUERY or not (query.isascii() and query.isprintable()) or set(query) & set(' "<>#'):
-        raise BadRequestError("The query of the address is malformed, or too long.", code="invalid_query")
+    # What is posted says all in its body.
+    query = checked(query) if method == "GET" else ""
     stream = template == "/responses/{id}" and parse_qs(query).get("stream", ["false"])[-1] in _TRUE
     return Found(endpoint, Address(method, path, query, endpoint.listing), names, stream)
 
@@ -164,7 +196,3 @@ def _template(path: str) -> tuple[str, tuple[str, ...]]:
     if len(words) > 2 and _ID.fullmatch(words[2]):
         return "/".join([*words[:2], "{id}", *words[3:]]), (words[2],)
     return path, ()
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -26,6 +26,7 @@ from headgate.dialects.registry import DIALECTS
 from headgate.gate import stack, wiring
 from headgate.gate.config import Config
 from headgate.gate.ports import SystemChance, SystemClock
+from headgate.gate.spool import Spool
 from headgate.gate.tasks import Tasks
 from headgate.policies.meter import Meter
 from headgate.policies.route import ANY, Plan
@@ -208,6 +209,15 @@ class Gate:
         """
         self._must_be_open()
         return await self._handle(call)
+
+    def spool(self, content_type: str) -> Spool:
+        """Where a large body is received; `call` takes what it gives, and who asked for it closes it.
+
+        Raises:
+            MediaTypeError: it calls itself a form and names no boundary.
+        """
+        limit = int(self.config.server.max_upload_mb * 1_000_000)
+        return Spool(content_type, chance=self._chance, limit=limit, limit_name="server.max_upload_mb")
 
     def new_id(self) -> str:
         """An id, in hexadecimal digits: 48 bits of milliseconds since 1970, 48 bits of this gate, 32 bits that count.

@@ -62,9 +62,17 @@ def total_cost(attempts: Sequence[Attempt]) -> int | None:
 
 def model_list(names: Sequence[str]) -> bytes:
     """The body of `GET /v1/models`."""
+    return _encode({"object": "list", "data": [_model(name) for name in names]})
+
+
+def model(name: str) -> bytes:
+    """The body of `GET /v1/models/{id}`."""
+    return _encode(_model(name))
+
+
+def _model(name: str) -> dict[str, object]:
     # A name of the gateway was made by nobody at no time; clients want the fields all the same.
-    models = [{"id": name, "object": "model", "created": 0, "owned_by": "headgate"} for name in names]
-    return _encode({"object": "list", "data": models})
+    return {"id": name, "object": "model", "created": 0, "owned_by": "headgate"}
 
 
 def trailer(reply: Reply) -> bytes:

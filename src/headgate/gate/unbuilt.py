@@ -31,10 +31,9 @@ class Unbuilt(NamedTuple):
 UNBUILT = (
     Unbuilt("server.admin_key", "admin routes", lambda value, _: bool(value)),
     Unbuilt("server.workers", "more than one process", lambda value, _: value > 1),
-    Unbuilt("server.max_upload_mb", "uploads"),
     Unbuilt("store", "a ledger on Postgres", lambda value, _: value.startswith("postgresql")),
     Unbuilt("shared", "rates shared through Redis", lambda value, _: value != "memory://"),
-    Unbuilt("providers.*.type", "providers of this type", lambda value, _: value not in {"openai", "simulator"}),
+    Unbuilt("providers.*.type", "providers of this type", lambda value, _: value in {"anthropic", "gemini"}),
     Unbuilt("providers.*.limits", "pacing", lambda _, provider: provider.type != "simulator"),
     Unbuilt("providers.*.limits.group", "shared limits", lambda value, _: bool(value)),
     Unbuilt("providers.*.limits.window", "sliding windows", lambda value, _: bool(value)),
@@ -55,7 +54,6 @@ UNBUILT = (
     Unbuilt("budgets", "budgets", lambda value, _: bool(value)),
     Unbuilt("keys[].limits", "callers' limits", lambda value, _: value is not None),
     Unbuilt("keys[].priority", "priorities", lambda value, _: value is not None),
-    Unbuilt("keys[].passthrough", "passing other paths through", lambda value, _: bool(value)),
     Unbuilt("alerts.webhook", "alerts", lambda value, _: bool(value)),
     Unbuilt("apps", "applications on the gate", lambda value, _: bool(value)),
 )

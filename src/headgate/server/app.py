@@ -13,7 +13,8 @@ from headgate.gate.ports import SystemClock
 from headgate.server.asgi import START, ASGIApp, Message, Receive, Scope, Send, answer
 from headgate.server.auth import door
 from headgate.server.exchange import unexpected
-from headgate.server.hot import PREFIX, Hot
+from headgate.server.hot import Hot
+from headgate.server.intake import PREFIX
 from headgate.server.pages import pages
 
 

@@ -105,6 +105,7 @@ def _entry(key: Key) -> _Entry:
         project=key.project,
         models=None if key.models is None else frozenset(key.models),
         tags=dict(key.tags),
+        passthrough=tuple(key.passthrough),
     )
     if key.expires is None:
         return _Entry(digest, caller, None)

@@ -167,6 +167,9 @@ class Exchange:
     async def _fail(self, error: HeadgateError) -> None:
         self._over = True
         await self._stop_opening()
+        if self._started and self._call.opaque:
+            # Bytes of any kind have no word for an error: the connection breaks, so that nobody takes them for all.
+            raise ConnectionAbortedError(error.message)
         if self._started:
             told = DIALECTS[self._call.operation].write_error(error, sequence=self._sent)
             await self._send({"type": BODY, "body": told})

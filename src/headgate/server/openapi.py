@@ -6,10 +6,14 @@ the gateway itself reads are named, all others travel on untouched.
 
 from typing import Any
 
+from headgate.core.call import Operation
 from headgate.core.errors import tree
+from headgate.dialects.endpoints import ENDPOINTS, Endpoint
 from headgate.gate import ask
+from headgate.gate.spool import FORM
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 _COMMON: dict[str, dict[str, Any]] = {
     "model": {"type": "string", "description": "A name of `GET /v1/models`; without it the default model answers."},
     "stream": {"type": "boolean", "description": "Answer with server-sent events."},
@@ -40,23 +44,43 @@ _TOLD_HEADERS = {
 }
 
 
+_TITLES: dict[Operation, tuple[str, str, dict[str, Any]]] = {
+    Operation.CHAT: ("Chat completions", "chat completions", _CHAT),
+    Operation.RESPONSES: ("Responses", "Responses API", _RESPONSES),
+    Operation.COMPLETIONS: ("Completions (legacy)", "completions", _COMMON),
+    Operation.EMBEDDINGS: ("Embeddings", "embeddings", _COMMON),
+    Operation.MODERATIONS: ("Moderations", "moderations", _COMMON),
+    Operation.IMAGES: ("Image generation", "image generation", _COMMON),
+    Operation.IMAGE_EDITS: ("Image edits", "image edits", _COMMON),
+    Operation.SPEECH: ("Speech", "speech", _COMMON),
+    Operation.TRANSCRIPTIONS: ("Transcriptions", "transcriptions", _COMMON),
+    Operation.TRANSLATIONS: ("Translations", "translations", _COMMON),
+    Operation.INPUT_TOKENS: ("Token counts", "count of a response's input tokens", _COMMON),
+    Operation.STORED: ("Stored responses", "stored responses", {}),
+    Operation.FILES: ("Files", "files", {}),
+    Operation.UPLOADS: ("Uploads", "uploads", {}),
+    Operation.BATCHES: ("Batches", "batches", {}),
+}
+
+
 def hot_paths() -> dict[str, Any]:
     """The paths, as OpenAPI writes them."""
-    return {
-        "/v1/chat/completions": {
-            "post": _post("Chat completions", "Takes and gives what OpenAI's chat completions do.", _CHAT)
-        },
-        "/v1/responses": {"post": _post("Responses", "Takes and gives what OpenAI's Responses API does.", _RESPONSES)},
-        "/v1/models": {
-            "get": {
-                "summary": "Models",
-                "description": "The names that this key may ask for.",
-                "tags": ["models"],
-                "security": [{"key": []}],
-                "responses": {"200": {"description": "A list in OpenAI's shape."}, "401": _said([401])},
-            }
-        },
+    paths: dict[str, Any] = {
+        "/v1" + path: {method.lower(): _described(path, endpoint) for method, endpoint in methods.items()}
+        for path, methods in ENDPOINTS.items()
     }
+    listing = {
+        "tags": ["models"],
+        "security": [{"key": []}],
+        "responses": {"200": {"description": "In OpenAI's shape."}, "401": _said([401])},
+    }
+    paths["/v1/models"] = {
+        "get": {"summary": "Models", "description": "The names that this key may ask for."} | listing
+    }
+    paths["/v1/models/{id}"] = {
+        "get": {"summary": "Model", "description": "One of them.", "parameters": [_ID]} | listing,
+    }
+    return paths
 
 
 def components() -> dict[str, Any]:
@@ -69,25 +93,28 @@ def components() -> dict[str, Any]:
     }
 
 
-def _post(summary: str, description: str, fields: dict[str, Any]) -> dict[str, Any]:
+def _described(path: str, endpoint: Endpoint) -> dict[str, Any]:
     statuses = sorted({error.status for error in tree() if error.status})
+    title, what, fields = _TITLES[endpoint.operation]
+    shape = {"schema": {"type": "object", "properties": fields, "additionalProperties": True}}
+    kinds = [kind for kind, word in (("application/json", "json"), (FORM, "form")) if word in endpoint.takes]
     return {
-        "summary": summary,
-        "description": f"{description} Fields that the gateway does not know travel on untouched.",
+        "summary": title,
+        "description": f"Takes and gives what OpenAI's {what} do. Fields unknown to the gateway travel on untouched.",
         "tags": ["models"],
         "security": [{"key": []}],
         "parameters": [
-            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-            for name, text in _ASK_HEADERS
+            *([_ID] if "{id}" in path else []),
+            *(
+                {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+                for name, text in _ASK_HEADERS
+            ),
         ],
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"type": "object", "properties": fields, "additionalProperties": True},
-                }
-            },
-        },
+        **(
+            {}
+            if endpoint.takes == "maybe json"
+            else {"requestBody": {"required": True, "content": dict.fromkeys(kinds, shape)}}
+        ),
         "responses": {
             "200": {
                 "description": "The provider's answer.",

@@ -18,7 +18,7 @@ from headgate.core.errors import InvalidKeyError
 from headgate.gate.gate import Gate
 from headgate.server.auth import Anyone, Keys
 from headgate.server.docs_page import docs_page
-from headgate.server.hot import read_head
+from headgate.server.intake import read_head
 from headgate.server.openapi import components, hot_paths
 
 HEALTH_AGE = 2.0

@@ -1,0 +1,250 @@
+"""The intake: what a request to `/v1/*` says, made into a call.
+
+Decides how head and body are read, what body an address takes, and where a large one waits. Refuses to know what a
+call means and how it is answered.
+
+A body must call itself JSON, or a form where one is taken: a browser asks first before it sends JSON elsewhere. A form
+it does not ask for, so a page that somebody visits could send one to a gateway on the same machine: where nobody needs
+a key, a form that a page of another origin sends is refused.
+"""
+
+from typing import Any, NamedTuple
+
+from headgate.core.call import NO_TAGS, Address, Call, Caller, Operation
+from headgate.core.errors import BadRequestError, LoopError, MediaTypeError, TooLargeError
+from headgate.core.upload import Upload
+from headgate.dialects import endpoints
+from headgate.dialects.endpoints import Endpoint, Found
+from headgate.gate import ask
+from headgate.gate.gate import Gate
+from headgate.gate.spool import FORM, Spool
+from headgate.providers.hosted import HOP
+from headgate.server.asgi import REQUEST, Receive, Scope
+from headgate.server.auth import KEY_HEADERS, Anyone, Head, Keys
+
+PREFIX = "/v1"
+TRAILER = b"x-headgate-trailer"
+
+_JSON = b"application/json"
+_FORM = FORM.encode()
+# The gates that a call has passed travel on with it, so that a loop through several of them is noticed too.
+_TRAVELS = tuple((name, name.encode()) for name in sorted(ask.TRAVELS | {HOP}))
+_ASKS = tuple(name.encode() for name in (ask.TAGS, ask.DEADLINE, ask.PRIORITY))
+_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"sec-fetch-site")
+_READ = frozenset((*KEY_HEADERS, *_BODY, *_ASKS, *(raw for _, raw in _TRAVELS), TRAILER))
+_OPTIONAL = frozenset((*_ASKS, *(raw for _, raw in _TRAVELS)))
+_OURS = frozenset((b"same-origin", b"none"))
+
+
+class Taken(NamedTuple):
+    """A request that was read.
+
+    Attributes:
+        call: what it asks.
+        trailer: the caller wants to know the cost at the end of a stream.
+        spool: where its body waits; to be closed when the call is over.
+    """
+
+    call: Call
+    trailer: bool
+    spool: Spool | None
+
+
+class Intake:
+    """Reads requests.
+
+    Args:
+        gate: makes the calls.
+        keys: who may call.
+    """
+
+    def __init__(self, gate: Gate, keys: Keys | Anyone) -> None:
+        server = gate.config.server
+        self._gate = gate
+        self._keys = keys
+        self._max_body_mb = server.max_body_mb
+        self._max_body = int(server.max_body_mb * 1_000_000)
+        self._hop = gate.instance.encode()
+        # The calls of every day, found by one look.
+        self._usual = {
+            PREFIX + path: Found(methods["POST"], None)
+            for path, methods in endpoints.ENDPOINTS.items()
+            if "POST" in methods and methods["POST"].plain and methods["POST"].takes == "json"
+        }
+
+    async def take(self, scope: Scope, receive: Receive) -> Taken | None:
+        """Read a request to its end; None where the caller left before that.
+
+        Raises:
+            CallerError: it is malformed, too large, not allowed, or leads nowhere.
+        """
+        usual = self._usual.get(scope["path"]) if scope["method"] == "POST" else None
+        head = read_head(scope)
+        caller = self._keys.caller(head)
+        if usual is not None:
+            _check_json(head)
+            raw = await self._body(head, receive)
+            return None if raw is None else self._taken(usual, raw, head, caller, None)
+        found = self._find(scope, caller)
+        takes = _kind(head, found.endpoint)
+        if takes == "json":
+            raw = await self._body(head, receive)
+            if raw is None:
+                return None
+            return self._taken(found, raw, head, caller, None)
+        return await self._upload(head, caller, found, receive)
+
+    def caller(self, scope: Scope) -> Caller:
+        """Who sends a request.
+
+        Raises:
+            InvalidKeyError: nobody whom we know.
+        """
+        return self._keys.caller(read_head(scope))
+
+    def _find(self, scope: Scope, caller: Caller) -> Found:
+        path = scope["path"][len(PREFIX) :]
+        query = scope.get("query_string", b"").decode("latin-1")
+        if caller.passthrough and endpoints.allowed(path) is None and endpoints.passes(path, caller.passthrough):
+            address = Address(scope["method"], path, endpoints.checked(query))
+            return Found(Endpoint(Operation.PASSTHROUGH, "anything", opaque=True), address)
+        return endpoints.find(scope["method"], path, query)
+
+    async def _upload(self, head: Head, caller: Caller, found: Found, receive: Receive) -> Taken | None:
+        spool = self._gate.spool(_header(head, b"content-type") if b"content-type" in head else "")
+        try:
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] != REQUEST:
+                    spool.close()
+                    return None
+                await spool.write(message.get("body", b""))
+                more = message.get("more_body", False)
+            body = await spool.finish()
+            return self._taken(found, body, head, caller, spool)
+        except BaseException:
+            spool.close()
+            raise
+
+    def _taken(self, found: Found, raw: bytes | Upload, head: Head, caller: Caller, spool: Spool | None) -> Taken:
+        # Most callers ask for nothing but an answer.
+        wishes = {} if _OPTIONAL.isdisjoint(head) else self._wishes(head)
+        call = self._gate.call(found.endpoint.operation, raw, found=found, caller=caller, **wishes)
+        return Taken(call, head.get(TRAILER) == b"1", spool)
+
+    def _wishes(self, head: Head) -> dict[str, Any]:
+        travels = {name: _header(head, raw) for name, raw in _TRAVELS if raw in head}
+        for name, value in travels.items():
+            if not (value.isascii() and value.isprintable()):
+                raise BadRequestError(f"The header `{name}` must be plain ASCII.", code="invalid_header", param=name)
+        if self._hop in (hop.strip() for hop in head.get(HOP.encode(), b"").split(b",")):
+            raise LoopError("This call has passed this gateway before.")
+        tags, deadline, priority = (_header(head, raw) if raw in head else None for raw in _ASKS)
+        wishes: dict[str, Any] = {"headers": travels or NO_TAGS}
+        if tags is not None:
+            wishes["tags"] = ask.tags(tags)
+        if deadline is not None:
+            wishes["timeout"] = ask.deadline(deadline)
+        if priority is not None:
+            wishes["priority"] = ask.priority(priority)
+        return wishes
+
+    async def _body(self, head: Head, receive: Receive) -> bytes | None:
+        announced = head.get(b"content-length", b"")
+        if len(announced) > 15 or (announced.isdigit() and int(announced) > self._max_body):
+            raise self._too_large()
+        message = await receive()
+        if message["type"] != REQUEST:
+            return None
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            if len(body) > self._max_body:
+                raise self._too_large()
+            return body
+        parts = [body]
+        size = len(body)
+        while message.get("more_body", False):
+            if size > self._max_body:
+                raise self._too_large()
+            message = await receive()
+            if message["type"] != REQUEST:
+                return None
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        if size > self._max_body:
+            raise self._too_large()
+        return b"".join(parts)
+
+    def _too_large(self) -> TooLargeError:
+        return TooLargeError(
+            f"The body is larger than {self._max_body_mb:g} MB.",
+            hint="Send less, or have `server.max_body_mb` raised.",
+        )
+
+
+def read_head(scope: Scope) -> dict[bytes, bytes]:
+    """The headers that the server reads, in one pass. What is sent twice is joined by commas, as HTTP has it."""
+    head: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _READ:
+            head[name] = head[name] + b"," + value if name in head else value
+    return head
+
+
+def _check_json(head: Head) -> None:
+    media = head.get(b"content-type")
+    if media != _JSON:
+        if media is None:
+            raise MediaTypeError("The request has no `Content-Type`.")
+        if not _is_json(_media(head)):
+            raise MediaTypeError(f"The body calls itself {_short(media.decode('latin-1'))!r}, not JSON.")
+    _check_encoding(head)
+
+
+def _kind(head: Head, endpoint: Endpoint) -> str:
+    """How the body is read: `json` (in memory), or `upload`."""
+    takes = endpoint.takes
+    _check_encoding(head)
+    media = _media(head)
+    if takes == "anything":
+        return "upload"
+    if takes in {"form", "json or form"} and media == _FORM:
+        if head.get(b"sec-fetch-site", b"none") not in _OURS:
+            raise MediaTypeError("A page of another origin sent this form.", hint="Send it from a program.")
+        return "upload"
+    bodiless = b"transfer-encoding" not in head and head.get(b"content-length", b"0").strip(b"0") == b""
+    if takes == "form":
+        shown = _short(media.decode("latin-1")) or "nothing"
+        message = f"The body calls itself {shown!r}, not a form."
+        raise MediaTypeError(message, hint="Send `multipart/form-data`.")
+    if not (takes == "maybe json" and bodiless):
+        _check_json(head)
+    return "json"
+
+
+def _media(head: Head) -> bytes:
+    return head.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+
+
+def _is_json(name: bytes) -> bool:
+    return name == _JSON or (name.startswith(b"application/") and name.endswith(b"+json") and b"," not in name)
+
+
+def _check_encoding(head: Head) -> None:
+    encoding = head.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() != b"identity":
+        message = f"The body is encoded as {_short(encoding.decode('latin-1'))!r}."
+        raise MediaTypeError(message, hint="Send it as it is, without `Content-Encoding`.")
+
+
+def _header(head: Head, name: bytes) -> str:
+    try:
+        return head[name].decode()
+    except UnicodeDecodeError:
+        said = name.decode()
+        raise BadRequestError(f"The header `{said}` is not UTF-8.", code="invalid_header", param=said) from None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
