@@ -12,7 +12,12 @@
     │   ├── MethodNotAllowedError   the address exists, the method does not
     │   ├── TooLargeError           the body is over the limit
     │   ├── MediaTypeError          the body is not what the address takes, by its own account
-    │   └── LoopError               the call came back to the gate that sent it
+    │   ├── LoopError               the call came back to the gate that sent it
+    │   ├── SlowSenderError         the request did not come in time
+    │   ├── LongAddressError        the request's address is over the limit
+    │   ├── LongHeadError           its headers are over a limit
+    │   ├── ExpectationError        it expects what cannot be met
+    │   └── MisdirectedError        it is meant for a host that this is not
     ├── Refused                     our own rules said no; nothing was sent
     │   ├── NoTargetError           no target of this route can take the call now
     │   ├── BacklogError            the journal is full: the books come first
@@ -201,6 +206,41 @@ class LoopError(CallerError):
     status = 508
     code = "loop_detected"
     hint = "A provider's `base_url` leads back to this gateway."
+
+
+class SlowSenderError(CallerError):
+    """The request paused for longer than `server.header_timeout` or `server.body_timeout`, or it crawled."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class LongAddressError(CallerError):
+    """The address of the request is longer than 8 kB."""
+
+    status = 414
+    code = "address_too_long"
+
+
+class LongHeadError(CallerError):
+    """The request has too many headers, one that is too long, or too much of anything beside its body."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class ExpectationError(CallerError):
+    """The request's `Expect` names anything but `100-continue`."""
+
+    status = 417
+    code = "expectation_failed"
+
+
+class MisdirectedError(CallerError):
+    """The request's `Host` is none of the names by which this server may be called."""
+
+    status = 421
+    code = "unknown_host"
 
 
 class Refused(HeadgateError):  # noqa: N818  the house's word for "our own rules said no"
