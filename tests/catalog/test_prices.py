@@ -41,6 +41,10 @@ def theirs(provider, model, usage, context=None):
             cache_read_tokens=usage.cached_tokens,
             cache_write_tokens=usage.cache_write_tokens,
             output_reasoning_tokens=usage.reasoning_tokens,
+            input_image_tokens=usage.prompt_image_tokens,
+            input_audio_tokens=usage.prompt_audio_tokens,
+            output_image_tokens=usage.completion_image_tokens,
+            output_audio_tokens=usage.completion_audio_tokens,
         ),
         model,
         provider_id=provider,
@@ -230,6 +234,21 @@ def test_hostile_names_cannot_fill_the_memory(caplog):
     assert len(caplog.records) == MOST
     assert all("\n" not in record.getMessage() and len(record.getMessage()) < 400 for record in caplog.records)
     assert prices.cost("gpt-6-luna", TokenUsage(prompt_tokens=10), at=AT)[0] == 1_000_000
+
+
+@pytest.mark.parametrize("model", ["gpt-image-2", "gpt-image-1.5", "gpt-audio", "gpt-4o-transcribe", "gpt-4o-mini-tts"])
+def test_pictures_and_sound_cost_what_genai_prices_says(prices, model):
+    """Their tokens replace plain ones, at rates of their own where the list has some."""
+    sound = "image" not in model
+    usage = TokenUsage(
+        prompt_tokens=1100,
+        completion_tokens=700,
+        prompt_image_tokens=0 if sound else 1000,
+        prompt_audio_tokens=1000 if sound else 0,
+        completion_image_tokens=0 if sound else 600,
+        completion_audio_tokens=600 if sound else 0,
+    )
+    assert prices.cost(model, usage, at=AT)[0] == theirs("openai", model, usage)
 
 
 def test_more_details_than_total_are_all_charged():

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 STANDARD = frozenset({None, "", "default", "standard", "auto"})
 """Names of the ordinary tier. `auto` is what a provider says that has not chosen yet."""
+OWN = "own"
+"""The price list of models that run on our own machines: nobody charges for their tokens."""
 MOST = 1000
 """Models whose rates, and unknown names whose warnings, are remembered."""
 LONGEST = 256
@@ -41,18 +43,25 @@ class Rates(NamedTuple):
     output: int | None
     reasoning: int | None
     fee: int
+    image_in: int | None = None
+    audio_in: int | None = None
+    image_out: int | None = None
+    audio_out: int | None = None
 
     def cost(self, usage: TokenUsage) -> int | None:
         """What the tokens cost, rounded half up once; None if some of them have no price.
 
-        Cached and written tokens replace input tokens at their own rates, reasoning tokens output tokens. A provider
-        that reports more of these than of their totals is charged for all that it reported.
+        Cached and written tokens, those of pictures and of sound replace plain tokens at their own rates, as do
+        reasoning tokens. A provider that reports more of these than of their totals is charged for all that it
+        reported.
         """
         # Spelled out, and a missing rate (None) left to the multiplication: this runs once per attempt.
         total = self.fee
         cached, write, reasoning = usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens
-        plain = usage.prompt_tokens - cached - write
-        spoken = usage.completion_tokens - reasoning
+        seen, heard = usage.prompt_image_tokens, usage.prompt_audio_tokens
+        drawn, voiced = usage.completion_image_tokens, usage.completion_audio_tokens
+        plain = usage.prompt_tokens - cached - write - seen - heard
+        spoken = usage.completion_tokens - reasoning - drawn - voiced
         try:
             if plain > 0:
                 total += plain * self.input  # type: ignore[operator]
@@ -64,6 +73,14 @@ class Rates(NamedTuple):
                 total += spoken * self.output  # type: ignore[operator]
             if reasoning:
                 total += reasoning * self.reasoning  # type: ignore[operator]
+            if seen or heard or drawn or voiced:
+                kinds = (
+                    (seen, self.image_in),
+                    (heard, self.audio_in),
+                    (drawn, self.image_out),
+                    (voiced, self.audio_out),
+                )
+                total += sum(tokens * rate for tokens, rate in kinds if tokens)  # type: ignore[operator]
         except TypeError:
             return None
         return (total + MILLION // 2) // MILLION
@@ -104,9 +121,11 @@ class Prices:
             model: the model's name, dated or not.
             usage: the tokens.
             at: when, in seconds since 1970 UTC.
-            provider: whose price list, by its id in `genai-prices`.
+            provider: whose price list, by its id in `genai-prices`; or `OWN`.
             tier: the service tier that served, as the answer names it; None for the standard one.
         """
+        if provider == OWN:
+            return 0, OWN
         key = (provider, model, tier)
         minute = int(at) // 60
         found = self._known.get(key)
@@ -181,11 +200,19 @@ def _compile(prices: "ModelPrice") -> tuple[Rates, ...]:
         return None if price is None else from_usd(price)
 
     names = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok", "output_reasoning_mtok")
-    tiered = [price for price in (getattr(prices, name) for name in names) if isinstance(price, TieredPrices)]
+    kinds = ("input_image_mtok", "input_audio_mtok", "output_image_mtok", "output_audio_mtok")
+    tiered = [
+        price for price in (getattr(prices, name) for name in (*names, *kinds)) if isinstance(price, TieredPrices)
+    ]
     starts = sorted({tier.start for price in tiered for tier in price.tiers} | {0}, reverse=True)
     found: list[Rates] = []
     for above in starts:
         inputs, cached, write, output, reasoning = (rate(name, above) for name in names)
+        plain = (inputs, inputs, output, output)
+        image_in, audio_in, image_out, audio_out = (
+            own if (own := rate(kind, above)) is not None else instead
+            for kind, instead in zip(kinds, plain, strict=True)
+        )
         fee = rate("requests_kcount", above)
         found.append(
             Rates(
@@ -195,6 +222,10 @@ def _compile(prices: "ModelPrice") -> tuple[Rates, ...]:
                 write=inputs if write is None else write,
                 output=output,
                 reasoning=output if reasoning is None else reasoning,
+                image_in=image_in,
+                audio_in=audio_in,
+                image_out=image_out,
+                audio_out=audio_out,
                 # Per thousand requests, as the others are per million tokens.
                 fee=0 if fee is None else fee * (MILLION // 1000),
             )

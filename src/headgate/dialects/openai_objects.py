@@ -41,6 +41,7 @@ class _Object(msgspec.Struct, gc=False):
     id: Any = None
     output_file_id: Any = None
     error_file_id: Any = None
+    status: Any = None
     file: _File | None = None
 
 
@@ -168,7 +169,10 @@ class ObjectsDialect:
         answer = decode(_OBJECT, raw, "The provider's answer")
         file = answer.file.id if answer.file else None
         found = (answer.id, answer.output_file_id, answer.error_file_id, file)
-        return Event(kind=Kind.TERMINAL, raw=raw, made=tuple(name for name in found if isinstance(name, str)))
+        made = tuple(name for name in found if isinstance(name, str))
+        # A batch costs when it runs.
+        pending = self.operation is Operation.BATCHES and answer.status == "validating"
+        return Event(kind=Kind.TERMINAL, raw=raw, made=made, pending=pending)
 
     def read_stream(self, *, usage_wanted: bool) -> StreamReader:  # noqa: ARG002  usage was told when it was made
         """A reader for the replay of a stored response."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from headgate.core.attempt import Attempt
+from headgate.core.attempt import Attempt, Settled
 from headgate.core.call import Call
 from headgate.core.errors import APIError, AuthenticationError, HeadgateError
 from headgate.core.money import show_usd
@@ -53,7 +53,7 @@ def total_cost(attempts: Sequence[Attempt]) -> int | None:
     """
     total = 0
     for attempt in attempts:
-        if attempt.usage is not None:
+        if attempt.settled is Settled.BILLED:
             if attempt.cost is None:
                 return None
             total += attempt.cost

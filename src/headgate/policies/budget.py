@@ -10,6 +10,9 @@ How an attempt ends in the books, first match:
     | it never was written completely, and nothing came back   | not_billed |          | none                     |
     | answered with an error status                            | not_billed |          | none                     |
     | the answer told its usage, complete or not               | billed     | reported | as told                  |
+    | nobody charges for it (files, moderations, …)            | billed     | reported | as told; the cost is 0   |
+    | the work goes on after the answer (batch, background)    | unknown    |          | none yet                 |
+    | pictures and sound without usage                         | billed     |          | none; no price is known  |
     | a complete answer that did not tell its usage            | billed     | counted  | input and output bytes   |
     | a stream that broke or was left after its first word     | billed     | counted  | input and output bytes   |
     | a stream that was cancelled before its first word        | billed     | counted  | input bytes              |
@@ -22,7 +25,7 @@ billion tokens) is taken as not told.
 
 from headgate.catalog.prices import Prices
 from headgate.core.attempt import Attempt, Basis, Settled
-from headgate.core.call import Call
+from headgate.core.call import FREE, UNMEASURED, Call
 from headgate.core.clock import Clock
 from headgate.core.errors import APIError, HeadgateError
 from headgate.core.policy import Handler
@@ -97,6 +100,8 @@ class Budget:
                 )
             elif attempt.settled is Settled.NOT_BILLED:
                 attempt.cost = 0
+            elif attempt.settled is Settled.BILLED and call.operation in FREE:
+                attempt.cost, attempt.price_table = 0, "free"
         finally:
             # Whatever happens to the price, the outcome is on the books.
             self._journal.outcome(entries.outcome(call, attempt))
@@ -109,7 +114,7 @@ class Budget:
 class _Account:
     """What is known of one attempt while it runs."""
 
-    __slots__ = ("_attempt", "_budget", "_call", "_finished", "_size", "_start")
+    __slots__ = ("_attempt", "_budget", "_call", "_finished", "_pending", "_size", "_start")
 
     def __init__(self, budget: Budget, call: Call, attempt: Attempt, start: float) -> None:
         self._budget = budget
@@ -118,6 +123,7 @@ class _Account:
         self._start = start
         self._size = 0
         self._finished = False
+        self._pending = False
 
     def on_event(self, event: Event) -> None:
         attempt = self._attempt
@@ -130,24 +136,34 @@ class _Account:
             attempt.service_tier = event.tier
         if attempt.first_token_ms is None and self._call.stream and event.kind is not Kind.PREAMBLE:
             attempt.first_token_ms = self._budget.milliseconds(self._start)
+        if event.made:
+            attempt.made += event.made
         if event.kind is Kind.TERMINAL:
             self._finished = True
+            # Who only asks how it stands has not begun it.
+            self._pending = event.pending and (self._call.address is None or self._call.address.method == "POST")
 
     def on_end(self, error: BaseException | None) -> None:
         # Leaving after the answer was finished (a reader that stops at `[DONE]`) is no failure.
         if error is not None and not (self._finished and _left(error)):
             self._attempt.error_type = _name(error)
-        if self._attempt.usage is not None:
+        operation = self._call.operation
+        if self._pending:
+            self._settle(Settled.UNKNOWN, None)
+        elif self._attempt.usage is not None or operation in FREE:
             self._settle(Settled.BILLED, Basis.REPORTED)
+        elif operation in UNMEASURED:
+            self._settle(Settled.BILLED, None)
         else:
             self._count(self._size)
 
     def failed(self, error: BaseException) -> None:
         attempt = self._attempt
         attempt.error_type = _name(error)
-        if _not_billed(attempt, error):
+        operation = self._call.operation
+        if _not_billed(attempt, error) or operation in FREE:
             self._settle(Settled.NOT_BILLED, None)
-        elif self._call.stream and _left(error):
+        elif self._call.stream and _left(error) and operation not in UNMEASURED:
             self._count(0)
         else:
             self._settle(Settled.UNKNOWN, None)

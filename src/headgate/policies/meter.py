@@ -6,6 +6,7 @@ outermost policy, so it sees refusals too. The gate's own calls are not a caller
 
 from collections import deque
 
+from headgate.core.attempt import Settled
 from headgate.core.call import Call, Origin
 from headgate.core.clock import Clock
 from headgate.core.errors import HeadgateError
@@ -70,10 +71,12 @@ class Counters:
             if attempt.usage is not None:
                 self.prompt_tokens += attempt.usage.prompt_tokens
                 self.completion_tokens += attempt.usage.completion_tokens
-                self.unpriced += attempt.cost is None
-            elif attempt.cost is None:
+            if attempt.cost is not None:
+                self.cost += attempt.cost
+            elif attempt.settled is Settled.BILLED:
+                self.unpriced += 1
+            else:
                 self.unknown += 1
-            self.cost += attempt.cost or 0
 
 
 class Meter:
