@@ -151,7 +151,7 @@ def test_a_client_that_leaves_is_noticed(stream):
             await reader.readuntil(b'"content":"","refusal"')
         await until(lambda: simulator.log)
         writer.transport.abort()
-        allowance = simulator._allowance("gpt-4o")
+        allowance = simulator._desk._allowance("gpt-4o")
         await until(lambda: allowance._busy == 0)
         return [(line.usage.completion_tokens, line.complete) for line in simulator.bill.lines]
 

@@ -11,7 +11,8 @@ from headgate.core.errors import UnreachableError
 from headgate.core.usage import TokenUsage
 from headgate.providers.simulator.bill import amount
 from headgate.providers.simulator.settings import Fault, Latency, Limits
-from headgate.providers.simulator.simulator import Request, Simulator
+from headgate.providers.simulator.simulator import Simulator
+from headgate.providers.simulator.visit import Request
 from headgate.testing import EPOCH, VirtualClock, virtual_time
 
 HELLO = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Hello"}]}

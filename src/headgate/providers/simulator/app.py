@@ -22,7 +22,8 @@ from typing import Any
 
 from headgate.core.errors import UnreachableError
 from headgate.providers.simulator.answer import Answer
-from headgate.providers.simulator.simulator import Request, Simulator
+from headgate.providers.simulator.simulator import Simulator
+from headgate.providers.simulator.visit import Request
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

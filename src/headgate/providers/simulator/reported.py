@@ -40,15 +40,15 @@ def responses_usage(usage: TokenUsage) -> dict[str, Any]:
     }
 
 
-def reported(usage: dict[str, Any], fault: Fault | None, number: int) -> dict[str, Any] | None:
+def reported(usage: dict[str, Any] | None, fault: Fault | None, number: int) -> dict[str, Any] | None:
     """What is reported of a usage: `no_usage` leaves it out, `wrong_usage` spoils it in one of five ways.
 
     Args:
-        usage: the truth.
+        usage: the truth; None: the operation reports none.
         fault: what befalls the call.
         number: the call's number, which chooses the way.
     """
-    if fault is None or fault.kind not in ("no_usage", "wrong_usage"):
+    if usage is None or fault is None or fault.kind not in ("no_usage", "wrong_usage"):
         return usage
     if fault.kind == "no_usage":
         return None
@@ -59,7 +59,7 @@ def reported(usage: dict[str, Any], fault: Fault | None, number: int) -> dict[st
         {name: value for name, value in usage.items() if name != out},
         usage | {into: -1},
         usage | {out: 10**15},
-        usage | {into: str(usage[into]), out: str(usage[out])},
+        {name: str(value) if name in (into, out) else value for name, value in usage.items()},
         {},
     )
     return spoilt[number % len(spoilt)]

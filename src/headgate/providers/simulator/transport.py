@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from headgate.core.upload import whole
 from headgate.providers.simulator.answer import Answer
-from headgate.providers.simulator.simulator import Request, Simulator
+from headgate.providers.simulator.simulator import Simulator
+from headgate.providers.simulator.visit import Request
 from headgate.providers.transport import Outgoing, Written
 
 

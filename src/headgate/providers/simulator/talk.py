@@ -1,0 +1,64 @@
+"""Chat Completions and Responses as jobs: a question, its plan, and how either dialect spells it."""
+
+from headgate.providers.simulator.job import Job, Told
+from headgate.providers.simulator.plan import plan
+from headgate.providers.simulator.question import Question
+from headgate.providers.simulator.reported import chat_usage, responses_usage
+from headgate.providers.simulator.script import Script
+from headgate.providers.simulator.write_chat import Identity, stream_chat, whole_chat
+from headgate.providers.simulator.write_responses import stream_responses, whole_responses
+
+
+def chat_job(question: Question, seed: int, *, filtered_after: int | None = None) -> Job:
+    """The answer to a question asked in Chat Completions.
+
+    Args:
+        question: what was asked.
+        seed: the simulator's.
+        filtered_after: tokens after which the content filter ends each answer.
+
+    Raises:
+        Problem: 400; no value fits the schema.
+    """
+    decided = plan(question, seed, filtered_after=filtered_after)
+
+    def stream(identity: Identity, told: Told, done: bool) -> Script:  # noqa: FBT001  a job's own form
+        return stream_chat(question, decided, identity, told, done=done)
+
+    return Job(
+        model=question.model.name,
+        usage=decided.usage(),
+        report=chat_usage,
+        whole=lambda identity, told: whole_chat(question, decided, identity, told),
+        stream=stream if question.stream else None,
+        tier=question.tier,
+        prompt=question.prompt,
+        writes_cache=question.model.writes_cache,
+        long_ttl=question.long_ttl,
+        filtered=lambda after: chat_job(question, seed, filtered_after=after),
+    )
+
+
+def responses_job(question: Question, seed: int, *, filtered_after: int | None = None) -> Job:
+    """The answer to a question asked in Responses; see `chat_job`.
+
+    Raises:
+        Problem: 400; no value fits the schema.
+    """
+    decided = plan(question, seed, filtered_after=filtered_after)
+
+    def stream(identity: Identity, told: Told, done: bool) -> Script:  # noqa: ARG001, FBT001  there is no `[DONE]`
+        return stream_responses(question, decided, identity, told)
+
+    return Job(
+        model=question.model.name,
+        usage=decided.usage(),
+        report=responses_usage,
+        whole=lambda identity, told: whole_responses(question, decided, identity, told),
+        stream=stream if question.stream else None,
+        tier=question.tier,
+        prompt=question.prompt,
+        writes_cache=question.model.writes_cache,
+        long_ttl=question.long_ttl,
+        filtered=lambda after: responses_job(question, seed, filtered_after=after),
+    )
