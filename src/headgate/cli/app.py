@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import asking, books, demo, doctor, serving, settings
+from headgate.cli import asking, books, demo, doctor, local, local_demo, serving, settings
 from headgate.cli.voice import WRONG_USE, complain, put, say
 from headgate.core.errors import HeadgateError
 
@@ -38,6 +38,8 @@ app.command()(demo.demo)
 app.command()(serving.simulate)
 app.command()(asking.ask)
 app.command()(books.usage)
+app.add_typer(local.app, name="local")
+local.app.command()(local_demo.demo)
 app.add_typer(settings.app, name="config")
 app.command()(doctor.doctor)
 

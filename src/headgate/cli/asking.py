@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from headgate.cli.voice import ConfigFile, Json, Simulate, configuration, put, say, write
+from headgate.cli.voice import ConfigFile, Json, LocalModel, Simulate, configuration, put, say, write
 from headgate.client.asynchronous import AsyncHeadgate
 from headgate.client.response import ModelResponse, Piece
 from headgate.core.errors import BadRequestError, HeadgateError
@@ -23,6 +23,7 @@ def ask(
     json: Json = False,
     config: ConfigFile = None,
     simulate: Simulate = False,
+    local: LocalModel = False,
 ) -> None:
     """Ask one question and print the answer.
 
@@ -31,7 +32,7 @@ def ask(
     text = _piped() if prompt == "-" else prompt
     if not text.strip():
         raise BadRequestError("The question is empty.", hint="Write it as an argument, or pipe it in with `-`.")
-    loaded = configuration(config, simulate=simulate)
+    loaded = configuration(config, simulate=simulate, local=local)
     options: dict[str, object] = {"model": model, "system": system, "max_tokens": max_tokens}
     given = {name: value for name, value in options.items() if value is not None}
     asyncio.run(_ask(AsyncHeadgate(loaded.config), text, given, streamed=stream and not json, json=json))

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from headgate.cli.voice import ConfigFile, Simulate, configuration
+from headgate.cli.voice import ConfigFile, LocalModel, Simulate, configuration
 from headgate.core.errors import ConfigError
 
 
@@ -17,10 +17,11 @@ def serve(
         int | None, typer.Option("--port", "-p", min=0, max=65535, help="Port; 0 picks a free one; wins over the file.")
     ] = None,
     simulate: Simulate = False,
+    local: LocalModel = False,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
     overrides = {f"server.{name}": value for name, value in (("host", host), ("port", port)) if value is not None}
-    loaded = configuration(config, simulate=simulate, overrides=overrides)
+    loaded = configuration(config, simulate=simulate, local=local, overrides=overrides)
     from headgate.server.serve import serve as run
 
     run(loaded.config)

@@ -16,6 +16,7 @@ from headgate.core.errors import CallerError, ConfigError, HeadgateError
 from headgate.gate.environment import process_environment
 from headgate.gate.load import load
 from headgate.gate.loaded import Loaded
+from headgate.providers.local.model import SMOLLM2
 
 FAILED, WRONG_USE, OVER_BUDGET, FAILED_ROWS = 1, 2, 3, 4
 NOTHING: Mapping[str, object] = {}
@@ -28,6 +29,9 @@ ConfigFile = Annotated[
     typer.Option("--config", "-c", help="Configuration file.  [default: $HEADGATE_CONFIG, else ./headgate.yaml]"),
 ]
 Simulate = Annotated[bool, typer.Option("--simulate", help="Put the simulator in place of every provider.")]
+LocalModel = Annotated[
+    bool, typer.Option("--local", help="Put the model that `headgate local install` brings in place of every provider.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -70,23 +74,38 @@ def configuration(
     path: Path | None,
     *,
     simulate: bool = False,
+    local: bool = False,
     overrides: Mapping[str, object] = NOTHING,
     serving: bool = True,
 ) -> Loaded:
     """Read the configuration as every command does, and tell of its warnings.
 
+    Args:
+        path: the file that was named.
+        simulate: the simulator takes the place of the providers.
+        local: the local model takes the place of the providers, and of the models that lead to them.
+        overrides: settings by dotted key that win over the file.
+        serving: calls will be made.
+
     Raises:
         ConfigError: see `gate.load.load`.
     """
+    if simulate and local:
+        raise ConfigError("--simulate and --local exclude each other.", hint="Choose who answers.")
     loaded = load(
         path,
         environment=process_environment(),
         simulate=simulate,
         dotenv=Path(".env"),
         folder=Path(),
-        overrides=overrides,
+        overrides={**overrides, **_local()} if local else overrides,
         serving=serving,
     )
     for warning in loaded.warnings:
         say(f"warning: {warning}")
     return loaded
+
+
+def _local() -> dict[str, object]:
+    # Made anew each time: loading fills in what is left out.
+    return {"providers": {"local": {"type": "local"}}, "models": {"default": SMOLLM2.name}}

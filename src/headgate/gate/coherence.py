@@ -18,6 +18,11 @@ DEFAULT = "default"
 
 _HOSTED_ONLY = ("api_key", "base_url", "headers", "organization", "project", "proxy", "ca_bundle")
 _SIMULATOR_ONLY = ("seed", "latency", "faults")
+_LOCAL_ONLY = ("model_file",)
+_FOREIGN = {
+    "simulator": (*_HOSTED_ONLY, *_LOCAL_ONLY),
+    "local": (*_HOSTED_ONLY, *_SIMULATOR_ONLY),
+}
 _THE_CALLS = ("model", "stream", "stream_options")
 _STORES = ("sqlite:///", "postgresql://", "memory://")
 _SHARED = ("memory://", "redis://", "rediss://", "unix://")
@@ -30,12 +35,12 @@ def routes(config: Config) -> dict[str, Route]:
 
 def auth(config: Config) -> Literal["none", "keys"]:
     """Who may call: what the configuration says, else anybody on loopback and holders of a key elsewhere."""
-    return config.server.auth or ("none" if _is_loopback(config.server.host) else "keys")
+    return config.server.auth or ("none" if is_loopback(config.server.host) else "keys")
 
 
 def incoherent(config: Config) -> list[Problem]:
     """What does not fit together."""
-    return [*_stores(config), *_providers(config), *_models(config), *_keys(config), *_keys_models(config)]
+    return [*_stores(config), *_server(config), *_providers(config), *_models(config), *_keys(config), *_keys_models(config)]
 
 
 def idle(config: Config) -> list[str]:
@@ -51,13 +56,23 @@ def idle(config: Config) -> list[str]:
     return found
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _server(config: Config) -> Iterator[Problem]:
+    if "*" in config.server.cors.origins and auth(config) == "none":
+        yield Problem(
+            path=("server", "cors", "origins"),
+            text="is `*`, and nobody is asked for a key: any page that somebody visits could spend money.",
+            hint="Name the origins, or set `server.auth: keys`.",
+        )
 
 
 def _stores(config: Config) -> Iterator[Problem]:
@@ -89,8 +104,10 @@ def _providers(config: Config) -> Iterator[Problem]:
 
 
 def _foreign(provider: Provider) -> list[str]:
-    foreign = _HOSTED_ONLY if provider.type == "simulator" else _SIMULATOR_ONLY
-    return [part for part in foreign if part in provider.model_fields_set]
+    foreign = _FOREIGN.get(provider.type, (*_SIMULATOR_ONLY, *_LOCAL_ONLY))
+    found = [part for part in foreign if part in provider.model_fields_set]
+    # `responses: false` is what it is.
+    return [*found, "responses"] if provider.type == "local" and provider.responses else found
 
 
 def _models(config: Config) -> Iterator[Problem]:

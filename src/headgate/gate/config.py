@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from headgate.core.secret import Secret
-from headgate.gate.values import Address, Headers, HeaderText, Hidden, Proxy, Seconds, Share
+from headgate.gate.values import Address, Headers, HeaderText, Hidden, HostName, Origin, Proxy, Seconds, Share
 
 
 class Section(BaseModel):
@@ -54,6 +54,12 @@ class Section(BaseModel):
         return value
 
 
+class Cors(Section):
+    """Who may call from a browser."""
+
+    origins: list[Origin] = Field(default_factory=list, description="such as `https://app.example.com`; `*` is any")
+
+
 class Server(Section):
     """The HTTP door."""
 
@@ -70,6 +76,14 @@ class Server(Section):
         15, description="a stream that has said nothing for so long is opened with 200 and kept alive by comments"
     )
     shutdown_grace: Seconds = Field(30, description="how long streams in flight may go on after SIGTERM")
+    header_timeout: Seconds = Field(10, gt=0, description="for the headers of a request to come; beyond it 408")
+    body_timeout: Seconds = Field(
+        30, gt=0, description="between two pieces of a body; beyond it, or below 1 kB a second, 408"
+    )
+    allowed_hosts: list[HostName] | None = Field(
+        None, description="names that `Host` may have (default: any; where no key is asked for on loopback, local ones)"
+    )
+    cors: Cors = Field(default_factory=Cors, description="pages of other sites that may call from a browser")
 
 
 class Journal(Section):
@@ -136,7 +150,7 @@ class Fault(Section):
 
 
 class Provider(Section):
-    """One provider: an account somewhere, or the simulator."""
+    """One provider: an account somewhere, a model on this machine, or the simulator."""
 
     type: Literal["openai", "simulator", "local", "anthropic", "gemini"] = Field(description="what it speaks")
     model: str | None = Field(None, description="short form: it is a target of the default model and of this name")
@@ -160,6 +174,9 @@ class Provider(Section):
     proxy: Proxy | None = Field(None, description="HTTP proxy, `http://user:password@host:port`")
     ca_bundle: str | None = Field(None, description="file of the certificate authorities to trust")
     defaults: dict[str, Any] = Field(default_factory=dict, description="parameters added to requests that lack them")
+    model_file: str | None = Field(
+        None, description="local: a GGUF file (default: the one that `headgate local install` brings)"
+    )
     seed: int = Field(0, description="simulator: equal seeds answer equally")
     latency: Latency = Field(default_factory=Latency, description="simulator: how slow it is")
     faults: list[Fault] = Field(default_factory=list, description="simulator: what goes wrong")

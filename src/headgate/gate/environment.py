@@ -19,6 +19,7 @@ from msgspec import structs
 from headgate.core.errors import ConfigError
 from headgate.gate.problems import Path, Problem, shown
 from headgate.gate.values import seconds
+from headgate.providers.local.model import SMOLLM2, models_folder
 
 DEFAULT_FILE = "headgate.yaml"
 """The file that is read where nothing names one."""
@@ -164,6 +165,18 @@ class Filler:
         self.fill(("policies", "breaker", "failures"), "OPENAI_CIRCUIT_BREAKER_FAILURES")
         self.fill(("policies", "breaker", "rest"), "OPENAI_CIRCUIT_BREAKER_TIMEOUT")
         self._daily_budget()
+
+    def local(self) -> None:
+        """Which file the providers of type `local` serve, and under which name, where they do not say."""
+        providers = self._data.get("providers")
+        for provider in providers.values() if isinstance(providers, dict) else ():
+            if not isinstance(provider, dict) or provider.get("type") != "local":
+                continue
+            file = provider.get("model_file")
+            if file is None:
+                provider["model_file"] = str(models_folder(self._environment) / SMOLLM2.file)
+            if provider.get("model") is None and (file is None or isinstance(file, str)):
+                provider["model"] = SMOLLM2.name if file is None else File(file).stem.lower()
 
     def providers(self) -> None:
         """What concerns the providers of type `openai`; makes one where the file names none at all."""

@@ -115,6 +115,7 @@ def _fill(
         made[tuple(key.split("."))] = "command line"
     filler = Filler(data, environment)
     filler.gateway()
+    filler.local()
     if not simulate:
         filler.providers()
     elif source is None:

@@ -19,7 +19,7 @@ failures, limits) belongs to a target. A layer that a configuration does not use
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from headgate.catalog.prices import Prices
+from headgate.catalog.prices import OWN, Prices
 from headgate.core.call import Call, Operation, Target
 from headgate.core.clock import Chance, Clock
 from headgate.core.policy import Handler, Policy, compose
@@ -88,6 +88,11 @@ def _retry(parts: Parts, target: Target) -> Policy:
     )
 
 
+def _budget(parts: Parts, target: Target) -> Policy:
+    own = parts.config.providers[target.provider].type == "local"
+    return Budget(parts.journal, parts.prices, parts.clock, price_list=OWN if own else "openai")
+
+
 ABOVE = (
     Layer("meter", "it must see refusals and hits too", lambda parts: parts.meter),
     Layer(
@@ -102,7 +107,7 @@ BELOW = (
     TargetLayer(
         "budget",
         "nothing is held while queueing; every attempt that may be billed is journalled first",
-        lambda parts, _target: Budget(parts.journal, parts.prices, parts.clock),
+        _budget,
     ),
 )
 

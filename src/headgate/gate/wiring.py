@@ -4,16 +4,22 @@ Decides how the words of the configuration become objects; refuses to know what 
 """
 
 import ssl
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from headgate.core.call import Target, Timeouts
 from headgate.core.clock import Clock
 from headgate.core.errors import ConfigError
 from headgate.core.secret import Secret
 from headgate.gate import config as settings
+from headgate.gate.usable import OPENAI
 from headgate.policies.route import Plan
 from headgate.providers.hosted import Hosted
 from headgate.providers.http import HttpTransport
+from headgate.providers.local.local import Local
+from headgate.providers.local.model import check
+from headgate.providers.local.process import Address, Process
 from headgate.providers.provider import Provider
 from headgate.providers.simulator import Fault, Latency, Limits, Simulator, SimulatorTransport
 from headgate.providers.transport import Transport
@@ -54,27 +60,54 @@ def providers(
 
 
 def _provider(name: str, provider: settings.Provider, clock: Clock, simulated: Simulator | None, hop: str) -> Provider:
+    def hosted(transport: Transport, base_url: str, api_key: Secret) -> Hosted:
+        return Hosted(
+            name,
+            transport,
+            clock=clock,
+            base_url=base_url,
+            api_key=api_key,
+            headers=_headers(provider),
+            responses=bool(provider.responses),
+            timeouts=_timeouts(provider),
+            defaults=provider.defaults,
+            simulated=simulated is not None,
+            hop=hop,
+        )
+
+    if provider.type == "local":
+
+        def speaker(at: Address) -> Hosted:
+            return hosted(HttpTransport(clock=clock), f"http://127.0.0.1:{at.port}/v1", at.key)
+
+        process = Process(_worker(name, provider), clock=clock)
+        return Local(name, process, speaker, clock=clock, timeouts=_timeouts(provider))
+    key = provider.api_key or Secret("")
+    if simulated:
+        return hosted(SimulatorTransport(simulated), "http://simulator/v1", key)
+    transport = HttpTransport(clock=clock, tls=_tls(name, provider.ca_bundle), proxy=provider.proxy)
+    return hosted(transport, provider.base_url or OPENAI, key)
+
+
+def _timeouts(provider: settings.Provider) -> Timeouts:
     timeout = provider.timeout
-    transport: Transport = (
-        SimulatorTransport(simulated)
-        if simulated
-        else HttpTransport(clock=clock, tls=_tls(name, provider.ca_bundle), proxy=provider.proxy)
+    return Timeouts(
+        connect=timeout.connect, first_token=timeout.first_token, silence=timeout.silence, total=timeout.total
     )
-    return Hosted(
-        name,
-        transport,
-        clock=clock,
-        base_url=provider.base_url or "http://simulator/v1",
-        api_key=provider.api_key or Secret(""),
-        headers=_headers(provider),
-        responses=bool(provider.responses),
-        timeouts=Timeouts(
-            connect=timeout.connect, first_token=timeout.first_token, silence=timeout.silence, total=timeout.total
-        ),
-        defaults=provider.defaults,
-        simulated=simulated is not None,
-        hop=hop,
-    )
+
+
+def _worker(name: str, provider: settings.Provider) -> list[str]:
+    """The command of the child process that runs a model.
+
+    Raises:
+        ConfigError: there is no model file, or nothing that runs it.
+    """
+    assert provider.model_file is not None, "loading fills it in"
+    assert provider.model is not None, "ditto"
+    check(f"providers.{name}", Path(provider.model_file))
+    # `-P`: what happens to lie in the folder that we were started in is not what we want to import.
+    module = [sys.executable, "-P", "-m", "headgate.providers.local.worker"]
+    return [*module, "--model", provider.model_file, "--name", provider.model]
 
 
 def _headers(provider: settings.Provider) -> dict[str, Secret]:
