@@ -11,6 +11,7 @@ from headgate.providers.simulator.plan import plan
 from headgate.providers.simulator.problem import Problem
 from headgate.providers.simulator.read_responses import read_responses
 from headgate.providers.simulator.reported import responses_usage
+from headgate.providers.simulator.settings import Fault
 from headgate.providers.simulator.storeroom import Kept, Storeroom
 from headgate.providers.simulator.write_chat import Identity
 from headgate.providers.simulator.write_responses import stream_responses
@@ -24,31 +25,25 @@ class Room:
 
     def __init__(self):
         self.clock = VirtualClock()
-        self.store = Storeroom(self.clock)
+        self.store = Storeroom(self.clock, 100.0)
         self.charged = []
         self.count = 0
 
-    def make(self, *, error=None, **fields):
+    def make(self, *, fault=None, **fields):
         """The name of a new answer; one in the background takes 100 seconds."""
         self.count += 1
         key = f"{self.count:048x}"
         body = json.dumps({"model": "gpt-4o", "input": "40 tokens"} | fields).encode()
-        question = read_responses(body, self.store.recall, key)
+        question = read_responses(body, self.store.recall)
         decided = plan(question, 0)
-        now = self.clock.time()
-        seconds = 100.0 if question.background else 0.0
-        kept = Kept(
-            question=question,
-            decided=decided,
-            identity=Identity(key, int(now), "fp", int(now + seconds)),
-            told=responses_usage(decided.usage()),
-            began=now,
-            seconds=seconds,
-            error=error,
-            on_done=lambda: self.charged.append(key),
-        )
-        self.store.keep(kept)
-        return kept.id
+        identity = Identity(key, int(self.clock.time()), "fp")
+        told = responses_usage(decided.usage())
+        kept = Kept(question, decided, identity, told)
+        if question.background:
+            self.store.promise(kept, lambda: self.charged.append(key), fault)
+        else:
+            self.store.keep(kept)
+        return "resp_" + key
 
     def look(self, name):
         """The answer as it is now, valid for the SDK."""
@@ -298,7 +293,7 @@ def test_failed():
     """In the background an error becomes the answer's, and is not charged."""
 
     async def tell(room):
-        name = room.make(background=True, error={"code": "server_error", "message": "No."})
+        name = room.make(background=True, fault=Fault(kind="error_event"))
         await asyncio.sleep(100)
         answer = room.look(name)
         room.store.settle()
@@ -321,9 +316,7 @@ def test_no_more_than_ten_thousand():
         names = [room.make() for _ in range(3)]
         kept = room.store.find(names[2])
         for number in range(9_998):
-            room.store.keep(
-                Kept(kept.question, kept.decided, Identity(f"k{number}", 0, "fp"), kept.told, room.clock.time())
-            )
+            room.store.keep(Kept(kept.question, kept.decided, Identity(f"k{number}", int(EPOCH), "fp"), None))
         return refused(room.look, names[0])[0], room.look(names[1]).status
 
     assert story(tell) == (404, "completed")

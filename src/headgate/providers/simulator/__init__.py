@@ -12,13 +12,14 @@ The modules, from the request to the bytes: `read_chat`/`read_responses` make a 
 from headgate.providers.simulator.app import simulator_app
 from headgate.providers.simulator.arrivals import Arrival
 from headgate.providers.simulator.bill import Bill, BillLine
-from headgate.providers.simulator.settings import Fault, Latency, Limits
+from headgate.providers.simulator.settings import Batch, Fault, Latency, Limits
 from headgate.providers.simulator.simulator import Simulator
 from headgate.providers.simulator.transport import SimulatorTransport
 from headgate.providers.simulator.visit import Request
 
 __all__ = [
     "Arrival",
+    "Batch",
     "Bill",
     "BillLine",
     "Fault",

@@ -18,6 +18,7 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, MutableMapping
+from io import BytesIO
 from typing import Any
 
 from headgate.core.errors import UnreachableError
@@ -62,16 +63,21 @@ async def _live(receive: Receive, send: Send) -> None:
 
 async def _read(scope: MutableMapping[str, Any], receive: Receive) -> Request | None:
     """The whole request; None if the client left before it was."""
-    parts = []
-    more = True
+    body, buffer, more = b"", None, True
     while more:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        parts.append(message.get("body", b""))
+        body = message.get("body", b"")
         more = message.get("more_body", False)
+        if more and buffer is None:
+            buffer = BytesIO()
+        if buffer is not None:
+            buffer.write(body)
+    if buffer is not None:
+        body = buffer.getvalue()  # the buffer's own bytes: a large upload is here once
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    return Request(scope["method"], scope["path"], headers, b"".join(parts))
+    return Request(scope["method"], scope["path"], headers, body, scope.get("query_string", b"").decode("latin-1"))
 
 
 async def _serve(answer: Answer, receive: Receive, send: Send) -> None:

@@ -164,6 +164,8 @@ class Batches:
 
     def settle(self) -> None:
         """Let everything happen that has happened by now, and charge for it."""
+        if not self._open:
+            return
         now = self._clock.time()
         for batch in tuple(self._open.values()):
             self._advance(batch, now)

@@ -4,7 +4,7 @@ Treats every operation alike; refuses to know what was asked and how it is spell
 the seed, the jobs and their order; only `created` and the limits look at the clock.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 
@@ -28,6 +28,7 @@ from headgate.providers.simulator.visit import Visit
 from headgate.providers.simulator.write_chat import Identity
 
 _NO_LIMITS = Limits()
+_EVENTS = "text/event-stream; charset=utf-8"
 _SUBSETS = ("reasoning_tokens", "completion_image_tokens", "completion_audio_tokens")
 
 
@@ -102,6 +103,21 @@ class Desk:
             self._clock, status=status, headers=headers, pieces=iter((Piece(0.0, body),)), length=len(body), direct=True
         )
 
+    def hand_out(self, visit: Visit, kind: str, pieces: Iterator[Piece], *, length: int | None = None) -> Answer:
+        """Answer with what was kept, of a content type; it costs nothing."""
+        return Answer(self._clock, status=200, headers=_headers(visit, kind, 0.0), pieces=pieces, length=length)
+
+    def at_once(self, visit: Visit, job: Job, *, tier: str) -> tuple[TokenUsage, bytes]:
+        """Serve a job whole, whatever the limits and faults are, and charge for it at a tier: the row of a batch."""
+        usage = self.consumed(job)
+        identity = self.identity(visit, job.model)
+        told = job.report(usage)
+        body = job.whole(identity, told)
+        self.bill.lines.append(msgspec.structs.replace(_line(visit, job, usage), tier=tier))
+        if job.keep is not None:
+            job.keep(identity, told)
+        return usage, body
+
     def identity(self, visit: Visit, model: str) -> Identity:
         """What names the answer to a visit."""
         return Identity(visit.key, int(self._clock.time()), _fingerprint(model))
@@ -121,16 +137,20 @@ class Desk:
         usage = job.usage if reset else self.consumed(job)
         identity = self.identity(visit, job.model)
         told = reported(job.report(usage), fault, visit.call)
+        filtered = fault is not None and _filters(fault) and job.filtered is not None
+        line = _line(visit, job, usage)
+        if job.promise is not None and not reset:
+            charge = partial(self.bill.lines.append, line)
+            return self._promise(visit, job, job.promise(identity, told, charge, None if filtered else fault), limits)
         dice = Dice(b"latency %d %d" % (self._seed, visit.call))
         length: int | None = None
         generated: int | None = None
         pieces: Iterator[Piece]
         if job.stream is not None:
             script = job.stream(identity, told, fault is None or fault.kind != "no_done")
-            filtered = fault is not None and _filters(fault) and job.filtered is not None
             pieces = streamed(script, self._latency, dice, None if filtered else fault)
             pause = fault.delay if fault is not None and fault.kind == "silence" else 0.0
-            kind = "text/event-stream; charset=utf-8"
+            kind = _EVENTS
         else:
             body = job.whole(identity, told)
             if fault is not None and fault.kind == "malformed":
@@ -139,15 +159,7 @@ class Desk:
             pause = whole_pause(self._latency, usage.completion_tokens - usage.reasoning_tokens, dice, fault)
             generated = usage.completion_tokens
             kind = job.content_type
-        line = BillLine(
-            request_id=visit.request_id,
-            client_request_id=visit.client_request_id,
-            model=job.model,
-            tier=job.tier,
-            usage=usage,
-            complete=True,
-            long_ttl=job.long_ttl,
-        )
+        keep = None if job.keep is None else partial(job.keep, identity, told)
         self._note(visit, 0 if reset else 200)
         return Answer(
             self._clock,
@@ -159,11 +171,34 @@ class Desk:
             generated=generated,
             reset=reset,
             direct=fault is None and job.stream is None,
-            on_end=partial(self._ended, line),
+            on_end=partial(self._ended, line, keep),
         )
 
-    def _ended(self, line: BillLine, generated: int | None) -> None:
-        """Charge for what was generated, and give the place back."""
+    def _promise(self, visit: Visit, job: Job, promised: bytes | Iterator[Piece], limits: Mapping[str, str]) -> Answer:
+        """Answer for a job that is done later; the same faults may befall this answer."""
+        fault = visit.fault
+        length = None
+        if isinstance(promised, bytes):
+            kind = "application/json"
+            promised = promised[: len(promised) // 2] if fault is not None and fault.kind == "malformed" else promised
+            pieces, length = whole(promised, fault), len(promised)
+        else:
+            kind = _EVENTS
+            pieces = promised
+        pause = fault.delay if fault is not None and fault.kind == "silence" else 0.0
+        self._note(visit, 200)
+        return Answer(
+            self._clock,
+            status=200,
+            headers={**_headers(visit, kind, pause), **limits},
+            pieces=pieces,
+            length=length,
+            pause=pause,
+            on_end=lambda _: self._leave(job.model),
+        )
+
+    def _ended(self, line: BillLine, keep: Callable[[], None] | None, generated: int | None) -> None:
+        """Charge for what was generated, keep it, and give the place back."""
         self._leave(line.model)
         if generated is None:
             return
@@ -173,6 +208,8 @@ class Desk:
             usage = msgspec.structs.replace(usage, completion_tokens=generated, **subsets)
             line = msgspec.structs.replace(line, usage=usage, complete=False)
         self.bill.lines.append(line)
+        if keep is not None and line.complete:
+            keep()
 
     def _admit(self, job: Job) -> dict[str, str]:
         if not self._limited:
@@ -210,9 +247,21 @@ def _before(job: Job, fault: Fault) -> Job:
     """What a fault changes before there is anything to send."""
     if _filters(fault) and job.filtered is not None:
         return job.filtered(fault.after_tokens)
-    if fault.kind == "status" or (fault.kind == "error_event" and job.stream is None):
+    if fault.kind == "status" or (fault.kind == "error_event" and job.stream is None and job.promise is None):
         raise scripted(fault.status, code=fault.code, type=fault.type, retry_after=fault.retry_after)
     return job
+
+
+def _line(visit: Visit, job: Job, usage: TokenUsage) -> BillLine:
+    return BillLine(
+        request_id=visit.request_id,
+        client_request_id=visit.client_request_id,
+        model=job.model,
+        tier=job.tier,
+        usage=usage,
+        complete=True,
+        long_ttl=job.long_ttl,
+    )
 
 
 def _headers(visit: Visit, kind: str, pause: float) -> dict[str, str]:

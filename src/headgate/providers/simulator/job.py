@@ -3,17 +3,21 @@
 Refuses to know limits, faults, time and money. Each operation has a module that makes a job of a request's body.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from headgate.core.usage import TokenUsage
-from headgate.providers.simulator.script import Script
+from headgate.providers.simulator.script import Piece, Script
+from headgate.providers.simulator.settings import Fault
 from headgate.providers.simulator.write_chat import Identity
 
 Told = dict[str, Any] | None
 """The usage that an answer reports; None: it reports none."""
+
+Promise = Callable[[Identity, Told, Callable[[], None], Fault | None], bytes | Iterator[Piece]]
+"""Given the names and the usage of an answer, how to charge for it and what befalls it: a body or a stream."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +35,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         writes_cache: what is new to the prompt cache is counted.
         long_ttl: cache entries are kept for 12 hours.
         filtered: the same, ended by the content filter after so many tokens; None: the filter does not look at it.
+        keep: told once the answer was generated to its end.
+        promise: gives what is answered while the job is done in the background; see `Promise`.
     """
 
     model: str
@@ -44,3 +50,5 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     writes_cache: bool = False
     long_ttl: bool = False
     filtered: "Callable[[int], Job] | None" = None
+    keep: Callable[[Identity, Told], None] | None = None
+    promise: Promise | None = None

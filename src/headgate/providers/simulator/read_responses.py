@@ -1,6 +1,7 @@
 """Reads a Responses request into a Question, as strictly as the API documents."""
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -75,13 +76,12 @@ def nothing(name: str) -> Past:
     raise Problem(400, message, code="previous_response_not_found", param="previous_response_id")
 
 
-def read_responses(body: bytes, recall: Recall = nothing, key: str = "") -> Question:
+def read_responses(body: bytes, recall: Recall = nothing) -> Question:
     """Understand a request's body.
 
     Args:
         body: JSON.
-        recall: gives what an earlier answer builds on.
-        key: names the request; part of the ids of its items.
+        recall: gives what was said up to and including an earlier answer.
 
     Raises:
         Problem: 400 or 404, in the API's words.
@@ -109,6 +109,8 @@ def read_responses(body: bytes, recall: Recall = nothing, key: str = "") -> Ques
     last = _input(asked.input, said)
     heard = past.heard + "".join(said)
     if asked.store is not False:
+        # What was said names it: no two items of a conversation get the same id.
+        key = blake2b(heard.encode(errors="surrogatepass"), digest_size=20).hexdigest()
         past = Past(heard, (*past.items, *as_listed(asked.input, key)))
     options = asked.stream_options
     return Question(

@@ -1,10 +1,10 @@
 """The simulated provider: takes a request, decides the answer, charges for it. Knows nothing of sockets.
 
-It models the OpenAI API (Chat Completions, Responses, Models) as far as its callers can tell; `transport.py` and
-`app.py` are its two faces. Everything it decides follows from its seed, the requests and their order; only `created`
-and the limits look at the clock.
+It models the OpenAI API as far as its callers can tell; `transport.py` and `app.py` are its two faces. Everything it
+decides follows from its seed, the requests and their order; only `created`, the limits and what takes its time look at
+the clock.
 
-Addresses, below `/v1` or any path that ends with it: `POST /chat/completions`, `POST /responses`, `GET /models`,
+Addresses, below `/v1` or any path that ends with it: those of `operations.py` and `archive.py`, `GET /models`,
 `GET /models/{id}`. Outside `/v1`, for tests and their tools: `GET /__bill`, `GET /__log`, `DELETE /__log`.
 
 A request may ask for its own fault with the header `x-simulate-fault`, one fault as JSON:
@@ -18,23 +18,25 @@ from pathlib import Path
 from headgate.core.clock import Clock
 from headgate.providers.simulator.addresses import Addresses, Handler, Place, place_for
 from headgate.providers.simulator.answer import Answer
+from headgate.providers.simulator.archive import Archive
 from headgate.providers.simulator.arrivals import Arrival, Arrivals
+from headgate.providers.simulator.bill import Bill
 from headgate.providers.simulator.desk import Desk
-from headgate.providers.simulator.operations import OPERATIONS, Operation
+from headgate.providers.simulator.operations import Operation
 from headgate.providers.simulator.problem import Problem
-from headgate.providers.simulator.settings import Fault, Latency, Limits
+from headgate.providers.simulator.settings import Batch, Fault, Latency, Limits
 from headgate.providers.simulator.tell import tell_bill, tell_log, tell_models
 from headgate.providers.simulator.visit import Request, Visit
 
 _AT_ONCE = Latency()
 _NO_LIMITS = Limits()
+_BATCH = Batch()
 
 
 class Simulator:
     """A provider that needs no account.
 
     Attributes:
-        bill: what it charged.
         log: what arrived for an answer, oldest first, refused or not.
         last: the last request, whatever it was for; None before the first.
 
@@ -58,6 +60,8 @@ class Simulator:
         latency: Latency = _AT_ONCE,
         limits: Limits = _NO_LIMITS,
         faults: Sequence[Fault] = (),
+        batch: Batch = _BATCH,
+        background: float = 1.0,
         api_key: str | None = None,
         log_path: str | Path | None = None,
     ) -> None:
@@ -69,6 +73,8 @@ class Simulator:
             latency: how slow it is.
             limits: what it allows, per model.
             faults: what goes wrong; the first fault that a call meets happens.
+            batch: how long the life of a batch is, and which of its rows fail.
+            background: seconds that an answer in the background takes.
             api_key: if given, the only key that it takes; else anything goes.
             log_path: a file to which each arrival is added as a line of JSON before it is answered.
         """
@@ -78,14 +84,24 @@ class Simulator:
         self._key = None if api_key is None else f"Bearer {api_key}".encode()
         self._count = 0
         self._desk = Desk(clock, seed, latency=latency, limits=limits, faults=faults, arrivals=Arrivals(log_path))
-        self.bill = self._desk.bill
+        self._archive = Archive(clock, seed, desk=self._desk, life=batch, background=background)
         self._addresses = Addresses(
             {
-                **{("POST", path): Place(self._asked(make), asks=True) for path, make in OPERATIONS.items()},
+                **{
+                    ("POST", path): Place(self._asked(make), asks=True)
+                    for path, make in self._archive.operations.items()
+                },
+                **self._archive.lines(),
                 ("GET", "/models"): Place(self._models),
                 ("GET", "/models/{id}"): Place(self._models),
             }
         )
+
+    @property
+    def bill(self) -> Bill:
+        """What was charged by now; batches and answers in the background are, when they are done."""
+        self._archive.settle()
+        return self._desk.bill
 
     @property
     def log(self) -> Sequence[Arrival]:

@@ -11,12 +11,14 @@ from typing import Any, Literal
 import msgspec
 
 from headgate.core.clock import Clock
+from headgate.providers.simulator.job import Told
 from headgate.providers.simulator.paging import page
 from headgate.providers.simulator.plan import Plan
 from headgate.providers.simulator.problem import Problem
 from headgate.providers.simulator.question import Past, Question
 from headgate.providers.simulator.read_responses import nothing, retold
 from headgate.providers.simulator.script import Piece, Step
+from headgate.providers.simulator.settings import Fault
 from headgate.providers.simulator.write_chat import Identity
 from headgate.providers.simulator.write_responses import (
     output_items,
@@ -48,8 +50,8 @@ class Kept(msgspec.Struct):
     question: Question
     decided: Plan
     identity: Identity
-    told: dict[str, Any] | None
-    began: float
+    told: Told
+    began: float = 0.0
     seconds: float = 0.0
     error: dict[str, str] | None = None
     on_done: Callable[[], None] | None = None
@@ -85,21 +87,47 @@ class Kept(msgspec.Struct):
 class Storeroom:
     """All answers that are kept."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        """Make an empty one, where an answer in the background takes so many seconds."""
         self._clock = clock
+        self._seconds = seconds
         self._kept: dict[str, Kept] = {}
         self._running: dict[str, Kept] = {}
 
     def keep(self, kept: Kept) -> None:
-        """Keep an answer."""
+        """Keep an answer that was given."""
+        kept.began = self._clock.time()
+        self._put(kept)
+
+    def promise(self, kept: Kept, charge: Callable[[], None], fault: Fault | None) -> bytes | Iterator[Piece]:
+        """Begin an answer in the background; gives its object, or its events where a stream was asked for.
+
+        Args:
+            kept: what was asked and will be answered.
+            charge: charges for it.
+            fault: `error_event` makes it fail; `cut` breaks the stream, and the answer goes on.
+        """
+        kept.began, kept.seconds = self._clock.time(), self._seconds
+        kept.identity = msgspec.structs.replace(kept.identity, ended=int(kept.began + kept.seconds))
+        kept.on_done = charge
+        if fault is not None and fault.kind == "error_event":
+            kept.error = {"code": fault.code or "server_error", "message": "Simulated fault in the background."}
+        self._put(kept)
+        self._running[kept.id] = kept
+        if not kept.question.stream:
+            return self.tell(kept)
+        cut = fault.after_tokens if fault is not None and fault.kind == "cut" else None
+        return self.events(kept, obfuscate=kept.question.obfuscate, cut=cut)
+
+    def _put(self, kept: Kept) -> None:
         self._kept[kept.id] = kept
-        if kept.seconds:
-            self._running[kept.id] = kept
         if len(self._kept) > _MOST:
             del self._kept[next(iter(self._kept))]
 
     def settle(self) -> None:
         """Charge for what was done in the background by now."""
+        if not self._running:
+            return
         now = self._clock.time()
         for kept in tuple(self._running.values()):
             state = kept.state(now)

@@ -1,10 +1,16 @@
 """Chat Completions and Responses as jobs: a question, its plan, and how either dialect spells it."""
 
+from collections.abc import Callable, Iterator
+
+import msgspec
+
 from headgate.providers.simulator.job import Job, Told
-from headgate.providers.simulator.plan import plan
+from headgate.providers.simulator.plan import Plan, plan
 from headgate.providers.simulator.question import Question
 from headgate.providers.simulator.reported import chat_usage, responses_usage
-from headgate.providers.simulator.script import Script
+from headgate.providers.simulator.script import Piece, Script
+from headgate.providers.simulator.settings import Fault
+from headgate.providers.simulator.storeroom import Kept, Storeroom
 from headgate.providers.simulator.write_chat import Identity, stream_chat, whole_chat
 from headgate.providers.simulator.write_responses import stream_responses, whole_responses
 
@@ -39,8 +45,16 @@ def chat_job(question: Question, seed: int, *, filtered_after: int | None = None
     )
 
 
-def responses_job(question: Question, seed: int, *, filtered_after: int | None = None) -> Job:
+def responses_job(
+    question: Question, seed: int, *, store: Storeroom | None = None, filtered_after: int | None = None
+) -> Job:
     """The answer to a question asked in Responses; see `chat_job`.
+
+    Args:
+        question: what was asked.
+        seed: the simulator's.
+        store: where it is kept, if it was asked for.
+        filtered_after: tokens after which the content filter ends the answer.
 
     Raises:
         Problem: 400; no value fits the schema.
@@ -50,7 +64,7 @@ def responses_job(question: Question, seed: int, *, filtered_after: int | None =
     def stream(identity: Identity, told: Told, done: bool) -> Script:  # noqa: ARG001, FBT001  there is no `[DONE]`
         return stream_responses(question, decided, identity, told)
 
-    return Job(
+    job = Job(
         model=question.model.name,
         usage=decided.usage(),
         report=responses_usage,
@@ -60,5 +74,19 @@ def responses_job(question: Question, seed: int, *, filtered_after: int | None =
         prompt=question.prompt,
         writes_cache=question.model.writes_cache,
         long_ttl=question.long_ttl,
-        filtered=lambda after: responses_job(question, seed, filtered_after=after),
+        filtered=lambda after: responses_job(question, seed, store=store, filtered_after=after),
     )
+    return job if store is None or question.past is None else _kept(job, question, decided, store)
+
+
+def _kept(job: Job, question: Question, decided: Plan, store: Storeroom) -> Job:
+    """The same job, whose answer is kept, or made in the background."""
+
+    def promise(
+        identity: Identity, told: Told, charge: Callable[[], None], fault: Fault | None
+    ) -> bytes | Iterator[Piece]:
+        return store.promise(Kept(question, decided, identity, told), charge, fault)
+
+    if question.background:
+        return msgspec.structs.replace(job, promise=promise)
+    return msgspec.structs.replace(job, keep=lambda identity, told: store.keep(Kept(question, decided, identity, told)))

@@ -38,7 +38,8 @@ class SimulatorTransport:
         """
         headers = dict((*request.common, *request.headers))
         body = request.body if request.upload is None else whole(request.upload)
-        answer = self.simulator.take(Request(request.method, _path(request.url), headers, body))
+        path, query = _path(request.url)
+        answer = self.simulator.take(Request(request.method, path, headers, body, query))
         written.sent = True
         try:
             await answer.head(deadline)
@@ -78,5 +79,7 @@ class SimulatorIncoming:
         self._answer.close()
 
 
-def _path(url: str) -> str:
-    return "/" + url.partition("://")[2].partition("?")[0].partition("/")[2]
+def _path(url: str) -> tuple[str, str]:
+    """The path and the query of an address."""
+    address, _, query = url.partition("://")[2].partition("?")
+    return "/" + address.partition("/")[2], query

@@ -9,12 +9,13 @@ from headgate.providers.simulator.settings import Fault
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request as it came. Header names are lower-case; the path has no query."""
+    """A request as it came. Header names are lower-case; the query stands apart from the path."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
+    query: str = ""
 
 
 class Visit:
