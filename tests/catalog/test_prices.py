@@ -15,7 +15,7 @@ from genai_prices.types import ModelPrice, TieredPrices
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headgate.catalog.prices import MOST, Prices, Rates
+from headgate.catalog.prices import MOST, OWN, Prices, Rates
 from headgate.core.money import MILLION, from_usd, half_up
 from headgate.core.usage import TokenUsage
 
@@ -306,3 +306,10 @@ def test_a_known_model_is_priced_within_microseconds(prices):
     prices.cost("gpt-6-luna", usage, at=AT)
     best = min(timeit.repeat(lambda: prices.cost("gpt-6-luna", usage, at=AT), number=2000, repeat=5)) / 2000
     assert best < 20e-6
+
+
+def test_what_runs_on_our_own_machines_costs_nothing():
+    """Whatever the model is called, a name on the list included; and the table that says so is named."""
+    for name in ("smollm2-135m-instruct", "gpt-6-luna"):
+        found = Prices().cost(name, TokenUsage(prompt_tokens=10, completion_tokens=5), at=AT, provider=OWN, tier="flex")
+        assert found == (0, "own")

@@ -58,6 +58,25 @@ def test_every_command_reads_its_configuration_alike(tmp_path, monkeypatch, caps
         configuration(tmp_path / "nowhere.yaml")
 
 
+def test_the_local_model_takes_the_place_of_every_provider(tmp_path, monkeypatch):
+    """Store and server stay those of the file; providers and models go; the simulator is something else."""
+    for name in ("HEADGATE_CONFIG", "HEADGATE_SIMULATE", "OPENAI_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HEADGATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "headgate.yaml").write_text(
+        "store: memory://\nproviders: {a: {type: openai}}\nmodels: {x: {targets: [{provider: a}]}}\n"
+    )
+    for _ in range(2):
+        config = configuration(None, local=True, overrides={"server.port": 2}).config
+        assert [(name, provider.type) for name, provider in config.providers.items()] == [("local", "local")]
+        assert config.providers["local"].model_file == str(tmp_path / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf")
+        assert (config.store, config.server.port, config.models["default"]) == ("memory://", 2, "smollm2-135m-instruct")
+        assert set(config.models) == {"default", "smollm2-135m-instruct", "*"}
+    with pytest.raises(ConfigError, match="exclude each other"):
+        configuration(None, local=True, simulate=True)
+
+
 @given(st.text())
 def test_a_terminal_is_given_no_orders(text):
     """No control character is left but tabs and line ends; all other text stays as it is."""

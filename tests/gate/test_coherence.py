@@ -144,17 +144,24 @@ def test_weight_and_priority_of_a_provider_need_its_model():
 
 
 def test_settings_of_another_type_of_provider_are_refused():
-    """A simulator has no key, and OpenAI takes no script of faults."""
+    """A simulator has no key, OpenAI takes no script of faults, and a model on this machine has no Responses API."""
     providers = {
         "sim": {"type": "simulator", "api_key": "x", "base_url": "http://x/v1"},
-        "real": {"type": "openai", "seed": 1, "faults": []},
+        "real": {"type": "openai", "seed": 1, "faults": [], "model_file": "m.gguf"},
+        "own": {"type": "local", "api_key": "x", "seed": 1, "responses": True},
     }
     assert [complaint[0] for complaint in complaints(providers=providers)] == [
         "providers.sim.api_key",
         "providers.sim.base_url",
         "providers.real.seed",
         "providers.real.faults",
+        "providers.real.model_file",
+        "providers.own.api_key",
+        "providers.own.seed",
+        "providers.own.responses",
     ]
+    own = {"type": "local", "model": "m", "model_file": "m.gguf", "responses": False, "defaults": {"temperature": 0}}
+    assert complaints(providers={"own": own}) == []
 
 
 @pytest.mark.parametrize("name", ["", "a b", "ä", "a\nb"])

@@ -285,3 +285,25 @@ def test_resolving_never_crashes_and_never_leaves_a_reference(text, value):
         assert found == text
     elif "${" in found and "${" not in value and not references.problems:
         assert "$${" in text
+
+
+@pytest.mark.parametrize(
+    ("provider", "file", "model"),
+    [
+        ({}, "/data/models/SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct"),
+        ({"model": "own"}, "/data/models/SmolLM2-135M-Instruct.Q4_1.gguf", "own"),
+        ({"model_file": "my/Model.Q8_0.gguf"}, "my/Model.Q8_0.gguf", "model.q8_0"),
+        ({"model_file": "a.gguf", "model": "own"}, "a.gguf", "own"),
+        ({"model_file": 1}, 1, None),
+    ],
+)
+def test_a_model_on_this_machine_has_a_file_and_a_name(provider, file, model):
+    """The file that is installed, unless another one is named; the name of the file, unless another one is given."""
+    data = {"providers": {"p": {"type": "local", **provider}, "q": {"type": "openai"}, "r": None}}
+    filler = Filler(data, {"HEADGATE_HOME": "/data"})
+    filler.local()
+    assert (data["providers"]["p"]["model_file"], data["providers"]["p"].get("model")) == (file, model)
+    assert data["providers"]["q"] == {"type": "openai"}
+    assert filler.made == {}
+    for nothing in ({}, {"providers": None}, {"providers": []}):
+        Filler(nothing, {}).local()

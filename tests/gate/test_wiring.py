@@ -1,5 +1,7 @@
 """What the words of a configuration become."""
 
+import sys
+
 import pytest
 import trustme
 
@@ -10,6 +12,9 @@ from headgate.gate import wiring
 from headgate.gate.load import load
 from headgate.policies.route import Plan
 from headgate.providers.http import HttpTransport
+from headgate.providers.local import model
+from headgate.providers.local.local import Local
+from headgate.providers.local.process import Address
 from headgate.providers.simulator import Fault, Latency, Limits, SimulatorTransport
 from headgate.testing import VirtualClock
 
@@ -158,3 +163,35 @@ def test_a_bundle_that_cannot_be_read_is_refused(tmp_path, content, why):
     assert caught.value.message.startswith(f"providers.p.ca_bundle: {str(bundle)!r} cannot be read: ")
     assert why in caught.value.message
     assert "PEM" in caught.value.hint
+
+
+def test_a_model_on_this_machine_runs_in_a_process_of_its_own(tmp_path, monkeypatch):
+    """The command names file and model; whoever talks to the process has its port and its key, and the settings."""
+    monkeypatch.setattr(model, "engine", lambda: True)
+    file = tmp_path / "Tiny.gguf"
+    file.touch()
+    settings = {"type": "local", "model_file": str(file), "defaults": {"temperature": 0}, "timeout": 7}
+    given = config(providers={"p": settings})
+    made = wiring.providers(given, CLOCK, {}, "hop")["p"]
+    assert isinstance(made, Local)
+    assert (made.name, made.simulated, made._timeouts.first_token) == ("p", False, 7)
+    module = [sys.executable, "-P", "-m", "headgate.providers.local.worker"]
+    assert made._process._command == [*module, "--model", str(file), "--name", "tiny"]
+    speaker = made._speaker(Address(4321, Secret("k" * 64)))
+    assert speaker._urls[Operation.CHAT] == "http://127.0.0.1:4321/v1/chat/completions"
+    assert dict(speaker._get)["authorization"] == "Bearer " + "k" * 64
+    assert (speaker._defaults, speaker._timeouts) == ({"temperature": b"0"}, made._timeouts)
+    assert wiring.plans(given) == {
+        "tiny": Plan((Target("p", "tiny"),)),
+        "default": Plan((Target("p", "tiny"),)),
+        "*": Plan((Target("p"),)),
+    }
+
+
+def test_without_its_file_a_local_provider_is_refused(tmp_path):
+    """The message names the setting and the path; the hint is the command that gets the file."""
+    given = load(None, environment={"HEADGATE_HOME": str(tmp_path)}, settings={"providers": {"p": {"type": "local"}}})
+    with pytest.raises(ConfigError, match=r"^providers\.p\.model_file: there is no file '") as caught:
+        wiring.providers(given.config, CLOCK, {}, "hop")
+    assert str(tmp_path / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf") in caught.value.message
+    assert "headgate local install" in caught.value.hint

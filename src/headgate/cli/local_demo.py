@@ -21,7 +21,7 @@ from headgate.cli.voice import FAILED, put
 from headgate.client.asynchronous import AsyncHeadgate
 from headgate.core.errors import ConfigError, HeadgateError
 from headgate.gate.config import Config
-from headgate.gate.environment import process_environment, with_dotenv
+from headgate.gate.environment import process_environment, switched, with_dotenv
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.providers.local.model import SMOLLM2, check, models_folder
@@ -46,7 +46,10 @@ def demo() -> None:
             "One of the doors is tried with the official OpenAI SDK, which is not installed.",
             hint="pip install 'headgate[demo,local]'",
         ) from None
-    file, _ = installed(SMOLLM2, models_folder(with_dotenv(process_environment(), Path(".env"))).absolute())
+    environment = with_dotenv(process_environment(), Path(".env"))
+    if switched(environment, "HEADGATE_SIMULATE"):
+        raise ConfigError("HEADGATE_SIMULATE is set, and this demo asks a real model.", hint="unset HEADGATE_SIMULATE")
+    file, _ = installed(SMOLLM2, models_folder(environment).absolute())
     check("providers.local", file)
     with tempfile.TemporaryDirectory(prefix="headgate-") as folder:
         path = Path(folder) / "headgate.yaml"
