@@ -84,4 +84,4 @@ def test_a_model_that_cannot_be_served_ends_it(tmp_path):
     with worker(tmp_path, model="broken") as process:
         assert process.stdout.read() == ""
         assert process.wait(20) == 1
-        assert process.stderr.read().splitlines()[-1] == "RuntimeError: no such model"
+        assert process.stderr.read() == "'broken' cannot be served: no such model\n"

@@ -24,7 +24,7 @@ START_SECONDS = 120.0
 STEADY_SECONDS = 60.0
 """A child that ran for so long was sound: what follows counts as a first crash."""
 FIRST_REST = 1.0
-LONGEST_REST = 60.0
+LONGEST_REST = 16.0
 """Seconds from a crash to the next start; twice as many after each further crash."""
 END_SECONDS = 5.0
 """How long the end of a killed child is waited for."""
@@ -88,7 +88,7 @@ class Process:
         self._must_be_open()
         if not life.settled.done():
             raise TimeoutError("The local model is still being started.")
-        raise UnreachableError(f"The local model {life.fate}.")
+        raise self._resting(life)
 
     async def _living(self) -> "_Life":
         async with self._lock:
@@ -97,10 +97,9 @@ class Process:
             if life is not None:
                 if life.ended is None:
                     return life
-                self._bury(life, life.ended)
-            rest = self._rest_until - self._clock.monotonic()
-            if life is not None and rest > 0:
-                raise UnreachableError(f"The local model {life.fate}. It is started again in {rest:.3g} s.")
+                error = self._resting(life)
+                if error.retry_after:
+                    raise error
             self._life = await self._born()
             return self._life
 
@@ -115,12 +114,16 @@ class Process:
             raise UnreachableError(f"The local model cannot be started: {error.strerror or error}.") from None
         return life
 
-    def _bury(self, life: "_Life", ended: float) -> None:
-        if life.counted:
-            return
-        life.counted = True
-        self._crashes = 1 if ended - life.born >= STEADY_SECONDS else self._crashes + 1
-        self._rest_until = ended + min(LONGEST_REST, FIRST_REST * 2.0 ** min(self._crashes - 1, 10))
+    def _resting(self, life: "_Life") -> UnreachableError:
+        """What is to be said of a child that has ended; it names the time until the next start."""
+        now = self._clock.monotonic()
+        if not life.counted:
+            assert life.ended is not None, "its last word came after its end"
+            life.counted = True
+            self._crashes = 1 if life.ended - life.born >= STEADY_SECONDS else self._crashes + 1
+            self._rest_until = life.ended + min(LONGEST_REST, FIRST_REST * 2.0 ** min(self._crashes - 1, 10))
+        rest = max(0.0, self._rest_until - now)
+        return UnreachableError(f"The local model {life.fate}. It is started again in {rest:.3g} s.", retry_after=rest)
 
     def _must_be_open(self) -> None:
         if self._closed:

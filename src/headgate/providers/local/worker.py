@@ -40,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.dup2(2, 1)  # stdout is for the announcement alone
     # Nobody else on this machine may use the model.
     key = os.urandom(32).hex()
-    server = _serve(options.model, options.name, key)
+    try:
+        server = _serve(options.model, options.name, key)
+    except Exception as error:  # noqa: BLE001  the library's own words are told above; a traceback would bury them
+        sys.exit(f"'{options.model}' cannot be served: {error}")
     port = urlsplit(server.listening_address).port
     os.write(told, f'{MARK}{{"port":{port},"key":"{key}"}}\n'.encode())
     os.close(told)
