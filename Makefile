@@ -25,6 +25,11 @@ setup: .venv/.ready  ## make `.venv` with everything; at once if nothing changed
 demo: setup  ## start the gateway on the simulator, send it calls, watch them
 	@$(BIN)/headgate demo
 
+# The model file lies beside the packages, where the tests look for it, too.
+.PHONY: demo-local
+demo-local: setup  ## ask a real small model on this machine through every door; no account
+	@HEADGATE_HOME=.venv/headgate $(BIN)/headgate local demo
+
 .PHONY: test
 test: test-elsewhere test-here  ## all tests but chaos; the fast ones on every other Python >= 3.11 too
 
@@ -85,19 +90,20 @@ upgrade: setup  ## write today's newest versions into constraints.txt; then `mak
 	  --all-extras --group dev --output-file constraints.txt pyproject.toml
 	rm -r .venv-uv
 
-# A virtual environment holds headgate (editable), the demo's extra and a group of tools, in the versions of
+# A virtual environment holds headgate (editable), extras of it and a group of tools, in the versions of
 # constraints.txt. Nothing is compiled ahead: Python does that with what is used, when it is used.
 QUIETLY := install -qq --no-compile --disable-pip-version-check --root-user-action ignore -c constraints.txt
+comma := ,
 define environment
 	@[ -x "$(@D)/bin/python" ] && "$(@D)/bin/python" -c "" 2>/dev/null || "$$($(LOOK) $(1))" -m venv --clear "$(@D)"
 	@echo "Installing into $(@D) …"
 	@"$(@D)/bin/python" -m pip $(QUIETLY) --upgrade pip
-	@"$(@D)/bin/python" -m pip $(QUIETLY) -e ".[demo]" --group $(2)
+	@"$(@D)/bin/python" -m pip $(QUIETLY) -e ".[$(3)]" --group $(2)
 	@touch "$@"
 endef
 
 .venv/.ready: pyproject.toml constraints.txt
-	$(call environment,newest,dev)
+	$(call environment,newest,dev,demo$(comma)local)
 
 .venv-%/.ready: pyproject.toml constraints.txt
-	$(call environment,$*,test)
+	$(call environment,$*,test,demo)
