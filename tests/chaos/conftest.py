@@ -38,6 +38,13 @@ FAULTS = (
 """A bad day upstream: about a quarter of the calls meets something."""
 TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 
+CALLS = """
+SELECT DISTINCT call_id, call_attempts AS attempts, call_status AS status, call_error_type AS error_type, cache,
+  call_latency_ms, call_first_token_ms
+FROM attempts WHERE cache IS NOT NULL
+"""
+"""The ends of calls: each stands on every attempt of its call, the same everywhere, or it is found twice."""
+
 
 def _free_port() -> int:
     """A port that no outgoing connection of anybody will take while its server is down."""
@@ -325,7 +332,7 @@ class Stage:
         sums = json.loads(await self.run("usage", "--json"))
         with sqlite3.connect(self.store) as store:
             store.row_factory = sqlite3.Row
-            calls = [dict(row) for row in store.execute("SELECT * FROM calls")]
+            calls = [dict(row) for row in store.execute(CALLS)]
         store.close()
         lines = (await self.get(self.simulator.port, "/__bill"))[1]["lines"]
         _attempts(tally, rows, self.arrivals())

@@ -171,7 +171,6 @@ def test_the_intent_is_written_before_anything_leaves():
             attempt=1,
             provider="openai",
             model="gpt-6-luna",
-            tenant=CALL.caller.tenant,
         )
         assert call.attempt.settled is None
         return Reply([whole(usage=USAGE)])

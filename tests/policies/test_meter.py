@@ -19,7 +19,7 @@ from headgate.core.reply import Event, Kind, Reply
 from headgate.core.usage import TokenUsage
 from headgate.policies.meter import RECENT, Counters, Meter
 from headgate.stores.journal import MemoryJournal
-from headgate.stores.records import CallEnd
+from headgate.stores.records import CallEnd, CallFacts
 from headgate.testing import EPOCH, VirtualClock, virtual_time
 
 CALL = Call(
@@ -93,7 +93,7 @@ def failing(error):
 
 
 def test_a_whole_answer():
-    """Who asked what, how long it took, how it was cached; the number of attempts is the trail's."""
+    """How long it took, how it was cached; the number of attempts is the trail's, and their intents say who asked."""
 
     async def following(call):
         await asyncio.sleep(1.5)
@@ -103,7 +103,21 @@ def test_a_whole_answer():
         return reply
 
     ending, counters = metered(following)
-    assert ending == CallEnd(
+    assert ending == CallEnd(call_id="c", attempts=1, status=200, cache="miss", latency_ms=1500.0)
+    assert counters.errors == 0
+
+
+def test_an_answer_without_an_attempt():
+    """A call that never left says itself who asked what, and when it began."""
+
+    async def following(_call):
+        await asyncio.sleep(1.5)
+        reply = Reply([END])
+        reply.cache = "hit"
+        return reply
+
+    ending, _ = metered(following)
+    facts = CallFacts(
         call_id="c",
         day="2027-01-15",
         time=EPOCH,
@@ -113,12 +127,8 @@ def test_a_whole_answer():
         project="team-a",
         user="u1",
         tags={"team": "a"},
-        attempts=1,
-        status=200,
-        cache="miss",
-        latency_ms=1500.0,
     )
-    assert counters.errors == 0
+    assert ending == CallEnd(call_id="c", attempts=0, status=200, cache="hit", latency_ms=1500.0, facts=facts)
 
 
 def test_a_stream_ends_when_it_ends():

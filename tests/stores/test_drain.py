@@ -18,6 +18,7 @@ from headgate.gate.ports import SystemChance, SystemClock
 from headgate.stores.drain import BATCH, LONGEST_WAIT, Drain
 from headgate.stores.journal import FileJournal, MemoryJournal
 from headgate.stores.protocols import Query
+from headgate.stores.recent import Recent
 from headgate.stores.records import CallEnd, Intent, Outcome, Owner
 from headgate.stores.segments import Segment
 from headgate.stores.sqlite import SqliteLedger
@@ -42,12 +43,12 @@ class Unreliable:
         self.away = False
         self.batches = []
 
-    async def book(self, calls, attempts, objects=()):
+    async def book(self, entries, objects=()):
         if self.away:
             raise Away("the ledger is away")
-        self.batches.append(len(attempts))
+        self.batches.append(len(entries))
         step("before a transaction")
-        await self.real.book(calls, attempts, objects)
+        await self.real.book(entries, objects)
         step("after a transaction")
 
 
@@ -96,7 +97,8 @@ async def booked(ledger):
     rows = [row async for row in ledger.real.rows(Query())]
     attempts = {(row.call_id, row.attempt): (row.settled, row.cost) for row in rows}
     assert len(attempts) == len(rows)
-    found = ledger.real._connection.execute("SELECT call_id, attempts, error_type FROM calls").fetchall()
+    ended = "SELECT DISTINCT call_id, call_attempts, call_error_type FROM attempts WHERE cache IS NOT NULL"
+    found = ledger.real._connection.execute(ended).fetchall()
     calls = {call: (number, error) for call, number, error in found}
     assert len(calls) == len(found)
     return attempts, calls
@@ -149,7 +151,7 @@ def test_what_an_answer_made_is_booked_with_it(tmp_path, pen, die, ledger):
             journal = FileJournal(tmp_path, SystemChance())
             drain = Drain(journal, ledger, VirtualClock())
             name = f"resp_{number}"
-            journal.intent(pen.intent(name, tenant="team-a"))
+            journal.intent(pen.intent(name))
             journal.outcome(pen.outcome(name, made=(name,)))
             journal.call(pen.end(name))
             if adopted:
@@ -157,7 +159,7 @@ def test_what_an_answer_made_is_booked_with_it(tmp_path, pen, die, ledger):
                 drain = Drain(FileJournal(tmp_path, SystemChance()), ledger, VirtualClock())
                 await drain.adopt()
             await drain.finish()
-            assert await ledger.real.owners([name]) == {name: Owner("team-a", "openai")}
+            assert await ledger.real.owners([name]) == {name: Owner("project:team-a", "openai")}
 
     story(tell())
 
@@ -581,9 +583,10 @@ class History:
         self.die = die
         self.written = []
 
-    async def work(self, script, segment):
+    async def work(self, script, segment, most):
         """A process writes the records of its calls, with rounds of its drain in between, until it dies."""
         journal = FileJournal(self.folder, SystemChance(), segment=segment)
+        journal._recent = Recent(most=most)
         drain = Drain(journal, self.ledger, VirtualClock())
         left = [records_of(self.pen, number) for number in range(len(SHAPES))]
         write = {Intent: journal.intent, Outcome: journal.outcome, CallEnd: journal.call}
@@ -632,12 +635,13 @@ def test_death_at_any_point_neither_doubles_nor_loses(data, pen, die):
     script = data.draw(st.lists(st.sampled_from([*range(len(SHAPES)), "drain"]), max_size=40), "script")
     deaths = data.draw(st.lists(st.integers(0, 30), max_size=3), "steps until each death")
     segment = data.draw(st.sampled_from([1, 500, 100_000]), "segment")
+    most = data.draw(st.sampled_from([0, 1000, 100_000]), "bytes that are remembered")
     torn = data.draw(st.integers(0, 400), "bytes of the torn line")
 
     async def tell(folder):
         history = History(folder, pen, die)
         Steps.left = deaths[0] if deaths else FOR_EVER
-        last = await history.work(script, segment)
+        last = await history.work(script, segment, most)
         if last is not None and last.exists():
             history.tear(last, torn)
         for steps in deaths[1:]:

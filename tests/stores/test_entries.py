@@ -8,7 +8,7 @@ from headgate.core.call import Call, Caller, Operation
 from headgate.core.usage import TokenUsage
 from headgate.stores import entries
 from headgate.stores.entries import LONGEST, LONGEST_ID
-from headgate.stores.records import CallEnd, Intent, Outcome
+from headgate.stores.records import CallEnd, CallFacts, Intent, Outcome
 
 
 def call(**changes):
@@ -45,9 +45,7 @@ FACTS = {
 def test_an_intent_says_who_asks_what_of_whom():
     """All facts, the target, and the parent of the gate's own calls."""
     intent = entries.intent(call(parent="p"), Attempt(2, "openai", "gpt-6-luna"), time=9.0)
-    assert intent == Intent(
-        **FACTS, attempt=2, provider="openai", model="gpt-6-luna", parent="p", tenant=call().caller.tenant
-    )
+    assert intent == Intent(**FACTS, attempt=2, provider="openai", model="gpt-6-luna", parent="p")
 
 
 def test_an_outcome_says_how_it_ended():
@@ -97,14 +95,14 @@ def test_an_attempt_that_nobody_settled_is_unknown():
 
 
 def test_an_end_counts_the_attempts():
-    """The length of the trail, and how it went."""
+    """The length of the trail, and how it went; who asked what has been told by its intents."""
     asked = call()
     asked.trail.extend([Attempt(1, "p", "m"), Attempt(2, "p", "m")])
     ending = entries.ending(
         asked, time=9.0, status=502, error_type="upstream_error", cache="miss", latency_ms=2.0, first_token_ms=1.0
     )
     assert ending == CallEnd(
-        **FACTS,
+        call_id="c",
         attempts=2,
         status=502,
         error_type="upstream_error",
@@ -112,6 +110,22 @@ def test_an_end_counts_the_attempts():
         latency_ms=2.0,
         first_token_ms=1.0,
     )
+
+
+def test_an_end_of_a_call_that_never_left_says_who_asked():
+    """There is no intent before it."""
+    ending = entries.ending(
+        call(), time=9.0, status=404, error_type=None, cache="off", latency_ms=2.0, first_token_ms=None
+    )
+    assert ending == CallEnd(call_id="c", attempts=0, status=404, latency_ms=2.0, facts=CallFacts(**FACTS))
+
+
+def test_a_record_keeps_its_tags():
+    """It may wait to be booked while the caller changes the mapping that it gave."""
+    asked = call(tags={"team": "a"})
+    intent = entries.intent(asked, Attempt(1, "p", "m"), time=9.0)
+    asked.tags["team"] = "b"
+    assert intent.tags == {"team": "a"}
 
 
 def test_nobody_fills_the_journal_with_one_name():

@@ -1,83 +1,107 @@
-"""Covers stores/join.py: which rows records become."""
+"""Covers stores/join.py: which lines records become."""
 
-import msgspec
-
-from headgate.core.attempt import Basis, Settled
+from headgate.core.attempt import Settled
 from headgate.stores.join import Join
-from headgate.stores.records import AttemptRow, CallRow, ObjectRow
+from headgate.stores.records import CallFacts, Entry, Intent, ObjectRow, Outcome
 
 TIME = 1_800_000_000.0
 
 
-def test_an_intent_and_its_outcome_are_one_row(pen):
-    """Everything that either says is in the row."""
+def test_an_intent_its_outcome_and_its_end_are_one_line(pen):
+    """Nothing is due before the attempt is settled, and nothing waits but the call's end."""
     join = Join()
-    outcome = pen.outcome(
-        cached_tokens=3,
-        cache_write_tokens=4,
-        reasoning_tokens=5,
-        model_served="gpt-6-luna-2026-08-01",
-        service_tier="flex",
-        latency_ms=12.5,
-        first_token_ms=2.5,
-        error_type="stream_interrupted",
-    )
-    join.feed(pen.intent(stream=True), 0)
-    assert join.attempts == []
+    intent, outcome, end = pen.intent(), pen.outcome(), pen.end()
+    join.feed(intent, 0)
+    assert join.due() == []
     join.feed(outcome, 0)
-    told = msgspec.structs.asdict(outcome) | pen.facts() | {"stream": True}
-    del told["made"]
-    assert join.attempts == [AttemptRow(**told, provider="openai", model="gpt-6-luna")]
+    join.feed(end, 0)
+    assert join.due() == [Entry(intent, outcome, end)]
+    join.booked()
+    assert join.due() == []
+
+
+def test_an_attempt_is_due_before_its_call_has_ended(pen):
+    """Once; and once more with the end, on every line of the call."""
+    join = Join()
+    first, second = (pen.intent(attempt=number) for number in (1, 2))
+    failed, settled = (pen.outcome(attempt=number) for number in (1, 2))
+    join.feed(first, 0)
+    join.feed(failed, 0)
+    assert join.due() == [Entry(first, failed)]
+    # Asked again after a booking that failed: the same.
+    assert join.due() == [Entry(first, failed)]
+    join.booked()
+    assert join.due() == []
+    join.feed(second, 0)
+    join.feed(settled, 0)
+    assert join.due() == [Entry(second, settled)]
+    join.booked()
+    join.feed(pen.end(attempts=2), 0)
+    assert join.due() == [Entry(first, failed, pen.end(attempts=2)), Entry(second, settled, pen.end(attempts=2))]
+
+
+def test_an_end_waits_for_the_last_outcome(pen):
+    """An attempt that is settled after its call has ended is booked with that end."""
+    join = Join()
+    join.feed(pen.intent(), 100)
+    join.feed(pen.end(), 200)
+    assert join.due() == []
+    assert join.needed(900) == 100
+    join.feed(pen.outcome(), 300)
+    assert join.due() == [Entry(pen.intent(), pen.outcome(), pen.end())]
+    assert join.needed(900) == 900
 
 
 def test_what_an_answer_made_has_an_owner(pen):
     """Each id with the tenant and the provider of its attempt; gone when it is booked."""
     join = Join()
-    join.feed(pen.intent(tenant="team-a"), 0)
+    join.feed(pen.intent(), 0)
     join.feed(pen.outcome(made=("resp_1", "file-2")), 0)
     assert join.objects == [
-        ObjectRow(id="resp_1", tenant="team-a", provider="openai", call_id="c", time=TIME),
-        ObjectRow(id="file-2", tenant="team-a", provider="openai", call_id="c", time=TIME),
+        ObjectRow(id="resp_1", tenant="project:team-a", provider="openai", call_id="c", time=TIME),
+        ObjectRow(id="file-2", tenant="project:team-a", provider="openai", call_id="c", time=TIME),
     ]
     join.booked()
     assert join.objects == []
 
 
-def test_a_call_that_ended_is_a_row(pen):
-    """As it was written."""
-    join = Join()
-    join.feed(pen.intent(), 0)
-    join.feed(pen.outcome(), 0)
-    join.feed(pen.end(cache="miss", latency_ms=3.0, first_token_ms=1.0, error_type="x"), 0)
-    assert join.calls == [
-        CallRow(**pen.facts(), attempts=1, status=200, cache="miss", latency_ms=3.0, first_token_ms=1.0, error_type="x")
-    ]
-    assert len(join.attempts) == 1
-
-
 def test_a_call_that_never_left_has_attempt_0(pen):
-    """Not billed, at no cost, with the call's own end."""
+    """Not billed, at no cost, with the call's own facts and end."""
     join = Join()
-    join.feed(pen.end(attempts=0, status=404, error_type="model_not_found", latency_ms=0.5), 0)
-    [row] = join.attempts
-    assert (row.attempt, row.settled, row.basis, row.cost) == (0, Settled.NOT_BILLED, None, 0)
-    assert (row.provider, row.model, row.status, row.error_type) == (None, None, 404, "model_not_found")
-    assert (row.call_id, row.day, row.key, row.tags) == ("c", "2027-01-15", "web", {"team": "a"})
-    assert len(join.calls) == 1
+    end = pen.end(attempts=0, status=404, error_type="model_not_found", latency_ms=0.5, first_token_ms=0.25)
+    join.feed(end, 0)
+    [(intent, outcome, found)] = join.due()
+    assert intent == Intent(**pen.facts(), attempt=0, provider=None, model=None)
+    assert end.facts == CallFacts(**pen.facts())
+    assert outcome == Outcome(
+        call_id="c",
+        attempt=0,
+        settled=Settled.NOT_BILLED,
+        cost=0,
+        status=404,
+        error_type="model_not_found",
+        latency_ms=0.5,
+        first_token_ms=0.25,
+    )
+    assert found is end
+    assert join.needed(7) == 7
 
 
-def test_rows_that_are_booked_are_gone_and_the_lists_are_new(pen):
+def test_lines_that_are_booked_are_gone_and_the_lists_are_new(pen):
     """A booking that was cancelled may still read the old lists in its thread."""
     join = Join()
+    join.feed(pen.end(attempts=0), 0)
+    join.feed(pen.intent(), 0)
+    join.feed(pen.outcome(made=("resp_1",)), 0)
+    due, objects = join.due(), join.objects
     join.feed(pen.end(), 0)
-    before = join.calls
     join.booked()
-    assert before != []
-    assert join.calls == join.attempts == []
+    assert (len(due), len(objects)) == (2, 1)
+    assert join.due() == join.objects == []
 
 
-def test_what_is_needed_is_what_is_open(pen):
-    """The oldest open attempt or call holds the journal; a call is open until its end, even between two attempts."""
+def test_what_is_needed_is_what_goes_on(pen):
+    """The oldest call that goes on holds the journal, even between two attempts."""
     join = Join()
     join.feed(pen.intent("a"), 100)
     join.feed(pen.intent("b"), 200)
@@ -95,50 +119,63 @@ def test_what_is_needed_is_what_is_open(pen):
 
 
 def test_the_gates_own_calls_have_no_end(pen):
-    """An intent on behalf of a parent is needed until its outcome only, and leaves no call behind."""
+    """An intent on behalf of a parent is needed until its outcome only, and its line stays without an end."""
     join = Join()
-    join.feed(pen.intent("own", parent="c"), 100)
-    join.feed(pen.outcome("own"), 200)
+    settled, unknown = (pen.intent(name, parent="c") for name in ("settled", "open"))
+    join.feed(settled, 100)
+    join.feed(pen.outcome("settled"), 200)
     assert join.needed(900) == 900
+    assert join.due() == [Entry(settled, pen.outcome("settled"))]
+    join.booked()
+    join.feed(unknown, 300)
     join.abandon()
-    assert join.calls == []
-    assert len(join.attempts) == 1
+    [(intent, outcome, end)] = join.due()
+    assert (intent, outcome.settled, end) == (unknown, Settled.UNKNOWN, None)
 
 
 def test_what_was_abandoned_is_unknown_and_crashed(pen):
-    """Open attempts may have cost money: nobody knows, so the cost is null. Open calls crashed, settled ones too."""
+    """Open attempts may have cost money: nobody knows, so the cost is null. Calls that went on crashed."""
     join = Join()
     join.feed(pen.intent("a"), 0)
     join.feed(pen.outcome("a"), 0)
     join.feed(pen.intent("a", attempt=2), 0)
     join.feed(pen.intent("b"), 0)
     join.feed(pen.outcome("b"), 0)
+    join.feed(pen.intent("c"), 0)
+    join.feed(pen.end("c"), 0)
     join.abandon()
-    rows = {(row.call_id, row.attempt): (row.settled, row.basis, row.cost, row.error_type) for row in join.attempts}
-    assert rows == {
-        ("a", 1): (Settled.BILLED, Basis.REPORTED, 15_000_000, None),
-        ("a", 2): (Settled.UNKNOWN, None, None, "crashed"),
-        ("b", 1): (Settled.BILLED, Basis.REPORTED, 15_000_000, None),
-    }
-    assert {(row.call_id, row.attempts, row.status, row.error_type, row.key) for row in join.calls} == {
-        ("a", 2, None, "crashed", "web"),
-        ("b", 1, None, "crashed", "web"),
+    billed, unknown = (Settled.BILLED, 15_000_000, None), (Settled.UNKNOWN, None, "crashed")
+    found = {}
+    for intent, outcome, end in join.due():
+        assert intent.call_id == outcome.call_id == end.call_id
+        assert intent.attempt == outcome.attempt
+        settled = (outcome.settled, outcome.cost, outcome.error_type)
+        found[intent.call_id, intent.attempt] = (settled, end.attempts, end.status, end.error_type)
+    assert found == {
+        ("a", 1): (billed, 2, None, "crashed"),
+        ("a", 2): (unknown, 2, None, "crashed"),
+        ("b", 1): (billed, 1, None, "crashed"),
+        ("c", 1): (unknown, 1, 200, None),
     }
     assert join.needed(7) == 7
 
 
-def test_an_outcome_without_its_intent_is_told(pen, caplog):
+def test_a_record_without_its_intent_is_told(pen, caplog):
     """Its intent was a line that could not be read: nobody can book it, so it is counted and logged whole."""
     join = Join()
     join.feed(pen.outcome("lost", cost=77), 0)
-    assert (join.orphans, join.attempts) == (1, [])
-    assert "lost" in caplog.text
-    assert "77" in caplog.text
+    join.feed(pen.end("lost", latency_ms=88.0), 0)
+    join.feed(pen.intent("known"), 0)
+    join.feed(pen.outcome("known", attempt=2, cost=99), 0)
+    assert (join.orphans, join.due()) == (3, [])
+    for figure in ("lost", "77", "88", "99"):
+        assert figure in caplog.text
 
 
-def test_an_outcome_whose_intent_is_booked_and_deleted_is_no_fault(pen, caplog):
+def test_a_record_whose_intent_is_booked_and_deleted_is_no_fault(pen, caplog):
     """In what a crash left behind, the oldest pieces may be gone: they were booked with all that belongs to them."""
     join = Join(whole=False)
     join.feed(pen.outcome(), 0)
-    assert (join.orphans, join.attempts) == (0, [])
+    join.feed(pen.end(), 0)
+    assert (join.orphans, join.due()) == (0, [])
     assert caplog.text == ""

@@ -10,16 +10,24 @@ import pytest
 from headgate.core.attempt import Settled
 from headgate.core.errors import ConfigError
 from headgate.stores.protocols import Query
-from headgate.stores.records import AttemptRow
-from headgate.stores.sqlite import VERSION, SqliteLedger, _use_wal
+from headgate.stores.records import Entry, Intent, Outcome
+from headgate.stores.sqlite import SqliteLedger, _use_wal
+from headgate.stores.tables import VERSION
 
 
 def attempt(name):
     """An attempt that was billed."""
-    return AttemptRow(
-        call_id=name, attempt=1, day="2027-01-15", time=1.0, operation="chat", model_requested="m", stream=False,
-        key=None, project=None, user=None, tags={}, provider="p", model="m", settled=Settled.BILLED, cost=1,
-    )  # fmt: skip
+    intent = Intent(
+        call_id=name,
+        attempt=1,
+        day="2027-01-15",
+        time=1.0,
+        operation="chat",
+        model_requested="m",
+        provider="p",
+        model="m",
+    )
+    return Entry(intent, Outcome(call_id=name, attempt=1, settled=Settled.BILLED, cost=1))
 
 
 async def count(path):
@@ -49,7 +57,7 @@ def test_the_books_stay(tmp_path):
 
     async def story():
         first = SqliteLedger(tmp_path / "h.db")
-        await first.book([], [attempt("a")])
+        await first.book([attempt("a")])
         await first.close()
         assert await count(tmp_path / "h.db") == 1
 
@@ -81,7 +89,7 @@ def test_something_else_is_no_ledger(tmp_path, what):
         path.write_text("not a database, but long enough to have been one" * 50)
     ledger = SqliteLedger(path)
     with pytest.raises(ConfigError, match="cannot be used"):
-        asyncio.run(ledger.book([], [attempt("a")]))
+        asyncio.run(ledger.book([attempt("a")]))
     health = asyncio.run(ledger.health())
     assert (health["status"], health["kind"]) == ("down", "sqlite")
     assert str(path) in health["error"]
@@ -121,20 +129,20 @@ def test_a_file_that_is_taken_away_takes_no_rows(tmp_path, instead):
 
     async def story():
         ledger = SqliteLedger(path)
-        await ledger.book([], [attempt("a")])
+        await ledger.book([attempt("a")])
         path.rename(aside)
         if instead == "a folder":
             path.mkdir()
         elif instead == "another file":
             path.touch()
         with pytest.raises(ConfigError, match="moved or replaced") as caught:
-            await ledger.book([], [attempt("b")])
+            await ledger.book([attempt("b")])
         assert "Put the file back" in caught.value.hint
         assert (await ledger.health())["status"] == "down"
         if instead == "a folder":
             path.rmdir()
         aside.replace(path)
-        await ledger.book([], [attempt("c")])
+        await ledger.book([attempt("c")])
         await ledger.close()
         assert await count(path) == 2
 
@@ -148,9 +156,9 @@ def test_a_change_of_folder_changes_nothing(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
 
     async def story():
-        await ledger.book([], [attempt("a")])
+        await ledger.book([attempt("a")])
         monkeypatch.chdir(tmp_path / "elsewhere")
-        await ledger.book([], [attempt("b")])
+        await ledger.book([attempt("b")])
         await ledger.close()
         assert await count(tmp_path / "h.db") == 2
 
@@ -175,11 +183,11 @@ def test_a_busy_ledger_books_nothing_and_recovers(tmp_path, monkeypatch):
         other = sqlite3.connect(tmp_path / "h.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(sqlite3.OperationalError, match="locked"):
-            await ledger.book([], [attempt("a")])
+            await ledger.book([attempt("a")])
         assert (await ledger.usage(Query()))[0].attempts == 0
         other.execute("ROLLBACK")
         other.close()
-        await ledger.book([], [attempt("a")])
+        await ledger.book([attempt("a")])
         await ledger.close()
         assert await count(tmp_path / "h.db") == 1
 
@@ -191,21 +199,22 @@ def test_several_processes_start_and_book_at_once(tmp_path):
     code = """
 import asyncio, sys
 from headgate.core.attempt import Settled
-from headgate.stores.records import AttemptRow
+from headgate.stores.records import Entry, Intent, Outcome
 from headgate.stores.sqlite import SqliteLedger
 from headgate.stores.protocols import Query
 
 def attempt(name):
-    return AttemptRow(
-        call_id=name, attempt=1, day="2027-01-15", time=1.0, operation="chat", model_requested="m", stream=False,
-        key=None, project=None, user=None, tags={}, provider="p", model="m", settled=Settled.BILLED, cost=1,
+    intent = Intent(
+        call_id=name, attempt=1, day="2027-01-15", time=1.0, operation="chat", model_requested="m", provider="p",
+        model="m",
     )
+    return Entry(intent, Outcome(call_id=name, attempt=1, settled=Settled.BILLED, cost=1))
 
 async def main():
     sys.stdin.read()
     ledger = SqliteLedger(sys.argv[1])
     for batch in range(20):
-        await ledger.book([], [attempt(f"same-{batch}"), attempt(f"own-{sys.argv[2]}-{batch}")])
+        await ledger.book([attempt(f"same-{batch}"), attempt(f"own-{sys.argv[2]}-{batch}")])
         await ledger.usage(Query())
     await ledger.close()
 
@@ -226,7 +235,7 @@ def test_reading_goes_on_while_somebody_books(tmp_path):
 
     async def story():
         ledger = SqliteLedger(tmp_path / "h.db")
-        await ledger.book([], [attempt("a")])
+        await ledger.book([attempt("a")])
         await ledger.close()
         other = sqlite3.connect(tmp_path / "h.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

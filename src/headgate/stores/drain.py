@@ -22,7 +22,7 @@ from headgate.stores.protocols import Ledger
 from headgate.stores.segments import DeadJournal, Page
 
 BATCH = 1000
-"""Attempts that are booked in one transaction, about."""
+"""Lines that are booked in one transaction, about."""
 LONGEST_WAIT = 30.0
 """Seconds between two tries while the ledger is away, at most."""
 _log = logging.getLogger("headgate.stores")
@@ -88,7 +88,7 @@ class Drain:
     async def _adopt_all(self) -> None:
         self._journal.open()
         # Nothing to book yet: a store that cannot be used is known before the first call.
-        await self._ledger.book((), ())
+        await self._ledger.book(())
         with closing(self._journal.dead()) as dead:
             for journal in dead:
                 await self._adopt(journal)
@@ -129,7 +129,7 @@ class Drain:
                     await self._settle()
                 while True:
                     more = self._feed()
-                    if not more or len(self._join.attempts) >= BATCH:
+                    if not more or len(self._join.ended) >= BATCH:
                         await self._settle()
                     if not more:
                         break
@@ -168,8 +168,9 @@ class Drain:
         self._journal.release(booked=fed, needed=self._join.needed(fed))
 
     async def _book(self, join: Join) -> None:
-        if join.calls or join.attempts:
-            await self._ledger.book(join.calls, join.attempts, join.objects)
+        due = join.due()
+        if due:
+            await self._ledger.book(due, join.objects)
             join.booked()
 
     async def run(self) -> None:
@@ -199,7 +200,7 @@ class Drain:
             self._journal.close(needed=self._join.needed(self._booked) if done else 0)
 
     def health(self) -> Mapping[str, Any]:
-        """The journal's own health, and `bad_lines`, `orphans` (outcomes without intents) and the last `error`.
+        """The journal's own health, and `bad_lines`, `orphans` (records without their intents) and the last `error`.
 
         `status` is `ok` while the last round of booking was good and everything could be written.
         """

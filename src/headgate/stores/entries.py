@@ -8,9 +8,9 @@ or write a line into it that cannot be read back.
 from collections.abc import Mapping, Sequence
 
 from headgate.core.attempt import Attempt, Settled
-from headgate.core.call import Call
+from headgate.core.call import NO_TAGS, Call
 from headgate.core.usage import TokenUsage
-from headgate.stores.records import CallEnd, Intent, Outcome
+from headgate.stores.records import CallEnd, CallFacts, Intent, Outcome
 
 LONGEST = 256
 """Characters of a name, a tag or a code that are kept."""
@@ -33,7 +33,8 @@ def _ids(made: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tags(tags: Mapping[str, str]) -> Mapping[str, str]:
-    return {_text(name): _text(value) for name, value in tags.items()} if tags else tags
+    # A copy: the record waits to be booked, and the caller may change its own.
+    return {_text(name): _text(value) for name, value in tags.items()} if tags else NO_TAGS
 
 
 def intent(call: Call, attempt: Attempt, *, time: float) -> Intent:
@@ -54,7 +55,6 @@ def intent(call: Call, attempt: Attempt, *, time: float) -> Intent:
         provider=attempt.provider,
         model=_text(attempt.model),
         parent=call.parent,
-        tenant=caller.tenant,
     )
 
 
@@ -95,9 +95,26 @@ def ending(
     latency_ms: float,
     first_token_ms: float | None,
 ) -> CallEnd:
-    """The record of a caller's call that has ended. `time` is its start, seconds since 1970 UTC."""
-    caller = call.caller
+    """The record of a caller's call that has ended. `time` is its start, seconds since 1970 UTC.
+
+    What its intents have told already is not told again.
+    """
+    attempts = len(call.trail)
     return CallEnd(
+        call_id=call.id,
+        attempts=attempts,
+        status=status,
+        error_type=_text(error_type) if error_type else None,
+        cache=cache,
+        latency_ms=latency_ms,
+        first_token_ms=first_token_ms,
+        facts=None if attempts else _facts(call, time),
+    )
+
+
+def _facts(call: Call, time: float) -> CallFacts:
+    caller = call.caller
+    return CallFacts(
         call_id=call.id,
         day=call.day,
         time=time,
@@ -108,10 +125,4 @@ def ending(
         project=caller.project,
         user=_text(call.user) if call.user else None,
         tags=_tags(call.tags),
-        attempts=len(call.trail),
-        status=status,
-        error_type=_text(error_type) if error_type else None,
-        cache=cache,
-        latency_ms=latency_ms,
-        first_token_ms=first_token_ms,
     )

@@ -1,143 +1,146 @@
-"""From records to rows: intents wait for their outcomes, calls for their ends.
+"""From records to lines of the ledger: intents wait for their outcomes, attempts for the ends of their calls.
 
-Decides what a row is made of; refuses to know where records come from and where rows go. Pure.
+Decides what a line is made of; refuses to know where records come from and where lines go. Pure.
 """
 
 import logging
 from collections.abc import Sequence
 
-import msgspec
-
 from headgate.core.attempt import Settled
-from headgate.stores.records import AttemptRow, CallEnd, CallFacts, CallRow, Intent, ObjectRow, Outcome, Record
+from headgate.core.call import tenant
+from headgate.stores.records import CallEnd, CallFacts, Entry, Intent, ObjectRow, Outcome, Record
 
 _log = logging.getLogger("headgate.stores")
 
 
+class _Going:
+    """A call that has not ended: its attempts, open and settled, and where its first record lies."""
+
+    __slots__ = ("booked", "end", "open", "position", "settled")
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.open: dict[int, Intent] = {}
+        self.settled: list[tuple[Intent, Outcome]] = []
+        self.booked = 0
+        self.end: CallEnd | None = None
+
+
 class Join:
-    """Makes rows of records.
+    """Makes lines of records.
+
+    A line is booked as soon as its attempt is settled, and once more, with the end of its call, when that is known.
 
     Attributes:
-        calls, attempts, objects: complete rows that wait to be booked.
-        orphans: outcomes whose intent was never seen, though it should have been.
+        ended: lines of calls that have ended, to be booked.
+        objects: what attempts have made, to be booked.
+        orphans: outcomes and ends whose intent was never seen, though it should have been.
     """
 
     def __init__(self, *, whole: bool = True) -> None:
         """Begin. `whole` says that the records come from the very beginning of their journal."""
         self._whole = whole
-        self.calls: list[CallRow] = []
-        self.attempts: list[AttemptRow] = []
+        self._calls: dict[str, _Going] = {}
+        self.ended: list[Entry] = []
         self.objects: list[ObjectRow] = []
         self.orphans = 0
-        self._open: dict[tuple[str, int], tuple[Intent, int]] = {}
-        self._going: dict[str, tuple[Intent, int]] = {}
 
     def feed(self, record: Record, position: int) -> None:
         """Take one record; `position` is where it, or the page that it came in, lies in the journal."""
+        call = self._calls.get(record.call_id)
         if isinstance(record, Intent):
-            self._open[record.call_id, record.attempt] = (record, position)
-            if record.parent is None:
-                # The latest attempt, at the place of the first.
-                _, first = self._going.get(record.call_id, (record, position))
-                self._going[record.call_id] = (record, first)
+            if call is None:
+                call = self._calls[record.call_id] = _Going(position)
+            call.open[record.attempt] = record
         elif isinstance(record, Outcome):
-            found = self._open.pop((record.call_id, record.attempt), None)
-            if found is not None:
-                self.attempts.append(_attempt_row(found[0], record))
-                if record.made:
-                    self.objects.extend(_object_rows(found[0], record.made))
-            elif self._whole:
-                self.orphans += 1
-                _log.error("The journal holds an outcome without its intent: %r", record)
-            # Else its intent lay in a piece that is booked and deleted, and so was the outcome booked.
+            intent = call.open.pop(record.attempt, None) if call is not None else None
+            if call is None or intent is None:
+                self._orphan(record)
+                return
+            call.settled.append((intent, record))
+            if record.made:
+                self.objects.extend(_objects(intent, record.made))
+            if not call.open and (call.end is not None or intent.parent is not None):
+                self._finish(record.call_id, call)
+        elif record.facts is not None:
+            self.ended.append(_never_left(record, record.facts))
+        elif call is None:
+            self._orphan(record)
         else:
-            self._going.pop(record.call_id, None)
-            self.calls.append(_call_row(record))
-            if not record.attempts:
-                self.attempts.append(_never_left(record))
+            call.end = record
+            if not call.open:
+                self._finish(record.call_id, call)
+
+    def _finish(self, call_id: str, call: _Going) -> None:
+        del self._calls[call_id]
+        end = call.end
+        for intent, outcome in call.settled:
+            self.ended.append(Entry(intent, outcome, end))
+
+    def _orphan(self, record: Outcome | CallEnd) -> None:
+        # Else its intent lay in a piece of journal that is booked and deleted, and so was this booked.
+        if self._whole:
+            self.orphans += 1
+            _log.error("The journal holds an outcome or an end without its intent: %r", record)
 
     def abandon(self) -> None:
-        """Nothing more will come: settle what is open."""
-        for intent, _ in self._open.values():
-            settled = Outcome(
-                call_id=intent.call_id, attempt=intent.attempt, settled=Settled.UNKNOWN, error_type="crashed"
-            )
-            self.attempts.append(_attempt_row(intent, settled))
-        for intent, _ in self._going.values():
-            self.calls.append(_crashed(intent))
-        self._open = {}
-        self._going = {}
+        """Nothing more will come: settle what is open, end what goes on."""
+        for call_id, call in list(self._calls.items()):
+            last = max((*call.open, *(intent.attempt for intent, _ in call.settled)))
+            for intent in call.open.values():
+                unknown = Outcome(
+                    call_id=call_id, attempt=intent.attempt, settled=Settled.UNKNOWN, error_type="crashed"
+                )
+                call.settled.append((intent, unknown))
+            if call.end is None and call.settled[0][0].parent is None:
+                call.end = CallEnd(call_id=call_id, attempts=last, error_type="crashed")
+            self._finish(call_id, call)
+
+    def due(self) -> Sequence[Entry]:
+        """The lines to be booked now: of calls that have ended, and of settled attempts whose calls go on."""
+        early = [Entry(*pair) for call in self._calls.values() for pair in call.settled[call.booked :]]
+        # A new list: a cancelled booking may still be reading the old one in its thread.
+        return [*self.ended, *early]
 
     def booked(self) -> None:
-        """The rows that were complete are in the ledger."""
-        # New lists: a cancelled booking may still be reading the old ones in its thread.
-        self.calls = []
-        self.attempts = []
+        """What was due, and `objects`, is in the ledger."""
+        self.ended = []
         self.objects = []
+        for call in self._calls.values():
+            call.booked = len(call.settled)
 
     def needed(self, read: int) -> int:
         """The position from which on records are still needed, if everything before `read` was fed."""
-        waiting = [position for _, position in self._open.values()]
-        waiting += [position for _, position in self._going.values()]
-        return min(waiting, default=read)
+        return min((call.position for call in self._calls.values()), default=read)
 
 
-def _attempt_row(intent: Intent, outcome: Outcome) -> AttemptRow:
-    return AttemptRow(
-        call_id=intent.call_id,
-        attempt=intent.attempt,
-        day=intent.day,
-        time=intent.time,
-        operation=intent.operation,
-        model_requested=intent.model_requested,
-        stream=intent.stream,
-        key=intent.key,
-        project=intent.project,
-        user=intent.user,
-        tags=intent.tags,
-        provider=intent.provider,
-        model=intent.model,
-        model_served=outcome.model_served,
-        service_tier=outcome.service_tier,
-        settled=outcome.settled,
-        basis=outcome.basis,
-        prompt_tokens=outcome.prompt_tokens,
-        completion_tokens=outcome.completion_tokens,
-        cached_tokens=outcome.cached_tokens,
-        cache_write_tokens=outcome.cache_write_tokens,
-        reasoning_tokens=outcome.reasoning_tokens,
-        cost=outcome.cost,
-        price_table=outcome.price_table,
-        status=outcome.status,
-        error_type=outcome.error_type,
-        latency_ms=outcome.latency_ms,
-        first_token_ms=outcome.first_token_ms,
-    )
-
-
-def _object_rows(intent: Intent, made: Sequence[str]) -> list[ObjectRow]:
+def _objects(intent: Intent, made: Sequence[str]) -> list[ObjectRow]:
+    owner, provider = tenant(intent.project, intent.key), intent.provider or ""
     return [
-        ObjectRow(id=name, tenant=intent.tenant, provider=intent.provider, call_id=intent.call_id, time=intent.time)
-        for name in made
+        ObjectRow(id=name, tenant=owner, provider=provider, call_id=intent.call_id, time=intent.time) for name in made
     ]
 
 
-def _never_left(end: CallEnd) -> AttemptRow:
+def _never_left(end: CallEnd, facts: CallFacts) -> Entry:
     # A call without attempts has a line of its own, so that every call is seen among the rows.
-    return AttemptRow(
+    intent = Intent(
         call_id=end.call_id,
+        day=facts.day,
+        time=facts.time,
+        operation=facts.operation,
+        model_requested=facts.model_requested,
+        stream=facts.stream,
+        key=facts.key,
+        project=facts.project,
+        user=facts.user,
+        tags=facts.tags,
         attempt=0,
-        day=end.day,
-        time=end.time,
-        operation=end.operation,
-        model_requested=end.model_requested,
-        stream=end.stream,
-        key=end.key,
-        project=end.project,
-        user=end.user,
-        tags=end.tags,
         provider=None,
         model=None,
+    )
+    outcome = Outcome(
+        call_id=end.call_id,
+        attempt=0,
         settled=Settled.NOT_BILLED,
         cost=0,
         status=end.status,
@@ -145,12 +148,4 @@ def _never_left(end: CallEnd) -> AttemptRow:
         latency_ms=end.latency_ms,
         first_token_ms=end.first_token_ms,
     )
-
-
-def _call_row(end: CallEnd) -> CallRow:
-    return CallRow(**msgspec.structs.asdict(end))
-
-
-def _crashed(last: Intent) -> CallRow:
-    facts = {name: getattr(last, name) for name in CallFacts.__struct_fields__}
-    return CallRow(**facts, attempts=last.attempt, error_type="crashed")
+    return Entry(intent, outcome, end)

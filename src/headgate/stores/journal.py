@@ -7,7 +7,7 @@ and with `fsync` of the machine. Nothing may leave whose intent could not be wri
 An outcome is owed from its settlement until it is written: with the end of its call where that follows at once (one
 system call for both), else before the event loop goes on. A process that dies in between leaves an attempt that is
 `unknown`, never one that is lost. What cannot be written (disk full) stays owed, goes before anything else, and shows
-in health.
+in health. What was written is also kept in memory for a while (`recent.py`), so that booking need not read it back.
 
 A journal belongs to one event loop, and is not for use from several threads.
 """
@@ -25,6 +25,7 @@ import msgspec
 
 from headgate.core.clock import Chance
 from headgate.core.errors import BacklogError, ConfigError
+from headgate.stores.recent import Recent
 from headgate.stores.records import CallEnd, Intent, Outcome, Record
 from headgate.stores.segments import (
     DeadJournal,
@@ -82,9 +83,12 @@ class FileJournal:
         self.token = ""
         self._lock = self._file = -1
         self._segments: list[Segment] = []
+        self._recent = Recent()
         self._numbers = 0
-        self._booked = 0
+        self._end = self._booked = 0
+        # Lines, and the records in them.
         self._owed: list[bytes] = []
+        self._owing: list[Record] = []
         self._paying = False
         self._unwritten = 0
         self._error: str | None = None
@@ -110,11 +114,11 @@ class FileJournal:
             BacklogError: too much waits to be booked, or the record cannot be written; the call must not be made.
         """
         line = _encode(record) + b"\n"
-        if self.backlog + len(line) > self._max_backlog:
+        if self._end - self._booked + len(line) > self._max_backlog:
             message = f"The journal holds {self.backlog} bytes that are not booked yet (limit {self._max_backlog})."
             raise BacklogError(message)
         try:
-            self._append(line, sync=self._fsync)
+            self._append(line, record)
         except OSError as error:
             self._error = f"{error.strerror} ({self._folder})"
             message = f"The journal cannot be written: {error.strerror}."
@@ -122,7 +126,7 @@ class FileJournal:
 
     def outcome(self, record: Outcome) -> None:
         """Write down how an attempt ended, soon. Never fails: what cannot be written is owed."""
-        self._owed.append(_encode(record) + b"\n")
+        self._owe(record, _encode(record) + b"\n")
         if self._paying:
             return
         try:
@@ -139,16 +143,16 @@ class FileJournal:
         would fill disk and memory all the same.
         """
         line = _encode(record) + b"\n"
-        if not record.attempts and (self._error or self.backlog + len(line) > self._max_backlog):
+        if not record.attempts and (self._error or self._end - self._booked + len(line) > self._max_backlog):
             self._unwritten += 1
             return
-        self._owed.append(line)
+        self._owe(record, line)
         self._pay()
 
     @property
     def backlog(self) -> int:
         """Bytes that are written and not booked yet."""
-        return self._segments[-1].end - self._booked if self._segments else 0
+        return self._end - self._booked if self._segments else 0
 
     def flush(self) -> None:
         """Try again to write what is owed.
@@ -157,7 +161,7 @@ class FileJournal:
             OSError: it still cannot be written.
         """
         try:
-            self._append(b"", sync=False)
+            self._append(b"")
         except OSError as error:
             self._error = f"{error.strerror} ({self._folder})"
             raise
@@ -168,7 +172,12 @@ class FileJournal:
         Raises:
             OSError: a file cannot be read.
         """
-        return read_page(self._segments, after)
+        page = self._recent.take(after)
+        if page is None:
+            page = read_page(self._segments, after)
+            # From the end on, memory is as good as the file again.
+            self._recent.restart(self._end, keep=page.end == self._end)
+        return page
 
     def release(self, *, booked: int, needed: int) -> None:
         """Everything before `booked` is in the ledger; nothing before `needed` will be asked for again."""
@@ -213,13 +222,23 @@ class FileJournal:
         with suppress(OSError):
             self.flush()
 
-    def _append(self, line: bytes, *, sync: bool) -> None:
-        # The order of writing is the order of events.
-        if self._owed:
+    def _owe(self, record: Record, line: bytes) -> None:
+        self._owed.append(line)
+        self._owing.append(record)
+
+    def _append(self, line: bytes, intent: Intent | None = None) -> None:
+        records = self._owing
+        if records:
+            # The order of writing is the order of events.
             line = b"".join((*self._owed, line))
         if line:
-            self._write(line, sync=sync)
-            self._owed = []
+            start = self._end
+            self._write(line, sync=self._fsync and intent is not None)
+            if intent is not None:
+                records.append(intent)
+            self._recent.add(records, start, self._end)
+            records.clear()
+            self._owed.clear()
             self._paying = False
         self._error = None
 
@@ -240,6 +259,7 @@ class FileJournal:
                 self._close_file()
             raise
         segment.size += len(line)
+        self._end = segment.end
 
     def _next_segment(self) -> None:
         if self._closed:
@@ -247,6 +267,7 @@ class FileJournal:
         if self._lock < 0:
             self._begin()
         path = segment_path(self._folder, self.token, self._numbers)
+        self._recent.turn()
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._close_file()
         self._file = opened

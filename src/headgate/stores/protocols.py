@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from headgate.stores.records import AttemptRow, CallEnd, CallRow, Intent, ObjectRow, Outcome, Owner
+from headgate.stores.records import AttemptRow, CallEnd, Entry, Intent, ObjectRow, Outcome, Owner
 
 DIMENSIONS = ("model", "provider", "key", "project", "user", "operation", "day")
 """What usage can be grouped by; `tag:NAME` as well."""
@@ -74,12 +74,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 class Ledger(Protocol):
     """The books, by calls and attempts."""
 
-    async def book(
-        self, calls: Sequence[CallRow], attempts: Sequence[AttemptRow], objects: Sequence[ObjectRow] = ()
-    ) -> None:
-        """Book rows in one transaction. A row whose key is booked already is passed over.
+    async def book(self, entries: Sequence[Entry], objects: Sequence[ObjectRow] = ()) -> None:
+        """Book lines in one transaction.
 
-        The key is day, call and attempt, and for objects their id: an object stays with its first owner.
+        A line whose day, call and attempt are booked already is passed over, but for the end of its call where that was
+        not known yet. An object whose id is booked already stays with its first owner.
         """
         ...
 

@@ -1,9 +1,11 @@
 """What is written down of a call: the records of the journal, and the rows of the ledger made from them.
 
-Field names are those of `headgate usage --rows --json`. Times are seconds since 1970 UTC; money is picodollars.
+Field names are those of `headgate usage --rows --json`. Times are seconds since 1970 UTC; money is picodollars. Records
+hold no cycles and wait in thousands to be booked, so the garbage collector does not look at them (`gc=False`).
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,7 +13,7 @@ from headgate.core.attempt import Basis, Settled
 from headgate.core.call import NO_TAGS
 
 
-class CallFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who asked what. The same for all attempts of a call."""
 
     call_id: str
@@ -26,21 +28,20 @@ class CallFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: Mapping[str, str] = NO_TAGS
 
 
-class Intent(CallFacts, frozen=True, kw_only=True, omit_defaults=True, tag="intent"):
+class Intent(CallFacts, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="intent"):
     """Written before an attempt leaves: from now on it may cost money.
 
-    `parent` is the caller's call on whose behalf the gate itself asks; a call with a parent has no `CallEnd`. `tenant`
-    is whose the objects are that the answer makes.
+    `parent` is the caller's call on whose behalf the gate itself asks; a call with a parent has no `CallEnd`. Attempt
+    0, of a call that never left, has no target, and stands in the ledger only.
     """
 
     attempt: int
-    provider: str
-    model: str
+    provider: str | None
+    model: str | None
     parent: str | None = None
-    tenant: str | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="outcome"):
     """Written when an attempt is settled. `call_id` and `attempt` name its intent; `made` are ids of new objects."""
 
     call_id: str
@@ -63,24 +64,41 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     made: tuple[str, ...] = ()
 
 
-class CallEnd(CallFacts, frozen=True, kw_only=True, omit_defaults=True, tag="call"):
-    """Written when the caller's call has ended, whatever became of it."""
+class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="call"):
+    """Written when the caller's call has ended, whatever became of it.
 
+    `facts` are told for a call that never left only: else its intents have told them. `error_type` is `crashed` where
+    the process died before the end.
+    """
+
+    call_id: str
     attempts: int
     status: int | None = None
     error_type: str | None = None
     cache: str = "off"
     latency_ms: float | None = None
     first_token_ms: float | None = None
+    facts: CallFacts | None = None
 
 
 Record = Intent | Outcome | CallEnd
 
 
-class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the ledger: an intent with its outcome. Attempt 0 stands for a call that never left.
+class Entry(NamedTuple):
+    """One line of the ledger as it is booked: an attempt that is settled, and the end of its call once that is known.
 
-    `cache` belongs to the call: it is told when rows are read, and not booked with them.
+    A call's end stands on every line of the call.
+    """
+
+    intent: Intent
+    outcome: Outcome
+    end: CallEnd | None = None
+
+
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the ledger as it is read: an attempt, and what the cache did for its call.
+
+    Attempt 0 stands for a call that never left.
     """
 
     call_id: str
@@ -112,17 +130,6 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float | None = None
     first_token_ms: float | None = None
     cache: str = "off"
-
-
-class CallRow(CallFacts, frozen=True, kw_only=True):
-    """One call of a caller. `error_type` is `crashed` where the process died before its end."""
-
-    attempts: int
-    status: int | None = None
-    error_type: str | None = None
-    cache: str = "off"
-    latency_ms: float | None = None
-    first_token_ms: float | None = None
 
 
 class ObjectRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -137,24 +137,32 @@ def _decode(line: bytes) -> Record | None:
         record = _decoder.decode(line)
     except (msgspec.DecodeError, RecursionError):
         return None
-    if isinstance(record, Outcome):
-        figures = (
-            record.attempt,
-            record.prompt_tokens,
-            record.completion_tokens,
-            record.cached_tokens,
-            record.cache_write_tokens,
-            record.reasoning_tokens,
-            record.cost or 0,
-            record.status or 0,
-        )
-        sound = min(figures) >= 0 and max(figures) <= _LARGEST
-    elif isinstance(record, Intent):
-        sound = 0 <= record.attempt <= _LARGEST
-    else:
-        sound = 0 <= record.attempts <= _LARGEST and 0 <= (record.status or 0) <= _LARGEST
     # What no ledger could book must not stand in the way of what follows it.
-    return record if sound else None
+    return record if sound(record) else None
+
+
+def sound(record: Record) -> bool:
+    """Whether a ledger can book it: its figures are neither negative nor beyond 64 bits."""
+    try:
+        # One sign and one length tell of all of them.
+        if isinstance(record, Outcome):
+            figures = (
+                record.attempt
+                | record.prompt_tokens
+                | record.completion_tokens
+                | record.cached_tokens
+                | record.cache_write_tokens
+                | record.reasoning_tokens
+                | (record.cost or 0)
+                | (record.status or 0)
+            )
+        elif isinstance(record, Intent):
+            figures = record.attempt
+        else:
+            figures = record.attempts | (record.status or 0)
+    except TypeError:
+        return False
+    return 0 <= figures <= _LARGEST
 
 
 class DeadJournal:

@@ -1,8 +1,8 @@
 """The ledger in SQLite: one file beside the gateway, or memory.
 
-Decides how rows lie in tables and how sums are asked for; the only file that imports the driver. A file is opened at
-its first use, in one thread of its own, in WAL mode: other processes read and book at the same time. In memory there
-is nothing to wait for, and no thread.
+Decides how a database is opened, and what happens in one transaction; the only file that imports the driver (what is
+said to it stands in `tables.py`). A file is opened at its first use, in one thread of its own, in WAL mode: other
+processes read and book at the same time. In memory there is nothing to wait for, and no thread.
 
 A batch is on the disk when `book` returns (`synchronous=FULL`), because the journal is deleted after that. For the same
 reason nothing is booked into a file that was deleted, moved or replaced while it was open: SQLite would go on writing
@@ -13,96 +13,27 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
-from headgate.core.attempt import Basis, Settled
-from headgate.core.errors import BadRequestError, ConfigError
-from headgate.stores.protocols import DIMENSIONS, Query, Usage
-from headgate.stores.records import AttemptRow, CallRow, ObjectRow, Owner
+from headgate.core.errors import ConfigError
+from headgate.stores import tables
+from headgate.stores.protocols import Query, Usage
+from headgate.stores.records import AttemptRow, Entry, ObjectRow, Owner
+from headgate.stores.tables import PAGE, VERSION
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-VERSION = 2
-"""Of the tables, kept in `PRAGMA user_version`."""
-PAGE = 1000
-"""Rows that are read at once."""
 MEMORY = ":memory:"
 BUSY_SECONDS = 10.0
 """How long another process's transaction is waited for."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS calls (
-  day TEXT NOT NULL, call_id TEXT NOT NULL, time REAL NOT NULL, operation TEXT NOT NULL, model_requested TEXT NOT NULL,
-  stream INTEGER NOT NULL, key TEXT, project TEXT, user TEXT, tags TEXT, attempts INTEGER NOT NULL, status INTEGER,
-  error_type TEXT, cache TEXT NOT NULL, latency_ms REAL, first_token_ms REAL,
-  PRIMARY KEY (day, call_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS attempts (
-  day TEXT NOT NULL, call_id TEXT NOT NULL, attempt INTEGER NOT NULL, time REAL NOT NULL, operation TEXT NOT NULL,
-  model_requested TEXT NOT NULL, stream INTEGER NOT NULL, key TEXT, project TEXT, user TEXT, tags TEXT, provider TEXT,
-  model TEXT, model_served TEXT, service_tier TEXT, settled TEXT NOT NULL, basis TEXT, prompt_tokens INTEGER NOT NULL,
-  completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
-  reasoning_tokens INTEGER NOT NULL, cost INTEGER, price_table TEXT, status INTEGER, error_type TEXT, latency_ms REAL,
-  first_token_ms REAL,
-  PRIMARY KEY (day, call_id, attempt)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS objects (
-  id TEXT NOT NULL PRIMARY KEY, tenant TEXT, provider TEXT NOT NULL, call_id TEXT NOT NULL, time REAL NOT NULL
-) WITHOUT ROWID;
-"""
-
-
-class _Expression(NamedTuple):
-    """SQL for a dimension, and the values for its marks."""
-
-    sql: str
-    values: tuple[str, ...] = ()
-
-
-_CALL = tuple(CallRow.__struct_fields__)
-_ATTEMPT = tuple(name for name in AttemptRow.__struct_fields__ if name != "cache")
-_CALL_TAGS = _CALL.index("tags")
-_ATTEMPT_TAGS = _ATTEMPT.index("tags")
 _HOPELESS = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT}
 """Errors at opening that waiting does not cure."""
-_KEY = "a.day, a.call_id, a.attempt"
-"""The order of rows: ids of calls grow with time, so it is their order in time, and needs no index of its own."""
-
-
-def _insert(table: str, columns: Sequence[str]) -> str:
-    marks = ", ".join("?" for _ in columns)
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608  own names
-
-
-_INSERT_CALL = _insert("calls", _CALL)
-_INSERT_ATTEMPT = _insert("attempts", _ATTEMPT)
-_INSERT_OBJECT = _insert("objects", ObjectRow.__struct_fields__)
-_SELECT = ", ".join(f"a.{column}" for column in _ATTEMPT)
-
-_LAST = 250_000_000_000.0
-_PART = 10**9
-# `c` is empty for calls that have not ended, and for the gate's own: neither are counted as calls.
-# A sum of picodollars may be larger than 64 bits (9 million dollars): it is added up in two parts.
-_SUMS = f"""
-  count(DISTINCT c.call_id),
-  count(DISTINCT CASE WHEN c.status >= 400 OR c.error_type IS NOT NULL THEN c.call_id END),
-  count(DISTINCT CASE WHEN c.cache IN ('hit', 'coalesced') THEN c.call_id END),
-  coalesce(sum(a.attempt > 0), 0),
-  coalesce(sum(a.prompt_tokens), 0), coalesce(sum(a.completion_tokens), 0), coalesce(sum(a.cached_tokens), 0),
-  coalesce(sum(CASE WHEN a.settled <> 'unknown' THEN a.cost / {_PART} END), 0),
-  coalesce(sum(CASE WHEN a.settled <> 'unknown' THEN a.cost % {_PART} END), 0),
-  coalesce(sum(CASE WHEN a.settled = 'unknown' THEN a.cost / {_PART} END), 0),
-  coalesce(sum(CASE WHEN a.settled = 'unknown' THEN a.cost % {_PART} END), 0),
-  coalesce(sum(a.settled = 'unknown'), 0),
-  coalesce(sum(a.settled = 'billed' AND a.cost IS NULL), 0)
-"""
-_FROM = "FROM attempts a LEFT JOIN calls c ON c.day = a.day AND c.call_id = a.call_id"
 
 
 class SqliteLedger:
@@ -136,16 +67,14 @@ class SqliteLedger:
         """
         await self._do(lambda _: None)
 
-    async def book(
-        self, calls: Sequence[CallRow], attempts: Sequence[AttemptRow], objects: Sequence[ObjectRow] = ()
-    ) -> None:
-        """Book rows in one transaction; what is booked already is passed over.
+    async def book(self, entries: Sequence[Entry], objects: Sequence[ObjectRow] = ()) -> None:
+        """Book lines in one transaction; what is booked already is passed over, but for the end of a call.
 
         Raises:
             ConfigError: the database cannot be used.
             sqlite3.Error: it is away, busy or full; nothing of the batch was booked.
         """
-        await self._do(_book, calls, attempts, objects)
+        await self._do(_book, entries, objects)
 
     async def owners(self, ids: Sequence[str]) -> Mapping[str, Owner]:
         """Whose objects these are; what is not booked is not among them, and nobody's.
@@ -165,9 +94,9 @@ class SqliteLedger:
             BadRequestError: there is no such dimension.
             ConfigError: the database cannot be used.
         """
-        where, values = _where(query)
-        by = [_dimension(name) for name in query.by]
-        return await self._do(_usage, where, values, query.by, by)
+        where, values = tables.condition(query)
+        grouped = tables.groups(query.by, where, values) if query.by else None
+        return await self._do(_usage, (tables.total(where), values), grouped, query.by)
 
     async def rows(self, query: Query) -> AsyncIterator[AttemptRow]:
         """The attempts, oldest first, read in pages; `by` is not looked at.
@@ -176,10 +105,10 @@ class SqliteLedger:
             BadRequestError: there is no such dimension.
             ConfigError: the database cannot be used.
         """
-        where, values = _where(query)
+        where, values = tables.condition(query)
         last: tuple[Any, ...] | None = None
         while True:
-            page = await self._do(_page, where, values, last)
+            page = await self._do(_page, *tables.page(where, values, last))
             for row in page:
                 yield row
             if len(page) < PAGE:
@@ -252,7 +181,7 @@ def _connect(path: str) -> sqlite3.Connection:
             )
         if not found:
             # IMMEDIATE: of several processes that start at once, one makes the tables and the others wait.
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE; {tables.SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         connection.execute("PRAGMA synchronous = FULL")
         _use_wal(connection)
     except BaseException as error:
@@ -275,18 +204,12 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             raise
 
 
-def _book(
-    connection: sqlite3.Connection,
-    calls: Sequence[CallRow],
-    attempts: Sequence[AttemptRow],
-    objects: Sequence[ObjectRow],
-) -> None:
+def _book(connection: sqlite3.Connection, entries: Sequence[Entry], objects: Sequence[ObjectRow]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.executemany(_INSERT_CALL, map(_call_values, calls))
-        connection.executemany(_INSERT_ATTEMPT, map(_attempt_values, attempts))
+        connection.executemany(tables.INSERT, map(tables.line, entries))
         if objects:
-            connection.executemany(_INSERT_OBJECT, map(msgspec.structs.astuple, objects))
+            connection.executemany(tables.INSERT_OBJECT, map(msgspec.structs.astuple, objects))
         connection.execute("COMMIT")
     except BaseException:
         # SQLite has rolled back by itself after some errors (disk full).
@@ -306,108 +229,23 @@ def _owners(connection: sqlite3.Connection, ids: Sequence[str]) -> Mapping[str, 
     return owners
 
 
-def _call_values(row: CallRow) -> Sequence[Any]:
-    values = list(msgspec.structs.astuple(row))
-    values[_CALL_TAGS] = msgspec.json.encode(row.tags).decode() if row.tags else None
-    return values
-
-
-def _attempt_values(row: AttemptRow) -> Sequence[Any]:
-    values = list(msgspec.structs.astuple(row)[: len(_ATTEMPT)])
-    values[_ATTEMPT_TAGS] = msgspec.json.encode(row.tags).decode() if row.tags else None
-    return values
-
-
-def _page(
-    connection: sqlite3.Connection, where: str, values: Sequence[Any], last: Sequence[Any] | None
-) -> list[AttemptRow]:
-    if last is not None:
-        where, values = f"{where} AND ({_KEY}) > (?, ?, ?)", [*values, *last]
-    query = f"SELECT {_SELECT}, coalesce(c.cache, 'off') {_FROM} WHERE {where} ORDER BY {_KEY} LIMIT {PAGE}"
-    return [_row(found) for found in connection.execute(query, values)]
-
-
-def _row(found: Sequence[Any]) -> AttemptRow:
-    facts = dict(zip((*_ATTEMPT, "cache"), found, strict=True))
-    facts["stream"] = bool(facts["stream"])
-    facts["tags"] = msgspec.json.decode(facts["tags"]) if facts["tags"] else {}
-    facts["settled"] = Settled(facts["settled"])
-    facts["basis"] = Basis(facts["basis"]) if facts["basis"] else None
-    return AttemptRow(**facts)
+def _page(connection: sqlite3.Connection, question: str, values: Sequence[Any]) -> list[AttemptRow]:
+    return [tables.row(found) for found in connection.execute(question, values)]
 
 
 def _usage(
-    connection: sqlite3.Connection, where: str, values: Sequence[Any], names: Sequence[str], by: Sequence[_Expression]
+    connection: sqlite3.Connection,
+    total: tuple[str, Sequence[Any]],
+    grouped: tuple[str, Sequence[Any]] | None,
+    by: Sequence[str],
 ) -> tuple[Usage, list[Usage]]:
     # One transaction: the groups belong to the same state of the books as the total.
     connection.execute("BEGIN")
     try:
-        total = connection.execute(f"SELECT {_SUMS} {_FROM} WHERE {where}", values).fetchone()
-        groups: list[Usage] = []
-        if by:
-            labels = ", ".join(f"{expression.sql} AS g{number}" for number, expression in enumerate(by))
-            keys = ", ".join(f"g{number}" for number in range(len(by)))
-            given = [value for expression in by for value in expression.values]
-            query = f"SELECT {labels}, {_SUMS} {_FROM} WHERE {where} GROUP BY {keys}"
-            for found in connection.execute(query, [*given, *values]):
-                group = dict(zip(names, found, strict=False))
-                groups.append(_sums(found[len(by) :], group))
+        everything = tables.sums(connection.execute(*total).fetchone(), {})
+        found = connection.execute(*grouped) if grouped else ()
+        groups = [tables.sums(sums[len(by) :], dict(zip(by, sums, strict=False))) for sums in found]
     finally:
         connection.execute("COMMIT")
     groups.sort(key=lambda usage: (-usage.cost, -usage.calls, [str(label) for label in usage.group.values()]))
-    return _sums(total, {}), groups
-
-
-def _sums(found: Sequence[Any], group: Mapping[str, str | None]) -> Usage:
-    calls, errors, hits, attempts, prompt, completion, cached, high, low, worst_high, worst_low, unknown, unpriced = (
-        found
-    )
-    return Usage(
-        group=group,
-        calls=calls,
-        attempts=attempts,
-        errors=errors,
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cached_tokens=cached,
-        cost=high * _PART + low,
-        unknown_attempts=unknown,
-        unknown_cost=worst_high * _PART + worst_low,
-        unpriced_attempts=unpriced,
-        cache_hits=hits,
-    )
-
-
-def _where(query: Query) -> tuple[str, list[Any]]:
-    terms = ["1"]
-    values: list[Any] = []
-    if query.since is not None:
-        # The day stands first in the key: whole days are passed over without a look.
-        terms.append("a.day >= ? AND a.time >= ?")
-        values += [_day(query.since), query.since]
-    if query.until is not None:
-        terms.append("a.day <= ? AND a.time < ?")
-        values += [_day(query.until), query.until]
-    for name, wanted in query.where.items():
-        expression = _dimension(name)
-        terms.append(f"{expression.sql} = ?")
-        values += [*expression.values, wanted]
-    return " AND ".join(terms), values
-
-
-def _day(time: float) -> str:
-    # A time beyond the calendar is as good as its end.
-    return datetime.fromtimestamp(min(max(time, 0.0), _LAST), UTC).date().isoformat()
-
-
-def _dimension(name: str) -> _Expression:
-    if name.startswith("tag:"):
-        return _Expression("(SELECT value FROM json_each(a.tags) WHERE key = ?)", (name[4:],))
-    if name == "model":
-        # A call that never left asked no model of anybody.
-        return _Expression("coalesce(a.model, a.model_requested)")
-    if name in DIMENSIONS:
-        return _Expression(f"a.{name}")
-    hint = f"Dimensions are {', '.join(DIMENSIONS)} and `tag:NAME`."
-    message = f"Usage has no dimension {name!r}."
-    raise BadRequestError(message, code="unknown_dimension", param="by", hint=hint)
+    return everything, groups

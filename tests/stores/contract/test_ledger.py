@@ -2,14 +2,13 @@
 
 import asyncio
 
-import msgspec
 import pytest
 
 from headgate.core.attempt import Basis, Settled
 from headgate.core.errors import BadRequestError
 from headgate.core.money import PICO
 from headgate.stores.protocols import Query, Usage
-from headgate.stores.records import AttemptRow, CallRow, ObjectRow, Owner
+from headgate.stores.records import AttemptRow, CallEnd, Entry, Intent, ObjectRow, Outcome, Owner
 
 TIME = 1_800_000_000.0
 
@@ -31,27 +30,26 @@ def facts(call, **changes):
     }
 
 
-def call(name="c", attempts=1, **changes):
-    """A call that ended well."""
-    own = {key: changes.pop(key) for key in ("status", "error_type", "cache", "latency_ms") if key in changes}
-    return CallRow(**facts(name, **changes), attempts=attempts, **{"status": 200, **own})
+def end(attempts=1, **changes):
+    """The end of a call that ended well."""
+    return CallEnd(**{"call_id": "c", "attempts": attempts, "status": 200, **changes})
 
 
-def attempt(name="c", number=1, **changes):
-    """An attempt that was billed."""
+def attempt(name="c", number=1, end=None, **changes):
+    """A line: an attempt that was billed."""
     told = facts(name)
-    told.update(
-        attempt=number,
-        provider="openai",
-        model="gpt-6-luna",
-        settled=Settled.BILLED,
-        basis=Basis.REPORTED,
-        prompt_tokens=100,
-        completion_tokens=10,
-        cached_tokens=5,
-        cost=1_000_000,
-    )
-    return AttemptRow(**{**told, **changes})
+    told.update(provider="openai", model="gpt-6-luna")
+    told.update({key: changes.pop(key) for key in list(changes) if key in told})
+    outcome = {
+        "settled": Settled.BILLED,
+        "basis": Basis.REPORTED,
+        "prompt_tokens": 100,
+        "completion_tokens": 10,
+        "cached_tokens": 5,
+        "cost": 1_000_000,
+        **changes,
+    }
+    return Entry(Intent(**told, attempt=number), Outcome(call_id=name, attempt=number, **outcome), end)
 
 
 def run(story):
@@ -77,41 +75,51 @@ def test_an_empty_ledger_has_nothing(ledger):
 
 def test_a_row_comes_back_as_it_was_booked(ledger):
     """Every field of an attempt: text, numbers, nulls, tags, and the state of the cache from its call."""
-    full = AttemptRow(
-        call_id="a ä😀",
-        attempt=2,
-        day="2027-01-15",
-        time=TIME + 0.123456,
-        operation="responses",
-        model_requested="fast",
-        stream=True,
-        key="k'; DROP TABLE calls; --",
-        project="p",
-        user="u\x00\n",
-        tags={"team": "a", 'quo"ted.$[0]': "b"},
-        provider="openai",
-        model="gpt-6-luna",
-        model_served="gpt-6-luna-2026-08-01",
-        service_tier="flex",
-        settled=Settled.BILLED,
-        basis=Basis.COUNTED,
-        prompt_tokens=1,
-        completion_tokens=2,
-        cached_tokens=3,
-        cache_write_tokens=4,
-        reasoning_tokens=5,
-        cost=2**62,
-        price_table="genai-prices 0.2.3",
-        status=200,
-        error_type="stream_interrupted",
-        latency_ms=12.345,
-        first_token_ms=1.5,
-    )
-    bare = AttemptRow(**facts("bare", time=TIME + 1), attempt=0, provider=None, model=None, settled=Settled.NOT_BILLED)
+    who = {
+        "call_id": "a ä😀",
+        "attempt": 2,
+        "day": "2027-01-15",
+        "time": TIME + 0.123456,
+        "operation": "responses",
+        "model_requested": "fast",
+        "stream": True,
+        "key": "k'; DROP TABLE calls; --",
+        "project": "p",
+        "user": "u\x00\n",
+        "tags": {"team": "a", 'quo"ted.$[0]': "b"},
+        "provider": "openai",
+        "model": "gpt-6-luna",
+    }
+    how = {
+        "model_served": "gpt-6-luna-2026-08-01",
+        "service_tier": "flex",
+        "settled": Settled.BILLED,
+        "basis": Basis.COUNTED,
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "cached_tokens": 3,
+        "cache_write_tokens": 4,
+        "reasoning_tokens": 5,
+        "cost": 2**62,
+        "price_table": "genai-prices 0.2.3",
+        "status": 200,
+        "error_type": "stream_interrupted",
+        "latency_ms": 12.345,
+        "first_token_ms": 1.5,
+    }
+    bare = {**facts("bare", time=TIME + 1), "attempt": 0, "provider": None, "model": None}
 
     async def story():
-        await ledger.book([call("a ä😀", 2, cache="miss")], [full, bare])
-        assert await rows(ledger) == [msgspec.structs.replace(full, cache="miss"), bare]
+        await ledger.book(
+            [
+                Entry(Intent(**who), Outcome(call_id="a ä😀", attempt=2, **how), end(2, cache="miss")),
+                Entry(Intent(**bare), Outcome(call_id="bare", attempt=0, settled=Settled.NOT_BILLED)),
+            ]
+        )
+        assert await rows(ledger) == [
+            AttemptRow(**who, **how, cache="miss"),
+            AttemptRow(**bare, settled=Settled.NOT_BILLED, cache="off"),
+        ]
 
     run(story())
 
@@ -120,31 +128,48 @@ def test_what_is_booked_is_passed_over(ledger):
     """The key is day, call and attempt: the first booking stands, whatever comes later under the same key."""
 
     async def story():
-        await ledger.book([call()], [attempt()])
-        await ledger.book(
-            [call(status=500)], [attempt(settled=Settled.UNKNOWN, cost=None, basis=None), attempt(number=2)]
-        )
-        await ledger.book([call()], [attempt(), attempt()])
+        await ledger.book([attempt(end=end())])
+        worse = {"settled": Settled.UNKNOWN, "cost": None, "basis": None}
+        await ledger.book([attempt(end=end(status=500), **worse), attempt(number=2, end=end(2))])
+        await ledger.book([attempt(**worse), attempt(), attempt(end=end(status=500))])
         assert [(row.attempt, row.settled, row.cost) for row in await rows(ledger)] == [
             (1, Settled.BILLED, 1_000_000),
             (2, Settled.BILLED, 1_000_000),
         ]
         total, _ = await ledger.usage(Query())
         assert (total.calls, total.errors, total.attempts, total.cost) == (1, 0, 2, 2_000_000)
-        await ledger.book([], [attempt(day="2027-01-16")])
+        await ledger.book([attempt(day="2027-01-16")])
         assert len(await rows(ledger)) == 3
 
     run(story())
 
 
+def test_the_end_of_a_call_may_come_later(ledger):
+    """A settled attempt counts at once, its call when it has ended; everything else of the line stays as it was."""
+
+    async def story():
+        await ledger.book([attempt()])
+        total, _ = await ledger.usage(Query())
+        assert (total.calls, total.attempts, total.cost) == (0, 1, 1_000_000)
+        late = end(status=502, error_type="stream_interrupted", cache="miss")
+        for _ in range(2):
+            await ledger.book([attempt(end=late, cost=7, settled=Settled.UNKNOWN)])
+        total, _ = await ledger.usage(Query())
+        assert (total.calls, total.errors, total.attempts, total.cost) == (1, 1, 1, 1_000_000)
+        [row] = await rows(ledger)
+        assert (row.settled, row.cache) == (Settled.BILLED, "miss")
+
+    run(story())
+
+
 def test_a_batch_is_booked_whole_or_not_at_all(ledger):
-    """A row that cannot be stored takes its whole batch with it: nothing is booked by halves."""
+    """A line that cannot be stored takes its whole batch with it: nothing is booked by halves."""
 
     async def story():
         with pytest.raises(Exception, match="NOT NULL"):
-            await ledger.book([call("a")], [attempt("a"), attempt("b", settled=None)])
+            await ledger.book([attempt("a"), attempt("b", day=None)])
         assert await rows(ledger) == []
-        await ledger.book([call("a")], [attempt("a")])
+        await ledger.book([attempt("a")])
         assert len(await rows(ledger)) == 1
 
     run(story())
@@ -159,8 +184,8 @@ def test_objects_stay_with_their_first_owner(ledger):
     """Whoever names an object later does not get it; what is not booked is nobody's, however it is spelled."""
 
     async def story():
-        await ledger.book([], [], [made("resp_1"), made("file-1", tenant=None, provider="backup")])
-        await ledger.book([], [attempt()], [made("resp_1", tenant="b", provider="other"), made("resp_2", tenant="b")])
+        await ledger.book([], [made("resp_1"), made("file-1", tenant=None, provider="backup")])
+        await ledger.book([attempt()], [made("resp_1", tenant="b", provider="other"), made("resp_2", tenant="b")])
         assert await ledger.owners(["resp_1", "resp_2", "file-1", "RESP_1", "", "\ud800", "x' OR 1 --"]) == {
             "resp_1": Owner("a", "openai"),
             "resp_2": Owner("b", "openai"),
@@ -175,9 +200,9 @@ def test_objects_are_booked_with_their_batch_or_not_at_all(ledger):
     """An object that cannot be stored takes the attempt along, and the other way round."""
 
     async def story():
-        for attempts, objects in (([attempt(settled=None)], [made("o")]), ([attempt()], [made("o", provider=None)])):
+        for attempts, objects in (([attempt(day=None)], [made("o")]), ([attempt()], [made("o", provider=None)])):
             with pytest.raises(Exception, match="NOT NULL"):
-                await ledger.book([], attempts, objects)
+                await ledger.book(attempts, objects)
         assert await rows(ledger) == []
         assert await ledger.owners(["o"]) == {}
 
@@ -188,25 +213,19 @@ def test_sums(ledger):
     """What each figure counts."""
 
     async def story():
+        none = {"settled": Settled.NOT_BILLED, "cost": 0, "prompt_tokens": 0, "completion_tokens": 0}
+        unknown = {**none, "settled": Settled.UNKNOWN, "cost": 7}
         await ledger.book(
             [
-                call("a", 2),
-                call("b", cache="miss"),
-                call("hit", 0, cache="hit"),
-                call("joined", 0, cache="coalesced"),
-                call("refused", 0, status=429, error_type="refused"),
-                call("crashed", 1, status=None, error_type="crashed"),
-            ],
-            [
-                attempt("a", settled=Settled.NOT_BILLED, basis=None, cost=0, prompt_tokens=0, completion_tokens=0),
-                attempt("a", 2),
-                attempt("b", cost=None),
-                attempt("hit", 0, settled=Settled.NOT_BILLED, cost=0, prompt_tokens=0, completion_tokens=0),
-                attempt("joined", 0, settled=Settled.NOT_BILLED, cost=0, prompt_tokens=0, completion_tokens=0),
-                attempt("refused", 0, settled=Settled.NOT_BILLED, cost=0, prompt_tokens=0, completion_tokens=0),
-                attempt("crashed", settled=Settled.UNKNOWN, basis=None, cost=7, prompt_tokens=0, completion_tokens=0),
+                attempt("a", 1, end(2), **none),
+                attempt("a", 2, end(2)),
+                attempt("b", 1, end(cache="miss"), cost=None),
+                attempt("hit", 0, end(0, cache="hit"), **none),
+                attempt("joined", 0, end(0, cache="coalesced"), **none),
+                attempt("refused", 0, end(0, status=429, error_type="refused"), **none),
+                attempt("crashed", 1, end(1, status=None, error_type="crashed"), **unknown),
                 attempt("own of the gate"),
-            ],
+            ]
         )
         total, groups = await ledger.usage(Query())
         assert groups == []
@@ -232,8 +251,8 @@ def test_sums_beyond_64_bits(ledger):
     dear = 9 * 10**18 + 123_456_789_123
 
     async def story():
-        await ledger.book([], [attempt(f"c{number}", cost=dear) for number in range(7)])
-        await ledger.book([], [attempt(f"u{number}", cost=dear, settled=Settled.UNKNOWN) for number in range(3)])
+        await ledger.book([attempt(f"c{number}", cost=dear) for number in range(7)])
+        await ledger.book([attempt(f"u{number}", cost=dear, settled=Settled.UNKNOWN) for number in range(3)])
         total, _ = await ledger.usage(Query())
         assert total.cost == 7 * dear > 60_000_000 * PICO
         assert total.unknown_cost == 3 * dear
@@ -246,13 +265,12 @@ def test_groups_come_dearest_first(ledger):
 
     async def story():
         await ledger.book(
-            [call("a", 2), call("b"), call("c", 0)],
             [
-                attempt("a", cost=10, provider="first", model="m1"),
-                attempt("a", 2, cost=30, provider="second", model="m2"),
-                attempt("b", cost=5, provider="second", model="m2"),
-                attempt("c", 0, cost=0, settled=Settled.NOT_BILLED, provider=None, model=None),
-            ],
+                attempt("a", 1, end(2), cost=10, provider="first", model="m1"),
+                attempt("a", 2, end(2), cost=30, provider="second", model="m2"),
+                attempt("b", 1, end(), cost=5, provider="second", model="m2"),
+                attempt("c", 0, end(0), cost=0, settled=Settled.NOT_BILLED, provider=None, model=None),
+            ]
         )
         total, groups = await ledger.usage(Query(by=("provider",)))
         assert [(group.group, group.calls, group.attempts, group.cost) for group in groups] == [
@@ -289,7 +307,7 @@ def test_every_dimension_groups_and_filters(ledger, dimension, changes):
     [value] = changes["tags"].values() if "tags" in changes else changes.values()
 
     async def story():
-        await ledger.book([call("a"), call("b")], [attempt("a", cost=2, **changes), attempt("b", cost=1)])
+        await ledger.book([attempt("a", cost=2, **changes), attempt("b", cost=1)])
         _, groups = await ledger.usage(Query(by=(dimension,)))
         assert len(groups) == 2
         assert groups[0].group == {dimension: value}
@@ -307,7 +325,7 @@ def test_time_bounds(ledger):
 
     async def story():
         for offset in range(5):
-            await ledger.book([], [attempt(f"c{offset}", time=TIME + offset, cost=10**offset)])
+            await ledger.book([attempt(f"c{offset}", time=TIME + offset, cost=10**offset)])
         query = Query(since=TIME + 1, until=TIME + 3)
         assert (await ledger.usage(query))[0].cost == 110
         assert [row.call_id for row in await rows(ledger, query)] == ["c1", "c2"]
@@ -338,13 +356,13 @@ def test_rows_are_read_in_pages_in_order(ledger):
             for number in range(1500)
             for attempt_number in (1, 2)
         ]
-        await ledger.book([], list(reversed(batch)))
+        await ledger.book(list(reversed(batch)))
         found = []
         async for row in ledger.rows(Query()):
             if len(found) == 10:
-                await ledger.book([], [attempt("before", time=TIME - 5)])
+                await ledger.book([attempt("before", time=TIME - 5)])
             found.append((row.time, row.call_id, row.attempt))
-        assert found == [(row.time, row.call_id, row.attempt) for row in batch]
+        assert found == [(line.intent.time, line.intent.call_id, line.intent.attempt) for line in batch]
 
     run(story())
 
@@ -354,7 +372,7 @@ def test_two_may_book_and_read_at_once(ledger):
 
     async def story():
         batches = [[attempt(f"c{number}") for number in range(start, start + 50)] for start in range(0, 200, 25)]
-        await asyncio.gather(*(ledger.book([], batch) for batch in batches), ledger.usage(Query()), rows(ledger))
+        await asyncio.gather(*(ledger.book(batch) for batch in batches), ledger.usage(Query()), rows(ledger))
         assert len(await rows(ledger)) == 225
 
     run(story())
