@@ -67,9 +67,28 @@ def test_every_model_has_a_price_that_is_a_whole_number_of_picodollars_per_token
     """No model is served for nothing by mistake, and no rate makes the books round."""
     assert PRICES.keys() == MODELS.keys()
     for name, price in PRICES.items():
-        assert (price.input > 0) == (price.output > 0) == (price.cached > 0) == (name != "fake")
-        for rate in (price.input, price.cached, price.output, price.write, price.input * Fraction(5, 4)):
-            assert (rate / 2 * 10**6).denominator == 1
+        free = name == "fake" or "moderation" in name
+        assert any((price.input, price.output, price.hour, price.characters)) == (not free)
+        assert (price.input > 0) == (price.cached > 0)
+        rates = (price.input, price.cached, price.output, price.write, price.input * Fraction(5, 4))
+        for rate in (*rates, price.image or 0, price.audio or 0, price.characters, price.hour / 3600 * 10**6):
+            assert (Fraction(rate) / 2 * 10**6).denominator == 1
+
+
+def test_pictures_and_sound():
+    """Input that is seen or heard has its own rate; some models are paid by the second heard or the letter spoken."""
+    edit = {"prompt_tokens": 1024 + 16, "prompt_image_tokens": 1024, "completion_tokens": 1024}
+    assert usd("gpt-image-2", **edit) == Decimal("0.00008") + Decimal("0.008192") + Decimal("0.03072")
+    heard = {"prompt_tokens": 110, "prompt_audio_tokens": 100, "completion_tokens": 20}
+    assert usd("gpt-4o-transcribe", **heard) == Decimal("0.000025") + Decimal("0.0006") + Decimal("0.0002")
+    assert usd("gpt-4o-mini-tts", prompt_tokens=10, completion_tokens=20) == Decimal("0.000246")
+    assert usd("text-embedding-3-small", prompt_tokens=1000) == Decimal("0.00002")
+    assert decimal(amount("whisper-1", TokenUsage(), seconds=7)) == Decimal("0.0007")
+    assert decimal(amount("gpt-transcribe", TokenUsage(), seconds=3600)) == Decimal("0.27")
+    assert decimal(amount("tts-1-hd", TokenUsage(), characters=1000)) == Decimal("0.03")
+    assert decimal(amount("tts-1", TokenUsage(), characters=1000, tier="batch")) == Decimal("0.0075")
+    # Nothing that is not charged by the second is.
+    assert amount("gpt-4o-transcribe", TokenUsage(), seconds=60) == 0
 
 
 def test_the_bill_adds_up_however_often_it_is_asked():

@@ -274,7 +274,7 @@ def test_addresses():
         {"path": "/v1/models/nobody", "method": "GET"},
         {"path": "/v1/models", "method": "POST"},
         {"path": CHAT, "method": "GET"},
-        {"path": "/v1/embeddings"},
+        {"path": "/v1/videos"},
         {"path": "/v1"},
         {"path": "/"},
         {"path": "/v1/modelsx", "method": "GET"},
@@ -282,7 +282,7 @@ def test_addresses():
     answers, simulator = story(*asks)
     assert [status for status, _, _ in answers] == [200, 200, 200, 404, 405, 405, 404, 404, 404, 404]
     assert json.loads(answers[1][2])["id"] == "gpt-4o"
-    assert json.loads(answers[6][2])["error"]["message"] == "Invalid URL (POST /v1/embeddings)"
+    assert json.loads(answers[6][2])["error"]["message"] == "Invalid URL (POST /v1/videos)"
     assert [one.path for one in simulator.log] == [CHAT]
 
 

@@ -30,6 +30,9 @@ class Price(msgspec.Struct, frozen=True):
         write: rate of input that is written to the cache; the same as `input` where writing is free.
         long: the surcharge for requests above 272,000 input tokens applies.
         fast: factor of the tier `priority`.
+        image, audio: rates of input tokens that stand for pictures and for sound; None: that of fresh input.
+        hour: rate of an hour of sound, in USD.
+        characters: rate of a million characters, in USD.
     """
 
     input: Fraction
@@ -38,6 +41,10 @@ class Price(msgspec.Struct, frozen=True):
     write: Fraction
     long: bool = False
     fast: Fraction = Fraction(2)
+    image: Fraction | None = None
+    audio: Fraction | None = None
+    hour: Fraction = Fraction(0)
+    characters: Fraction = Fraction(0)
 
 
 def _price(
@@ -48,11 +55,18 @@ def _price(
     write: bool = False,
     long: bool = False,
     fast: str = "2",
+    **others: str,
 ) -> Price:
     """One line of the price list; `write`: writing to the cache costs 1.25 of the input rate."""
     rate = Fraction(input)
     return Price(
-        rate, Fraction(cached), Fraction(output), rate * Fraction(5, 4) if write else rate, long, Fraction(fast)
+        rate,
+        Fraction(cached),
+        Fraction(output),
+        rate * Fraction(5, 4) if write else rate,
+        long,
+        Fraction(fast),
+        **{name: Fraction(value) for name, value in others.items()},
     )
 
 
@@ -81,19 +95,49 @@ PRICES: dict[str, Price] = {
     "gpt-4.1-mini": _price("0.40", "0.10", "1.6"),
     "gpt-4o": _price("2.5", "1.25", "10"),
     "gpt-4o-mini": _price("0.15", "0.075", "0.60"),
+    "gpt-3.5-turbo-instruct": _price("1.5", "1.5", "2"),
+    "text-embedding-3-small": _price("0.02", "0.02", "0"),
+    "text-embedding-3-large": _price("0.13", "0.13", "0"),
+    "text-embedding-ada-002": _price("0.10", "0.10", "0"),
+    "omni-moderation-latest": _price("0", "0", "0"),
+    "omni-moderation-2024-09-26": _price("0", "0", "0"),
+    "gpt-image-2": _price("5", "1.25", "30", image="8"),
+    "gpt-image-2.5-sunburst": _price("5", "1.25", "30", image="8"),
+    "gpt-image-2.5-flare": _price("5", "1.25", "30", image="8"),
+    "gpt-image-1.5": _price("5", "1.25", "32", image="8"),
+    "gpt-image-1-mini": _price("2", "0.20", "8", image="2.5"),
+    "chatgpt-image-latest": _price("5", "1.25", "32", image="8"),
+    "gpt-4o-mini-tts": _price("0.60", "0.60", "12"),
+    "tts-1": _price("0", "0", "0", characters="15"),
+    "tts-1-hd": _price("0", "0", "0", characters="30"),
+    "gpt-transcribe": _price("0", "0", "0", hour="0.27"),
+    "gpt-4o-transcribe": _price("2.5", "2.5", "10", audio="6"),
+    "gpt-4o-mini-transcribe": _price("1.25", "1.25", "5", audio="3"),
+    "whisper-1": _price("0", "0", "0", hour="0.36"),
     "fake": _price("0", "0", "0"),
 }
-"""USD per million tokens, as published in November 2026."""
+"""USD per million tokens, as published in November 2026. All output of a model that draws or speaks is drawn or spoken:
+it has one rate."""
 
 
-def amount(model: str, usage: TokenUsage, *, tier: str = "default", long_ttl: bool = False) -> Fraction:
+def amount(
+    model: str,
+    usage: TokenUsage,
+    *,
+    tier: str = "default",
+    long_ttl: bool = False,
+    seconds: int = 0,
+    characters: int = 0,
+) -> Fraction:
     """What one answer costs, in USD, exactly.
 
     Args:
         model: a name of the price table.
-        usage: what was served; cached and cache-write tokens are part of the prompt's.
+        usage: what was served; cached, cache-write, image and audio tokens are part of the prompt's.
         tier: the service tier used: `default`, `flex`, `batch`, `priority`.
         long_ttl: the cache was written for 12 hours (2.5 of the input rate).
+        seconds: how much sound was heard.
+        characters: how much text was spoken.
 
     Raises:
         KeyError: the model has no price.
@@ -104,8 +148,11 @@ def amount(model: str, usage: TokenUsage, *, tier: str = "default", long_ttl: bo
     """
     price = PRICES[model]
     write = price.input * Fraction(5, 2) if long_ttl and price.write != price.input else price.write
-    fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
+    seen, heard = usage.prompt_image_tokens, usage.prompt_audio_tokens
+    fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens - seen - heard
     into = fresh * price.input + usage.cached_tokens * price.cached + usage.cache_write_tokens * write
+    into += seen * (price.input if price.image is None else price.image)
+    into += heard * (price.input if price.audio is None else price.audio)
     out = usage.completion_tokens * price.output
     if price.long and usage.prompt_tokens > _LONG:
         into *= 2
@@ -116,7 +163,7 @@ def amount(model: str, usage: TokenUsage, *, tier: str = "default", long_ttl: bo
         factor = price.fast
     else:
         factor = Fraction(1)
-    return (into + out) * factor / 1_000_000
+    return (into + out + characters * price.characters) * factor / 1_000_000 + seconds * price.hour * factor / 3600
 
 
 class BillLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +176,7 @@ class BillLine(msgspec.Struct, frozen=True, kw_only=True):
         usage: what was served.
         complete: the answer was generated to its end.
         long_ttl: its cache entries were written for 12 hours.
+        seconds, characters: how much sound was heard and how much text was spoken, where that is charged.
     """
 
     request_id: str
@@ -138,11 +186,20 @@ class BillLine(msgspec.Struct, frozen=True, kw_only=True):
     usage: TokenUsage
     complete: bool
     long_ttl: bool = False
+    seconds: int = 0
+    characters: int = 0
 
     @property
     def amount(self) -> Fraction:
         """USD, exactly."""
-        return amount(self.model, self.usage, tier=self.tier, long_ttl=self.long_ttl)
+        return amount(
+            self.model,
+            self.usage,
+            tier=self.tier,
+            long_ttl=self.long_ttl,
+            seconds=self.seconds,
+            characters=self.characters,
+        )
 
 
 class Bill:
@@ -167,7 +224,7 @@ class Bill:
         return self._total
 
     def usd(self) -> Decimal:
-        """USD as a decimal number, exactly: every rate of the table is a finite decimal."""
+        """USD as a decimal number, exactly: every rate of the table is a finite decimal, also by the second."""
         return decimal(self.total)
 
 

@@ -261,6 +261,8 @@ def _line(visit: Visit, job: Job, usage: TokenUsage) -> BillLine:
         usage=usage,
         complete=True,
         long_ttl=job.long_ttl,
+        seconds=job.seconds,
+        characters=job.characters,
     )
 
 

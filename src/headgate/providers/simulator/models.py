@@ -1,10 +1,15 @@
 """Which models the simulated account has, and what each of them takes.
 
-Decides names, reasoning efforts and the dates of retirement; prices are in `bill.py`. A model's retirement is shown
-and not enforced: what works today in a test should work tomorrow.
+Decides names, what they can be asked for, reasoning efforts and the dates of retirement; prices are in `bill.py`. A
+model's retirement is shown and not enforced: what works today in a test should work tomorrow.
 """
 
+from typing import Literal
+
 import msgspec
+
+Serves = Literal["talk", "completions", "embeddings", "moderations", "images", "speech", "transcriptions", "everything"]
+"""What a model can be asked for. `talk` is Chat Completions and Responses."""
 
 _LOW_HIGH = ("low", "medium", "high")
 _LOW_XHIGH = (*_LOW_HIGH, "xhigh")
@@ -26,6 +31,7 @@ class Model(msgspec.Struct, frozen=True):
         chat_max: takes the effort `max` in Chat Completions, too.
         writes_cache: prompts written to the cache are counted (and cost more).
         shutdown: day of retirement, `YYYY-MM-DD`.
+        serves: what it can be asked for.
     """
 
     name: str
@@ -35,6 +41,7 @@ class Model(msgspec.Struct, frozen=True):
     chat_max: bool = True
     writes_cache: bool = False
     shutdown: str | None = None
+    serves: Serves = "talk"
 
 
 _SOME = "unless reasoning"
@@ -66,7 +73,26 @@ MODELS: dict[str, Model] = {
         Model("gpt-4.1-mini", shutdown="2027-01-14"),
         Model("gpt-4o", shutdown="2027-01-14"),
         Model("gpt-4o-mini", shutdown="2027-01-14"),
-        Model("fake"),
+        Model("gpt-3.5-turbo-instruct", serves="completions"),
+        Model("text-embedding-3-small", serves="embeddings"),
+        Model("text-embedding-3-large", serves="embeddings"),
+        Model("text-embedding-ada-002", serves="embeddings"),
+        Model("omni-moderation-latest", serves="moderations"),
+        Model("omni-moderation-2024-09-26", serves="moderations"),
+        Model("gpt-image-2", serves="images"),
+        Model("gpt-image-2.5-sunburst", serves="images"),
+        Model("gpt-image-2.5-flare", serves="images"),
+        Model("gpt-image-1.5", serves="images", shutdown="2026-12-01"),
+        Model("gpt-image-1-mini", serves="images", shutdown="2026-12-01"),
+        Model("chatgpt-image-latest", serves="images", shutdown="2026-12-01"),
+        Model("gpt-4o-mini-tts", serves="speech", shutdown="2027-01-06"),
+        Model("tts-1", serves="speech", shutdown="2027-01-06"),
+        Model("tts-1-hd", serves="speech", shutdown="2027-01-06"),
+        Model("gpt-transcribe", serves="transcriptions"),
+        Model("gpt-4o-transcribe", serves="transcriptions", shutdown="2027-02-26"),
+        Model("gpt-4o-mini-transcribe", serves="transcriptions", shutdown="2027-02-26"),
+        Model("whisper-1", serves="transcriptions", shutdown="2027-02-26"),
+        Model("fake", serves="everything"),
     )
 }
 """By name. `fake` costs nothing and takes everything."""

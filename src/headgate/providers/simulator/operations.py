@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from headgate.providers.simulator.embeddings import embeddings_job
+from headgate.providers.simulator.images import edit_job, generation_job
 from headgate.providers.simulator.job import Job
+from headgate.providers.simulator.moderations import moderations_job
 from headgate.providers.simulator.read_chat import read_chat
 from headgate.providers.simulator.read_responses import read_responses
 from headgate.providers.simulator.talk import chat_job, responses_job
@@ -16,6 +19,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
     {
         "/chat/completions": lambda body, _kind, seed: chat_job(read_chat(body), seed),
         "/responses": lambda body, _kind, seed: responses_job(read_responses(body), seed),
+        "/embeddings": embeddings_job,
+        "/moderations": moderations_job,
+        "/images/generations": generation_job,
+        "/images/edits": edit_job,
     }
 )
 """By path, below `/v1`; each is posted."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from headgate.providers.simulator.models import MODELS, Model
+from headgate.providers.simulator.models import MODELS, Model, Serves
 from headgate.providers.simulator.problem import (
     Problem,
     invalid,
@@ -124,19 +124,24 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        found = _WHERE.match(str(error))
-        what, where = (found[1], found[2] or "") if found else (str(error), "")
-        lacks = _LACKS.match(what)
-        if lacks:
-            raise missing(f"{where}.{lacks[1]}" if where else lacks[1]) from None
-        raise mistyped(where or "body", what[0].lower() + what[1:].replace("`", "")) from None
+        raise misfit(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"We could not parse the JSON body of your request. (HINT: {error})"
         raise Problem(400, message) from None
 
 
-def known_model(name: str) -> Model:
-    """The model of that name.
+def misfit(error: str) -> Problem:
+    """The refusal of a request that lacks a field or has one of a wrong type; `error` is what msgspec says of it."""
+    found = _WHERE.match(error)
+    what, where = (found[1], found[2] or "") if found else (error, "")
+    lacks = _LACKS.match(what)
+    if lacks:
+        return missing(f"{where}.{lacks[1]}" if where else lacks[1])
+    return mistyped(where or "body", what[0].lower() + what[1:].replace("`", ""))
+
+
+def known_model(name: str, serves: Serves = "talk") -> Model:
+    """The model of that name, if it can be asked for that.
 
     Raises:
         Problem: 404 model_not_found.
@@ -145,6 +150,9 @@ def known_model(name: str) -> Model:
     if model is None:
         message = f"The model `{name}` does not exist or you do not have access to it."
         raise Problem(404, message, code="model_not_found")
+    if model.serves not in (serves, "everything"):
+        message = f"The model `{name}` is not supported here: it serves {model.serves}, and {serves} was asked for."
+        raise Problem(404, message, code="model_not_found", param="model")
     return model
 
 
