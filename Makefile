@@ -31,7 +31,7 @@ demo-local: setup  ## ask a real small model on this machine through every door;
 	@HEADGATE_HOME=.venv/headgate $(BIN)/headgate local demo
 
 .PHONY: test
-test: test-elsewhere test-here  ## all tests but chaos; the fast ones on every other Python >= 3.11 too
+test: test-elsewhere test-here  ## all tests but chaos and clients; the fast ones on every other Python >= 3.11 too
 
 .PHONY: test-here
 test-here: setup  ## the tests on the Python of `.venv`
@@ -68,6 +68,10 @@ house: setup
 .PHONY: chaos
 chaos: setup  ## kills and losses, at length
 	$(BIN)/pytest -q -m chaos
+
+.PHONY: clients
+clients: setup  ## other people's clients against a gate; installs them, which takes minutes once
+	$(BIN)/pytest -q -m clients tests/clients
 
 .PHONY: bench
 bench: setup  ## what a call costs, beside naive and nginx
