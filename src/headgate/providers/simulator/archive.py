@@ -14,6 +14,7 @@ from headgate.providers.simulator.addresses import Place
 from headgate.providers.simulator.answer import Answer
 from headgate.providers.simulator.batch_input import read_batch
 from headgate.providers.simulator.batches import Answered, Batches
+from headgate.providers.simulator.counting import counting_job
 from headgate.providers.simulator.desk import Desk
 from headgate.providers.simulator.forms import file_of, nested, read_form, texts_of
 from headgate.providers.simulator.job import Job
@@ -56,7 +57,11 @@ class Archive:
         self._storeroom = Storeroom(clock, background)
         self._shelf = Shelf(clock, seed)
         self._uploads = Uploads(clock, seed, self._shelf)
-        self.operations: Mapping[str, Operation] = {**OPERATIONS, "/responses": self._responses}
+        self.operations: Mapping[str, Operation] = {
+            **OPERATIONS,
+            "/responses": self._responses,
+            "/responses/input_tokens": self._counted,
+        }
         self._batches = Batches(
             clock=clock, seed=seed, life=life, shelf=self._shelf, answer=self._row, known=MODELS.__contains__
         )
@@ -103,6 +108,9 @@ class Archive:
 
     def _responses(self, body: bytes, kind: str, seed: int) -> Job:  # noqa: ARG002  JSON is all it takes
         return responses_job(read_responses(body, self._storeroom.recall), seed, store=self._storeroom)
+
+    def _counted(self, body: bytes, kind: str, seed: int) -> Job:  # noqa: ARG002  neither changes it
+        return counting_job(read_responses(body, self._storeroom.recall))
 
     def _look(self, visit: Visit, ids: tuple[str, ...]) -> Answer:
         wish = _wish(visit)

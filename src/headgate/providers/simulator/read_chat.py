@@ -115,7 +115,7 @@ def read_chat(body: bytes) -> Question:
         obfuscate=options is None or options.include_obfuscation is not False,
         n=n,
         cap=cap,
-        stop=_stop(asked.stop),
+        stop=stops(asked.stop),
         effort=effort,
         tier=tier_of(asked.service_tier),
         tools=may,
@@ -155,7 +155,12 @@ def _cap(model: Model, asked: _Request) -> int | None:
     return asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens
 
 
-def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
+def stops(stop: str | list[str] | None) -> tuple[str, ...]:
+    """The texts that end an answer.
+
+    Raises:
+        Problem: 400; there are more than four.
+    """
     if stop is None:
         return ()
     texts = (stop,) if isinstance(stop, str) else tuple(stop)

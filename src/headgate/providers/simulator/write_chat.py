@@ -12,7 +12,8 @@ from headgate.providers.simulator.script import Script, Step
 
 _encode = msgspec.json.encode
 _PADDING = "aB3dE6gH9jK2mN5p"
-_DONE = b"data: [DONE]\n\n"
+DONE = b"data: [DONE]\n\n"
+"""The end of a stream."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -77,7 +78,7 @@ def stream_chat(
         b"".join(opening),
         _body(question, plan, identity, usage, write, done=done),
         sum(len(said.tokens) for said in plan.answers),
-        _error,
+        chat_error,
     )
 
 
@@ -148,7 +149,7 @@ def _body(
             last["obfuscation"] = _PADDING
         yield Step(b"data: " + _encode(last) + b"\n\n")
     if done:
-        yield Step(_DONE)
+        yield Step(DONE)
 
 
 def _delta(said: Said, token: str) -> bytes:
@@ -159,6 +160,7 @@ def _delta(said: Said, token: str) -> bytes:
     return b'{"tool_calls":[{"index":0,"function":{"arguments":%s}}]}' % _encode(token)
 
 
-def _error(code: str | None, type: str | None) -> bytes:  # noqa: A002  the API's word
+def chat_error(code: str | None, type: str | None) -> bytes:  # noqa: A002  the API's word
+    """An error as the last event of a stream."""
     problem = Problem(500, "Simulated fault in the stream.", type=type or "server_error", code=code or "server_error")
     return b"data: " + problem.body() + b"\n\n"
