@@ -5,6 +5,7 @@ file without a name (its files); refuses to know what the fields mean. The file 
 it. The parts are framed anew when they leave: names and file names are written by us, from what we have read.
 """
 
+import logging
 import os
 import tempfile
 import threading
@@ -27,7 +28,10 @@ MOST_PARTS = 200
 MOST_TEXT = 1024 * 1024
 """Bytes of all fields of a form that are not files."""
 
-_ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+# As browsers write them; beside line ends all that ends a name for one reader and not for another.
+_ESCAPES = {code: f"%{code:02X}" for code in (*range(0x20), *b'"\\', 0x7F)}
+# What is wrong with a form is told to its sender; a log that its senders could fill helps nobody.
+_SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # noqa: LOG001  it belongs to no tree that somebody sets up
 
 
 class Spool:
@@ -40,20 +44,31 @@ class Spool:
         limit_name: the setting that says so.
 
     Raises:
-        MediaTypeError: it calls itself a form and names no boundary.
+        MediaTypeError: it calls itself a form and names no boundary, or what it calls itself is no plain text.
     """
 
     def __init__(self, content_type: str, *, chance: Chance, limit: int, limit_name: str) -> None:
+        if not (content_type.isascii() and content_type.isprintable()):
+            raise MediaTypeError("The `Content-Type` is not plain ASCII.")
         kind, options = parse_options_header(content_type)
         self._content_type = content_type
         self._limit = limit
         self._limit_name = limit_name
         self._chance = chance
         self._size = 0
-        self._waiting: list[bytes] = []
-        self._waits = 0
+        self._waiting = bytearray()
         self._store = _Store()
         self._form = _FormReader(self._keep, _boundary(options)) if kind.decode() == FORM else None
+
+    def expect(self, size: int) -> None:
+        """Be told how much will come.
+
+        Raises:
+            TooLargeError: it is more than the limit allows.
+        """
+        if size > self._limit:
+            message = f"The upload is larger than {self._limit / 1_000_000:g} MB."
+            raise TooLargeError(message, hint=f"Send less, or have `{self._limit_name}` raised.")
 
     async def write(self, data: bytes) -> None:
         """Take a piece.
@@ -63,21 +78,18 @@ class Spool:
             BadRequestError: the form is malformed.
         """
         self._size += len(data)
-        if self._size > self._limit:
-            message = f"The upload is larger than {self._limit / 1_000_000:g} MB."
-            raise TooLargeError(message, hint=f"Send less, or have `{self._limit_name}` raised.")
+        self.expect(self._size)
         if self._form is None:
             self._keep(data)
         else:
             self._form.feed(data)
-        if self._waits >= WAITING:
-            waiting, self._waiting, self._waits = self._waiting, [], 0
+        if len(self._waiting) >= WAITING:
+            waiting, self._waiting = self._waiting, bytearray()
             await to_thread(self._store.write, waiting)
 
     def _keep(self, data: bytes) -> int:
         """Keep bytes for the file; gives where they will lie."""
-        self._waiting.append(data)
-        self._waits += len(data)
+        self._waiting += data
         return self._store.promise(len(data))
 
     async def finish(self) -> Upload:
@@ -112,15 +124,14 @@ class _Store:
         start, self._promised = self._promised, self._promised + size
         return start
 
-    def write(self, pieces: list[bytes]) -> None:
+    def write(self, data: bytearray) -> None:
         with self._lock:
             if not self._closed:
                 if self._file is None:
                     self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed by `close`
-                for piece in pieces:
-                    rest = memoryview(piece)
-                    while rest:
-                        rest = rest[self._file.write(rest) :]
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[self._file.write(rest) :]
 
     def read(self, size: int, start: int) -> bytes:
         with self._lock:
@@ -139,7 +150,7 @@ class _Field:
     def __init__(self, name: str, filename: str | None, content_type: str | None) -> None:
         self.name = name
         self.is_file = filename is not None
-        self.text: list[bytes] = []
+        self.text = bytearray()
         self.start = self.size = 0
         head = f'content-disposition: form-data; name="{name.translate(_ESCAPES)}"'
         if filename is not None:
@@ -149,7 +160,7 @@ class _Field:
         self.head = f"{head}\r\n".encode()
 
     def ready(self, store: _Store) -> Part:
-        data: Piece = Stretch(store.read, self.start, self.size) if self.size and self.is_file else b"".join(self.text)
+        data: Piece = Stretch(store.read, self.start, self.size) if self.size and self.is_file else bytes(self.text)
         return Part(self.name, self.head, data, self.is_file)
 
 
@@ -164,6 +175,8 @@ class _FormReader:
         self._value = bytearray()
         self._text = 0
         self._over = False
+        self._mark = b"\r\n--" + boundary
+        self._marks = 0
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -179,8 +192,13 @@ class _FormReader:
             )
         except FormParserError as error:
             raise MediaTypeError(f"The form's boundary cannot be used: {error}.") from None
+        self._parser.logger = _SILENT
 
     def feed(self, data: bytes) -> None:
+        # What looks like a boundary and is none takes the parser long, and stands in no honest form.
+        self._marks += data.count(self._mark)
+        if self._marks > MOST_PARTS + 1:
+            raise _malformed(f"it has more than {MOST_PARTS} parts")
         try:
             self._parser.write(data)
         except FormParserError as error:
@@ -224,7 +242,7 @@ class _FormReader:
         self._text += len(piece)
         if self._text > MOST_TEXT:
             raise TooLargeError(f"The fields of the form are larger than {MOST_TEXT // 1024} kB.")
-        field.text.append(piece)
+        field.text += piece
 
     def _on_end(self) -> None:
         self._over = True
