@@ -281,7 +281,7 @@ def test_a_broken_answer_is_a_bad_gateway(practice, kind):
         ("GET", "/healthz", 404, "unknown_url"),
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
-        ("POST", "/v1/responses", 400, "invalid_json"),
+        ("POST", "/v1/responses", 415, "unsupported_media_type"),
     ],
 )
 def test_what_is_not_there_is_told_as_the_gateway_tells_it(practice, method, path, status, code):

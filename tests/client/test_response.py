@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from headgate.client.response import ModelResponse, Piece, cost, last_piece, whole
-from headgate.core.attempt import Attempt
+from headgate.core.attempt import Attempt, Settled
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation, Target
 from headgate.core.reply import Event, Kind, Reply
@@ -24,6 +24,7 @@ def _shown(event, *attempts, cache="off"):
 
 def _attempt(**facts):
     made = Attempt(1, "p", "m")
+    made.settled = Settled.BILLED
     for name, value in facts.items():
         setattr(made, name, value)
     return made

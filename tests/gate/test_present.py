@@ -18,6 +18,7 @@ from headgate.core.errors import (
     OverloadedError,
     RateLimitError,
     StoppingError,
+    UnknownModelError,
 )
 from headgate.core.reply import Event, Kind, Reply
 from headgate.core.usage import TokenUsage
@@ -146,6 +147,10 @@ def test_the_list_of_models_has_the_apis_shape():
     listed = json.loads(present.model_list(["a", 'b"\n']))
     assert listed["object"] == "list"
     assert listed["data"][1] == {"id": 'b"\n', "object": "model", "created": 0, "owned_by": "headgate"}
+    assert json.loads(present.model('b"\n', ["a", 'b"\n'])) == listed["data"][1]
+    with pytest.raises(UnknownModelError, match="'c' does not exist") as caught:
+        present.model("c", ["a", 'b"\n'])
+    assert caught.value.http_status == 404
 
 
 def test_our_own_error_has_openais_shape():

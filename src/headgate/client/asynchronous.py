@@ -16,7 +16,8 @@ import msgspec
 from pydantic import BaseModel
 
 from headgate.client import batch, response, schema
-from headgate.client.http import AsyncClient, Client, Exchange, async_client, sync_client
+from headgate.client.exchange import Exchange
+from headgate.client.http import AsyncClient, Client, async_client, sync_client
 from headgate.client.loop import wait_for
 from headgate.client.report import UsageReport, query, report
 from headgate.client.response import ModelResponse, Piece

@@ -12,7 +12,7 @@ import msgspec
 
 from headgate.core.attempt import Attempt, Settled
 from headgate.core.call import Call
-from headgate.core.errors import APIError, AuthenticationError, HeadgateError
+from headgate.core.errors import APIError, AuthenticationError, HeadgateError, UnknownModelError
 from headgate.core.money import show_usd
 from headgate.core.reply import Reply
 from headgate.dialects.openai_errors import error_object
@@ -65,8 +65,15 @@ def model_list(names: Sequence[str]) -> bytes:
     return _encode({"object": "list", "data": [_model(name) for name in names]})
 
 
-def model(name: str) -> bytes:
-    """The body of `GET /v1/models/{id}`."""
+def model(name: str, names: Sequence[str]) -> bytes:
+    """The body of `GET /v1/models/{id}`.
+
+    Raises:
+        UnknownModelError: it is none of the names that the caller may ask for.
+    """
+    if name not in names:
+        message = f"The model {name[:80]!r} does not exist here."
+        raise UnknownModelError(message, param="model", hint="`GET /v1/models` lists the names that do.")
     return _encode(_model(name))
 
 

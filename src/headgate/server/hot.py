@@ -6,7 +6,7 @@ call is answered. No request object, no middleware and no log line per request.
 
 from typing import Any
 
-from headgate.core.errors import HeadgateError, InvalidKeyError, MethodNotAllowedError, UnknownModelError
+from headgate.core.errors import HeadgateError, InvalidKeyError, MethodNotAllowedError
 from headgate.dialects import endpoints
 from headgate.gate import present
 from headgate.gate.gate import Gate
@@ -84,10 +84,7 @@ class Hot:
         if method not in {"GET", "HEAD"}:
             raise MethodNotAllowedError(f"{path[:80]} does not take {method[:80]}.", hint=f"It takes {allowed}.")
         names = self._gate.models(self._intake.caller(scope))
-        if name and name not in names:
-            message = f"The model {name[:80]!r} does not exist here."
-            raise UnknownModelError(message, param="model", hint="`GET /v1/models` lists the names that do.")
-        body = present.model(name) if name else present.model_list(names)
+        body = present.model(name, names) if name else present.model_list(names)
         await answer(send, 200, {"content-type": present.JSON, "x-request-id": self._request_id()}, body)
 
     async def _refuse(self, error: HeadgateError, scope: Scope, send: Send) -> None:

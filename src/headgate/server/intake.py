@@ -15,9 +15,9 @@ from headgate.core.errors import BadRequestError, LoopError, MediaTypeError, Too
 from headgate.core.upload import Upload
 from headgate.dialects import endpoints
 from headgate.dialects.endpoints import Endpoint, Found
-from headgate.gate import ask
+from headgate.gate import ask, bodies
 from headgate.gate.gate import Gate
-from headgate.gate.spool import FORM, Spool
+from headgate.gate.spool import Spool
 from headgate.providers.hosted import HOP
 from headgate.server.asgi import REQUEST, Receive, Scope
 from headgate.server.auth import KEY_HEADERS, Anyone, Head, Keys
@@ -26,7 +26,6 @@ PREFIX = "/v1"
 TRAILER = b"x-headgate-trailer"
 
 _JSON = b"application/json"
-_FORM = FORM.encode()
 # The gates that a call has passed travel on with it, so that a loop through several of them is noticed too.
 _TRAVELS = tuple((name, name.encode()) for name in sorted(ask.TRAVELS | {HOP}))
 _ASKS = tuple(name.encode() for name in (ask.TAGS, ask.DEADLINE, ask.PRIORITY))
@@ -86,13 +85,10 @@ class Intake:
             raw = await self._body(head, receive)
             return None if raw is None else self._taken(usual, raw, head, caller, None)
         found = self._find(scope, caller)
-        takes = _kind(head, found.endpoint)
-        if takes == "json":
-            raw = await self._body(head, receive)
-            if raw is None:
-                return None
-            return self._taken(found, raw, head, caller, None)
-        return await self._upload(head, caller, found, receive)
+        if _spooled(head, found.endpoint):
+            return await self._upload(head, caller, found, receive)
+        raw = await self._body(head, receive)
+        return None if raw is None else self._taken(found, raw, head, caller, None)
 
     def caller(self, scope: Scope) -> Caller:
         """Who sends a request.
@@ -193,49 +189,25 @@ def read_head(scope: Scope) -> dict[bytes, bytes]:
 
 
 def _check_json(head: Head) -> None:
-    media = head.get(b"content-type")
-    if media != _JSON:
-        if media is None:
-            raise MediaTypeError("The request has no `Content-Type`.")
-        if not _is_json(_media(head)):
-            raise MediaTypeError(f"The body calls itself {_short(media.decode('latin-1'))!r}, not JSON.")
-    _check_encoding(head)
+    # Nearly every body says just this.
+    if head.get(b"content-type") != _JSON:
+        bodies.check_json(_said(head, b"content-type"))
+    if b"content-encoding" in head:
+        bodies.check_encoding(_said(head, b"content-encoding"))
 
 
-def _kind(head: Head, endpoint: Endpoint) -> str:
-    """How the body is read: `json` (in memory), or `upload`."""
-    takes = endpoint.takes
-    _check_encoding(head)
-    media = _media(head)
-    if takes == "anything":
-        return "upload"
-    if takes in {"form", "json or form"} and media == _FORM:
-        if head.get(b"sec-fetch-site", b"none") not in _OURS:
-            raise MediaTypeError("A page of another origin sent this form.", hint="Send it from a program.")
-        return "upload"
-    bodiless = b"transfer-encoding" not in head and head.get(b"content-length", b"0").strip(b"0") == b""
-    if takes == "form":
-        shown = _short(media.decode("latin-1")) or "nothing"
-        message = f"The body calls itself {shown!r}, not a form."
-        raise MediaTypeError(message, hint="Send `multipart/form-data`.")
-    if not (takes == "maybe json" and bodiless):
-        _check_json(head)
-    return "json"
+def _spooled(head: Head, endpoint: Endpoint) -> bool:
+    """Whether the body is received on the spool; else it is read whole."""
+    empty = b"transfer-encoding" not in head and head.get(b"content-length", b"0").strip(b"0") == b""
+    content_type = _said(head, b"content-type")
+    spooled = bodies.spooled(endpoint.takes, content_type, _said(head, b"content-encoding"), empty=empty)
+    if spooled and endpoint.takes != "anything" and head.get(b"sec-fetch-site", b"none") not in _OURS:
+        raise MediaTypeError("A page of another origin sent this form.", hint="Send it from a program.")
+    return spooled
 
 
-def _media(head: Head) -> bytes:
-    return head.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
-
-
-def _is_json(name: bytes) -> bool:
-    return name == _JSON or (name.startswith(b"application/") and name.endswith(b"+json") and b"," not in name)
-
-
-def _check_encoding(head: Head) -> None:
-    encoding = head.get(b"content-encoding")
-    if encoding is not None and encoding.strip().lower() != b"identity":
-        message = f"The body is encoded as {_short(encoding.decode('latin-1'))!r}."
-        raise MediaTypeError(message, hint="Send it as it is, without `Content-Encoding`.")
+def _said(head: Head, name: bytes) -> str | None:
+    return head[name].decode("latin-1") if name in head else None
 
 
 def _header(head: Head, name: bytes) -> str:
@@ -244,7 +216,3 @@ def _header(head: Head, name: bytes) -> str:
     except UnicodeDecodeError:
         said = name.decode()
         raise BadRequestError(f"The header `{said}` is not UTF-8.", code="invalid_header", param=said) from None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
