@@ -47,8 +47,8 @@ def test_a_simulator_by_default(headgate, served):
     assert headgate("simulate").code == 0
     ((simulator, where),) = served
     assert where == {"host": "127.0.0.1", "port": 4010}
-    assert (simulator._seed, simulator._latency, simulator._limits) == (0, Latency(), Limits())
-    assert list(simulator._faults._faults) == []
+    assert (simulator._seed, simulator._desk._latency, simulator._desk._limits) == (0, Latency(), Limits())
+    assert list(simulator._desk._faults._faults) == []
 
 
 def test_a_simulator_to_order(headgate, served):
@@ -62,9 +62,9 @@ def test_a_simulator_to_order(headgate, served):
     ((simulator, where),) = served
     assert where == {"host": "::1", "port": 0}
     assert simulator._seed == 7
-    assert simulator._latency == Latency(first_token=0.5, per_token=0.25)
-    assert simulator._limits == Limits(requests_per_minute=3, tokens_per_minute=4)
-    assert list(simulator._faults._faults) == [Fault(kind="cut", rate=0.1), Fault(kind="status", status=429)]
+    assert simulator._desk._latency == Latency(first_token=0.5, per_token=0.25)
+    assert simulator._desk._limits == Limits(requests_per_minute=3, tokens_per_minute=4)
+    assert list(simulator._desk._faults._faults) == [Fault(kind="cut", rate=0.1), Fault(kind="status", status=429)]
     assert simulator.take(Asked("GET", "/v1/models", {"authorization": "Bearer k"}, b"")).status == 200
     assert simulator.take(Asked("GET", "/v1/models", {"authorization": "Bearer x"}, b"")).status == 401
     assert Path("seen.jsonl").exists()

@@ -15,7 +15,7 @@ from headgate.providers.http import HttpTransport
 from headgate.providers.local import model
 from headgate.providers.local.local import Local
 from headgate.providers.local.process import Address
-from headgate.providers.simulator import Fault, Latency, Limits, SimulatorTransport
+from headgate.providers.simulator import Batch, Fault, Latency, Limits, SimulatorTransport
 from headgate.testing import VirtualClock
 
 CLOCK = VirtualClock()
@@ -67,17 +67,21 @@ def test_the_short_form_makes_plans_too():
 
 
 def test_a_simulator_is_told_everything():
-    """Seed, latency, limits and faults arrive; what only the pace policy knows does not."""
+    """Seed, latency, limits, faults and durations arrive; what only the pace policy knows does not."""
     settings = {
         "type": "simulator",
         "seed": 5,
         "latency": {"first_token": "1s", "per_token": "10ms", "jitter": 0.5},
         "faults": [{"kind": "cut", "rate": 0.5, "after_tokens": 3}],
+        "batch": {"seconds": "9s", "window": "1m", "failing": 0.2, "status": 429},
+        "background": 4,
     }
     made = wiring.simulator(config(providers={"p": settings}).providers["p"], CLOCK)
-    assert (made._seed, made._latency) == (5, Latency(first_token=1, per_token=0.01, jitter=0.5))
-    assert made._limits == Limits()
-    assert list(made._faults._faults) == [Fault(kind="cut", rate=0.5, after_tokens=3)]
+    assert (made._seed, made._desk._latency) == (5, Latency(first_token=1, per_token=0.01, jitter=0.5))
+    assert made._desk._limits == Limits()
+    assert made._archive._batches._life == Batch(seconds=9, window=60, failing=0.2, status=429)
+    assert made._archive._storeroom._seconds == 4
+    assert list(made._desk._faults._faults) == [Fault(kind="cut", rate=0.5, after_tokens=3)]
 
 
 def test_a_simulator_is_limited_as_its_provider_is():
@@ -86,7 +90,7 @@ def test_a_simulator_is_limited_as_its_provider_is():
     limits = {"requests_per_minute": 3, "group": "g", "window": "sliding", "spread": True}
     section = type(plain).model_fields["limits"].annotation.__args__[0]
     limited = plain.model_copy(update={"limits": section(**limits)})
-    assert wiring.simulator(limited, CLOCK)._limits == Limits(requests_per_minute=3, group="g")
+    assert wiring.simulator(limited, CLOCK)._desk._limits == Limits(requests_per_minute=3, group="g")
 
 
 def test_a_simulated_provider_stays_in_process():

@@ -118,6 +118,17 @@ class Latency(Section):
     jitter: Share = Field(0, description="share by which both vary")
 
 
+class Batch(Section):
+    """How long the simulator's day is: the life of a batch on a compressed clock."""
+
+    seconds: Seconds = Field(2, description="from its creation to its completion")
+    validating: Share = Field(0.1, description="share of it before the first row is answered")
+    finalizing: Share = Field(0.1, description="share of it after the last row; a cancelled batch takes as long")
+    window: Seconds = Field(86_400, description="when a batch expires; the API calls it 24 hours")
+    failing: Share = Field(0, description="share of the rows that fail")
+    status: int = Field(500, ge=400, le=599, description="the HTTP status that they fail with")
+
+
 class Limits(Section):
     """What a provider (or a key) allows."""
 
@@ -180,6 +191,8 @@ class Provider(Section):
     seed: int = Field(0, description="simulator: equal seeds answer equally")
     latency: Latency = Field(default_factory=Latency, description="simulator: how slow it is")
     faults: list[Fault] = Field(default_factory=list, description="simulator: what goes wrong")
+    batch: Batch = Field(default_factory=Batch, description="simulator: how long the life of a batch is")
+    background: Seconds = Field(1, description="simulator: how long an answer in the background takes")
 
 
 class TargetSettings(Section):

@@ -21,7 +21,7 @@ from headgate.providers.local.local import Local
 from headgate.providers.local.model import check
 from headgate.providers.local.process import Address, Process
 from headgate.providers.provider import Provider
-from headgate.providers.simulator import Fault, Latency, Limits, Simulator, SimulatorTransport
+from headgate.providers.simulator import Batch, Fault, Latency, Limits, Simulator, SimulatorTransport
 from headgate.providers.transport import Transport
 
 
@@ -47,6 +47,8 @@ def simulator(provider: settings.Provider, clock: Clock) -> Simulator:
         latency=Latency(**provider.latency.model_dump()),
         limits=Limits(**limits.model_dump(exclude={"window", "spread"})) if limits else Limits(),
         faults=[Fault(**fault.model_dump()) for fault in provider.faults],
+        batch=Batch(**provider.batch.model_dump()),
+        background=provider.background,
     )
 
 
