@@ -22,6 +22,8 @@ LONGEST_QUERY = 4096
 _PATH = re.compile(r"/[A-Za-z0-9_./:-]+")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _TRUE = ("true", "True", "1")
+# What a provider keeps, and whose it is only the gate knows.
+_KEPT = frozenset(("files", "uploads", "batches", "responses", "models"))
 
 
 class Endpoint(NamedTuple):
@@ -149,7 +151,8 @@ def passes(path: str, patterns: Iterable[str]) -> bool:
     """Whether a path below `/v1` is one of those that a key may use as they are.
 
     Args:
-        path: decoded; one that a server might read otherwise than we do never passes.
+        path: decoded; one that a server might read otherwise than we do never passes, nor one that leads to what the
+            gate keeps apart: addresses of this page in any spelling, and what lies below files, batches and the like.
         patterns: full paths; a `*` at the end stands for the rest.
 
     Example:
@@ -157,6 +160,9 @@ def passes(path: str, patterns: Iterable[str]) -> bool:
         (True, False)
     """
     if not _PATH.fullmatch(path) or any(word in {"", ".", ".."} for word in path.split("/")[1:]):
+        return False
+    low = path.lower()
+    if allowed(low) is not None or low.split("/")[1] in _KEPT:
         return False
     full = "/v1" + path
     return any(full.startswith(wanted[:-1]) if wanted.endswith("*") else full == wanted for wanted in patterns)
@@ -190,6 +196,8 @@ def _find(method: str, path: str, query: str) -> Found:
 
 def _template(path: str) -> tuple[str, tuple[str, ...]]:
     """The line of the page that a path may stand for, and the ids in it."""
+    if "{" in path:
+        return "", ()  # a template is no address
     if path in ENDPOINTS:
         return path, ()
     words = path.split("/")
