@@ -390,7 +390,7 @@ def test_a_call_in_flight_is_not_asked_again():
         await gate.close()
         with pytest.raises(StoppingError):
             await call
-        return len(gate.simulators["p"]._arrivals.seen)
+        return len(gate.simulators["p"].log)
 
     assert on_a_gate(story, provider={"faults": [{"kind": "status", "status": 503}]}) == 1
 

@@ -15,7 +15,6 @@ from headgate.gate.loaded import show
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMED_IN_THE_EXAMPLE = [
-    "server.max_upload_mb",
     "providers.openai.limits",
     "models.fast.default_max_output",
     "models.fast.recovery",

@@ -36,7 +36,6 @@ def key(**settings):
     [
         ({"server": {"admin_key": "x"}}, "server.admin_key"),
         ({"server": {"workers": 2}}, "server.workers"),
-        ({"server": {"max_upload_mb": 512}}, "server.max_upload_mb"),
         ({"store": "postgresql://u@h/d"}, "store"),
         ({"shared": "redis://h"}, "shared"),
         ({"providers": {"p": {"type": "anthropic"}}}, "providers.p.type"),
@@ -62,7 +61,6 @@ def key(**settings):
         ({"budgets": [{"name": "b", "limit_usd": 1}]}, "budgets"),
         (key(limits={"concurrency": 1}), "keys[0].limits"),
         (key(priority=0), "keys[0].priority"),
-        (key(passthrough=["/v1/x"]), "keys[0].passthrough"),
         ({"alerts": {"webhook": "https://x"}}, "alerts.webhook"),
         ({"apps": {"summaries": {}}}, "apps"),
     ],

@@ -325,7 +325,7 @@ def test_identity_is_no_compression():
 
 def test_a_huge_answer_is_not_read_whole(monkeypatch):
     """Beyond the bound it is given up."""
-    monkeypatch.setattr(reading, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(hosted, "MAX_ANSWER", 1000)
     line = Line(200, JSON, *[b" " * 400] * 10)
     failed(line, kind=GarbledError)
     assert (line.taken, line.closed) == (1200, 1)

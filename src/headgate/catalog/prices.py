@@ -74,13 +74,15 @@ class Rates(NamedTuple):
             if reasoning:
                 total += reasoning * self.reasoning  # type: ignore[operator]
             if seen or heard or drawn or voiced:
-                kinds = (
+                pairs = (
                     (seen, self.image_in),
                     (heard, self.audio_in),
                     (drawn, self.image_out),
                     (voiced, self.audio_out),
                 )
-                total += sum(tokens * rate for tokens, rate in kinds if tokens)  # type: ignore[operator]
+                for tokens, rate in pairs:
+                    if tokens:
+                        total += tokens * rate  # type: ignore[operator]
         except TypeError:
             return None
         return (total + MILLION // 2) // MILLION

@@ -69,6 +69,10 @@ class Abandoned(Exception):  # noqa: N818  not an error: the end that a caller c
 
 OnEvent = Callable[[Event], None]
 OnEnd = Callable[[BaseException | None], None]
+Sink = Callable[[Event], bool]
+"""Takes an event; False if it wants no more for now."""
+Drained = Callable[[], Awaitable[None]]
+"""Waits until a sink wants more."""
 
 
 class Reply:
@@ -93,6 +97,7 @@ class Reply:
         "_on_end",
         "_on_event",
         "_outcome",
+        "_pour",
         "_source",
         "attempts",
         "cache",
@@ -110,6 +115,7 @@ class Reply:
         source: AsyncIterator[Event] | None = None,
         *,
         close: Callable[[], Awaitable[None]] | None = None,
+        pour: Callable[[Sink, Drained], Awaitable[None]] | None = None,
         stream: bool = False,
         status: int = 200,
         headers: Mapping[str, str] = NO_TAGS,
@@ -121,6 +127,7 @@ class Reply:
             held: the events that are already here, the first substantive one last.
             source: the events still to come; None when `held` is all.
             close: gives back what the source holds (its connection); called once, by `close`.
+            pour: gives the events of the source to a sink, where it can do so without anybody waiting for each.
             stream: whether it came as a stream.
             status: HTTP status.
             headers: what may be shown of the provider's headers.
@@ -130,6 +137,7 @@ class Reply:
         self._next = 0
         self._source = source
         self._close = close
+        self._pour = pour
         self._on_event: list[OnEvent] = []
         self._on_end: list[OnEnd] = []
         self._ended = source is None
@@ -184,6 +192,44 @@ class Reply:
         for told in self._on_event:
             told(event)
         return event
+
+    async def pour(self, sink: Sink, drained: Drained) -> None:
+        """Give all events to a sink that takes them at once, in the moment in which they come.
+
+        The same events and the same end as by iterating. It is cheaper: where the source can, no task has to wake up
+        for an event.
+
+        Args:
+            sink: takes an event.
+            drained: awaited after `sink` has said that it wants no more for now.
+
+        Raises:
+            HeadgateError: what iterating would raise.
+        """
+        if self._pour is None or self._ended:
+            async for event in self:
+                if not sink(event):
+                    await drained()
+            return
+        while self._next < len(self._held):
+            self._next += 1
+            if not sink(self._held[self._next - 1]):
+                await drained()
+        watchers = self._on_event
+
+        def take(event: Event) -> bool:
+            if event.kind is Kind.TERMINAL:
+                self.finished = True
+            for told in watchers:
+                told(event)
+            return sink(event)
+
+        try:
+            await self._pour(take, drained)
+        except BaseException as error:
+            self._end(error)
+            raise
+        self._end(None)
 
     async def read(self) -> Event:
         """The one event of a whole answer."""

@@ -159,6 +159,7 @@ class Hosted:
             held,
             rest,
             close=None if rest is None else incoming.close,
+            pour=rest.pour if isinstance(rest, Stream) else None,
             stream=rest is not None,
             status=incoming.status,
             headers=headers,

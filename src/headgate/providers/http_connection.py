@@ -53,6 +53,9 @@ class Connection(asyncio.Protocol):
         self._read_paused = False
         self._written: Written | None = None
         self._sending = False
+        self._sink: Callable[[bytes], bool] | None = None
+        self._silence = self._end = 0.0
+        self._sunk: Exception | None = None
         self.transport: asyncio.Transport | None = None
         self.renew()
 
@@ -107,7 +110,9 @@ class Connection(asyncio.Protocol):
         if self._head_size > MAX_HEAD and not self.head_done:
             self._fail(GarbledError(f"{self._origin} sent more than {MAX_HEAD} bytes of headers."))
             return
-        if self.head_done:
+        if self._sink is not None:
+            self._pour()
+        elif self.head_done:
             self._wake()
             if self._size > HIGH_WATER and not self._read_paused and self.transport:
                 self._read_paused = True
@@ -234,16 +239,57 @@ class Connection(asyncio.Protocol):
         """The next bytes of the body; b"" at its end."""
         while True:
             if self._chunks:
-                chunks, self._chunks, self._size = self._chunks, [], 0
-                if self._read_paused and self.transport:
-                    self._read_paused = False
-                    self.transport.resume_reading()
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                return self._taken()
             if self.ended:
                 if self.error:
                     raise self.error
                 return b""
             await self._wait(deadline)
+
+    async def pour(self, sink: Callable[[bytes], bool], silence: float, end: float) -> bool:
+        """Give the body to `sink` as it comes; see `transport.Incoming`."""
+        if self._chunks and not sink(self._taken()):
+            return False
+        if not self.ended:
+            self._sink, self._silence, self._end, self._sunk = sink, silence, end, None
+            try:
+                # Woken by the end, by a failure, or when the sink wants no more.
+                await self._wait(min(self._clock.monotonic() + silence, end))
+            finally:
+                self._sink = None
+            if self._sunk is not None:
+                raise self._sunk
+            if self._chunks:
+                # They came along with what has ended it.
+                sink(self._taken())
+            if not self.ended:
+                return False
+        if self.error:
+            raise self.error
+        return True
+
+    def _pour(self) -> None:
+        """Hand over what has come."""
+        assert self._sink is not None
+        if self._chunks:
+            self._deadline = min(self._clock.monotonic() + self._silence, self._end)
+            try:
+                wanted = self._sink(self._taken())
+            except Exception as error:  # noqa: BLE001  it belongs to whoever waits in `pour`
+                wanted, self._sunk = False, error
+            if not wanted:
+                self._sink = None
+                self._wake()
+        if self.ended:
+            self._wake()
+
+    def _taken(self) -> bytes:
+        """The bytes that wait; there are some."""
+        chunks, self._chunks, self._size = self._chunks, [], 0
+        if self._read_paused and self.transport:
+            self._read_paused = False
+            self.transport.resume_reading()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def release(self) -> bool:
         """The answer is no longer wanted: True if the connection may be used again, else it is closed."""
@@ -335,6 +381,10 @@ class Exchange:
         if self._connection is None:
             return b""
         return await self._connection.receive(deadline)
+
+    async def pour(self, sink: Callable[[bytes], bool], silence: float, end: float) -> bool:
+        """Give the body to `sink` as it comes; False when it wants no more for now."""
+        return True if self._connection is None else await self._connection.pour(sink, silence, end)
 
     async def close(self) -> None:
         """Give the connection back if the body was read whole, else close it at once."""

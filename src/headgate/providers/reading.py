@@ -5,6 +5,7 @@ Decides how long each part may take, how much may come, and what counts as broke
 """
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from headgate.core.clock import Clock
@@ -79,14 +80,44 @@ class Stream:
             else:
                 return self._reader.read(self._pending.popleft())
         except ProviderError as error:
-            if self._reader.complete:
-                raise StopAsyncIteration from None  # the answer was finished; what is missing are end marks
+            self._broken(error)
+        else:
+            await self._ended()
+        raise StopAsyncIteration
+
+    async def pour(self, sink: Callable[[Event], bool], drained: Callable[[], Awaitable[None]]) -> None:
+        """Give the rest of the events to `sink`; see `Reply.pour`. They are those of iterating, and end as it does."""
+        pending, read = self._pending, self._reader.read
+
+        def take(data: bytes) -> bool:
+            wanted = True
+            for event in self._decoder.feed(data):
+                wanted = sink(read(event)) and wanted
+            return wanted
+
+        try:
+            while pending:
+                if not sink(read(pending.popleft())):
+                    await drained()
+            while not await self._incoming.pour(take, self._silence, self._end):
+                await drained()
+            for event in self._decoder.end():
+                sink(read(event))
+        except ProviderError as error:
+            self._broken(error)
+        else:
+            await self._ended()
+
+    def _broken(self, error: ProviderError) -> None:
+        """What an error means after the first word: nothing, if the answer was finished and end marks are missing."""
+        if not self._reader.complete:
             code = error.code if isinstance(error, APIError) else None
             raise InterruptedError(f"The stream broke after its first word: {error.message}", code=code) from error
+
+    async def _ended(self) -> None:
         if not self._reader.complete:
             raise InterruptedError("The provider ended its stream without saying that the answer is finished.")
         await self._incoming.close()
-        raise StopAsyncIteration
 
 
 class Pieces:

@@ -4,7 +4,7 @@
 absolute, on the monotonic clock of the house. Errors are those of `core.errors`, translated at this border.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -45,6 +45,24 @@ class Incoming(Protocol):
         Raises:
             TimeoutError: nothing came until the deadline.
             UnreachableError: the connection broke before the body was whole.
+        """
+        ...
+
+    async def pour(self, sink: Callable[[bytes], bool], silence: float, end: float) -> bool:
+        """Give the body to `sink` piece by piece, in the moment in which it comes: no task has to wake up for it.
+
+        Args:
+            sink: takes a piece; False if it wants no more for now.
+            silence: seconds that may pass between two pieces.
+            end: until when the body must have ended, on the monotonic clock.
+
+        Returns:
+            True at the end of the body, False when `sink` wants no more: `pour` again for the rest.
+
+        Raises:
+            TimeoutError: nothing came for too long, or too late.
+            UnreachableError: the connection broke before the body was whole.
+            Exception: what `sink` raises.
         """
         ...
 

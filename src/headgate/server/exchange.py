@@ -10,10 +10,12 @@ inside the stream. Refuses to know how the call was read and what the gate does 
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from headgate.core.call import Call
 from headgate.core.errors import HeadgateError, StoppingError
-from headgate.core.reply import Reply
+from headgate.core.reply import Event, Reply
 from headgate.dialects.registry import DIALECTS
 from headgate.gate import present
 from headgate.gate.gate import Gate
@@ -51,8 +53,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_call", "_direct", "_gate", "_gone", "_me", "_open_after", "_opening", "_over", "_receive", "_reply", "_send",
-        "_sent", "_started", "_tasks", "_timers", "_trailer", "_watching",
+        "_call", "_direct", "_done", "_gate", "_gone", "_me", "_open_after", "_opening", "_over", "_receive", "_reply",
+        "_send", "_sent", "_started", "_tasks", "_timers", "_trailer", "_watching",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +77,8 @@ class Exchange:
         self._tasks = tasks
         self._open_after = open_after
         self._trailer = trailer
+        self._done = b""
+        """The provider's end mark, while the cost has to stand before it."""
         self._me = asyncio.current_task()
         self._timers: list[asyncio.TimerHandle] = []
         self._reply: Reply | None = None
@@ -139,30 +143,37 @@ class Exchange:
         await answer(self._send, reply.status, headers, event.raw)
 
     async def _stream(self, reply: Reply) -> None:
-        send, direct = self._send, self._direct
-        if self._started:
-            direct = None
-        else:
+        direct = self._direct
+        if not self._started:
             headers = present.reply_headers(self._call, reply)
-            if reply.status != 200 or direct is None or not direct.begin(block(headers)):
-                direct = None
-                await send({"type": START, "status": reply.status, "headers": wire(headers)})
+            if reply.status == 200 and direct is not None and direct.begin(block(headers)):
+                self._started = True
+                await reply.pour(partial(self._pass_on, direct.write), direct.drain)
+                await self._end(reply)
+                return
+            await self._send({"type": START, "status": reply.status, "headers": wire(headers)})
             self._started = True
-        done = b""
+        pieces: list[bytes] = []
         async for event in reply:
-            if event.hidden:
-                continue
-            if self._trailer and event.raw.startswith(DONE):
-                # Nobody reads on behind it, and the cost is known only once the stream has ended.
-                done = event.raw
-                continue
-            self._sent += 1
-            if direct is None:
-                await send({"type": BODY, "body": event.raw, "more_body": True})
-            elif not direct.write(event.raw):
-                await direct.drain()
+            self._pass_on(pieces.append, event)
+            if pieces:
+                await self._send({"type": BODY, "body": pieces.pop(), "more_body": True})
+        await self._end(reply)
+
+    def _pass_on(self, write: Callable[[bytes], bool | None], event: Event) -> bool:
+        """Send an event to a caller who shall see it; False if the caller reads slowly."""
+        if event.hidden:
+            return True
+        if self._trailer and event.raw.startswith(DONE):
+            # Nobody reads on behind it, and the cost is known only once the stream has ended.
+            self._done = event.raw
+            return True
+        self._sent += 1
+        return write(event.raw) is not False
+
+    async def _end(self, reply: Reply) -> None:
         self._over = True
-        await send({"type": BODY, "body": present.trailer(reply) + done if self._trailer else b""})
+        await self._send({"type": BODY, "body": present.trailer(reply) + self._done if self._trailer else b""})
 
     async def _fail(self, error: HeadgateError) -> None:
         self._over = True

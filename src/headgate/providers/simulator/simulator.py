@@ -79,7 +79,7 @@ class Simulator:
             log_path: a file to which each arrival is added as a line of JSON before it is answered.
         """
         self.last: Request | None = None
-        self._clock = clock
+        self.clock = self._clock = clock
         self._seed = seed
         self._key = None if api_key is None else f"Bearer {api_key}".encode()
         self._count = 0

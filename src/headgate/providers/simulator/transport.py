@@ -4,8 +4,9 @@ Decides how the simulator's answers look to somebody who thinks there is a netwo
 errors that a network would give, and a closed answer is a reader who went away.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from headgate.core.clock import Clock
 from headgate.core.upload import whole
 from headgate.providers.simulator.answer import Answer
 from headgate.providers.simulator.simulator import Simulator
@@ -46,7 +47,7 @@ class SimulatorTransport:
         except BaseException:
             answer.close()
             raise
-        return SimulatorIncoming(answer)
+        return SimulatorIncoming(answer, self.simulator.clock)
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -60,8 +61,9 @@ class SimulatorIncoming:
         headers: lower-case names.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, clock: Clock) -> None:
         self._answer = answer
+        self._clock = clock
         self.status = answer.status
         self.headers: Mapping[str, str] = answer.headers
 
@@ -73,6 +75,18 @@ class SimulatorIncoming:
             UnreachableError: the connection was cut, as scripted.
         """
         return await self._answer.receive(deadline)
+
+    async def pour(self, sink: Callable[[bytes], bool], silence: float, end: float) -> bool:
+        """Hand the rest to `sink`; False when it wants no more for now.
+
+        Raises:
+            TimeoutError: nothing for so many seconds of silence, or not over until the end.
+            UnreachableError: the connection was cut, as scripted.
+        """
+        while piece := await self._answer.receive(min(self._clock.monotonic() + silence, end)):
+            if not sink(piece):
+                return False
+        return True
 
     async def close(self) -> None:
         """Go away, or be done. Safe to call twice."""
