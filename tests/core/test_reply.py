@@ -129,3 +129,61 @@ def test_a_reply_knows_when_it_is_finished():
         return states
 
     assert virtual_time(story()) == [False, False, True, True]
+
+
+class Fountain(Source):
+    """A source that pours as well."""
+
+    async def pour(self, sink, drained) -> None:
+        async for event in self:
+            if not sink(event):
+                await drained()
+
+
+@pytest.mark.parametrize("pours", [True, False])
+@pytest.mark.parametrize("error", [None, ValueError("broken")])
+def test_pouring_gives_what_iterating_gives(pours: bool, error: Exception | None):
+    """Held events first, each once; watchers are told of all, and of the end; a sink that is full is waited for."""
+    source = Fountain(B, C, error=error)
+    reply = Reply([A], source, close=source.close, pour=source.pour if pours else None, stream=True)
+    log = Log().on(reply)
+    taken: list[str] = []
+    waits: list[int] = []
+
+    def sink(event: Event) -> bool:
+        taken.append(event.text)
+        return event is not B
+
+    async def drained() -> None:
+        waits.append(len(taken))
+
+    async def story():
+        if error is None:
+            await reply.pour(sink, drained)
+        else:
+            with pytest.raises(ValueError, match="broken"):
+                await reply.pour(sink, drained)
+
+    virtual_time(story())
+    assert (taken, waits) == (["a", "b", "c"], [2])
+    assert (log.said, log.ends) == (["a", "b", "c"], [error])
+
+
+def test_pouring_knows_when_it_is_finished():
+    """A terminal event on its way makes the reply finished; a reply that was closed pours nothing."""
+    end = Event(kind=Kind.TERMINAL)
+    source = Fountain(B, end)
+    reply = Reply([A], source, pour=source.pour, stream=True)
+    seen: list[bool] = []
+
+    def sink(_: Event) -> bool:
+        seen.append(reply.finished)
+        return True
+
+    async def story():
+        await reply.pour(sink, reply.close)
+        await reply.close()
+        await reply.pour(sink, reply.close)
+
+    virtual_time(story())
+    assert seen == [False, False, True]

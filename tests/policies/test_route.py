@@ -48,6 +48,7 @@ def route(*targets: Target, strategy: str = "priority", chat_only: tuple[str, ..
     return Route(
         {"m": Plan(targets, strategy)},  # type: ignore[arg-type]
         speaks=lambda provider, operation: operation is Operation.CHAT or provider not in chat_only,
+        accounts=lambda _: sorted({target.provider for target in targets}),
         chance=SystemChance(seed=3),
         clock=VirtualClock(),
     )
@@ -135,6 +136,7 @@ def test_any_other_name_goes_to_the_star():
     policy = Route(
         {ANY: Plan((C,)), "m": Plan((A,))},
         speaks=lambda *_: True,
+        accounts=lambda _: [],
         chance=SystemChance(seed=1),
         clock=VirtualClock(),
     )

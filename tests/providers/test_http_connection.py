@@ -171,6 +171,83 @@ def test_bytes_that_nobody_asked_for_close_the_connection():
     virtual_time(story())
 
 
+def test_pouring_gives_each_piece_in_its_moment():
+    """No task wakes up between the pieces; the end of the body is the end."""
+
+    async def story():
+        clock = VirtualClock()
+        made, _ = connection()
+        made.start(b"GET", None)
+        loop = asyncio.get_running_loop()
+        made.data_received(HEAD + b"content-length: 5\r\n\r\nh")
+        await made.head(10)
+        for at, piece in ((1, b"el"), (2, b"l"), (3, b"o")):
+            loop.call_later(at, made.data_received, piece)
+        got: list[tuple[float, bytes]] = []
+
+        def sink(piece: bytes) -> bool:
+            got.append((clock.monotonic(), piece))
+            return piece != b"l"
+
+        assert not await made.pour(sink, silence=5, end=100)
+        assert got == [(0, b"h"), (1, b"el"), (2, b"l")]
+        await asyncio.sleep(4)
+        assert len(got) == 3
+        assert await made.pour(sink, silence=5, end=100)
+        assert got[3:] == [(6, b"o")]
+        assert await made.pour(sink, silence=5, end=100)
+        assert made.release()
+
+    virtual_time(story())
+
+
+@pytest.mark.parametrize(("silence", "end", "at"), [(3, 100, 7), (30, 6, 6)])
+def test_pouring_has_its_limits(silence: float, end: float, at: float):
+    """Too long between two pieces, or too long in all."""
+
+    async def story():
+        clock = VirtualClock()
+        made, wire = connection()
+        made.start(b"GET", None)
+        made.data_received(HEAD + b"content-length: 50\r\n\r\n")
+        for moment in (2, 4):
+            asyncio.get_running_loop().call_later(moment, made.data_received, b"x")
+        with pytest.raises(TimeoutError, match="went silent"):
+            await made.pour(lambda _: True, silence, end)
+        assert clock.monotonic() == at
+        assert wire.aborted
+
+    virtual_time(story())
+
+
+def test_what_goes_wrong_while_pouring():
+    """What came before a failure is handed over; the failure is raised, be it the wire's or the sink's."""
+
+    async def story():
+        for tail, lost, error in ((b"3\r\nhel\r\nzz", False, GarbledError), (b"3\r\nhel\r\n", True, UnreachableError)):
+            made, _ = connection()
+            made.start(b"GET", None)
+            made.data_received(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+            loop = asyncio.get_running_loop()
+            loop.call_later(1, made.data_received, tail)
+            if lost:
+                loop.call_later(2, made.connection_lost, None)
+            got: list[bytes] = []
+            with pytest.raises(error):
+                await made.pour(lambda piece, got=got: not got.append(piece), 9, 99)
+            assert got == [b"hel"]
+        made, _ = connection()
+        made.start(b"GET", None)
+        made.data_received(HEAD + b"content-length: 50\r\n\r\n")
+        asyncio.get_running_loop().call_later(1, made.data_received, b"x")
+        asyncio.get_running_loop().call_later(1, made.data_received, b"y")
+        with pytest.raises(ZeroDivisionError):
+            await made.pour(lambda piece: 1 / (piece[0] - ord("x")) > 0, 9, 99)
+        assert await made.receive(9) == b"y"
+
+    virtual_time(story())
+
+
 def test_silence_has_a_limit():
     """Each wait has its own deadline, and one timer serves them all."""
 
