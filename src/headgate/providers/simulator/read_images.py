@@ -23,7 +23,7 @@ _LONGEST = 32_000
 _MOST_PICTURES = 16
 _LARGEST = 50 * 1024 * 1024
 _SIZES = ("auto", "1024x1024", "1536x1024", "1024x1536")
-_SIZE = re.compile(r"([1-9]\d{1,3})x([1-9]\d{1,3})")
+_SIZE = re.compile(r"([1-9][0-9]{1,3})x([1-9][0-9]{1,3})")
 _OLD = ("gpt-image-1.5", "gpt-image-1-mini", "chatgpt-image-latest")
 """Models that make three sizes only."""
 _WIDEST, _MOST_PIXELS = 3840, 3840 * 2160
