@@ -227,6 +227,7 @@ class Serving(NamedTuple):
 
     address: str
     banner: str
+    pid: int
 
 
 @asynccontextmanager
@@ -255,7 +256,7 @@ async def _serving(folder: Path, *arguments: str, **variables: str) -> AsyncIter
                 piece = await process.stderr.read(65536)
                 assert piece, said
                 said += piece
-        yield Serving(found[1].decode(), said.decode())
+        yield Serving(found[1].decode(), said.decode(), process.pid)
         process.terminate()
         async with asyncio.timeout(20):
             out, rest = await asyncio.gather(process.stdout.read(), process.stderr.read())

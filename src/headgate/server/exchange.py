@@ -162,7 +162,8 @@ class Exchange:
 
     def _pass_on(self, write: Callable[[bytes], bool | None], event: Event) -> bool:
         """Send an event to a caller who shall see it; False if the caller reads slowly."""
-        if event.hidden:
+        # An empty chunk would be the end.
+        if event.hidden or not event.raw:
             return True
         if self._trailer and event.raw.startswith(DONE):
             # Nobody reads on behind it, and the cost is known only once the stream has ended.
