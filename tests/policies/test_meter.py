@@ -19,7 +19,7 @@ from headgate.core.reply import Event, Kind, Reply
 from headgate.core.usage import TokenUsage
 from headgate.policies.meter import RECENT, Counters, Meter
 from headgate.stores.journal import MemoryJournal
-from headgate.stores.records import CallEnd, CallFacts
+from headgate.stores.records import CallEnd, Intent
 from headgate.testing import EPOCH, VirtualClock, virtual_time
 
 CALL = Call(
@@ -117,7 +117,7 @@ def test_an_answer_without_an_attempt():
         return reply
 
     ending, _ = metered(following)
-    facts = CallFacts(
+    intent = Intent(
         call_id="c",
         day="2027-01-15",
         time=EPOCH,
@@ -127,8 +127,11 @@ def test_an_answer_without_an_attempt():
         project="team-a",
         user="u1",
         tags={"team": "a"},
+        attempt=0,
+        provider=None,
+        model=None,
     )
-    assert ending == CallEnd(call_id="c", attempts=0, status=200, cache="hit", latency_ms=1500.0, facts=facts)
+    assert ending == CallEnd(call_id="c", attempts=0, status=200, cache="hit", latency_ms=1500.0, intent=intent)
 
 
 def test_a_stream_ends_when_it_ends():

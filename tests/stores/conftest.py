@@ -7,7 +7,7 @@ import pytest
 from headgate.core.attempt import Basis, Settled
 from headgate.gate.ports import SystemChance
 from headgate.stores.journal import FileJournal
-from headgate.stores.records import CallEnd, CallFacts, Intent, Outcome
+from headgate.stores.records import CallEnd, Intent, Outcome
 
 DAY = "2027-01-15"
 TIME = 1_800_000_000.0
@@ -51,8 +51,8 @@ class Pen:
 
     def end(self, call="c", attempts=1, **changes):
         """A call that has ended."""
-        facts = None if attempts else CallFacts(**self.facts(call))
-        return CallEnd(call_id=call, facts=facts, **{"attempts": attempts, "status": 200, **changes})
+        intent = None if attempts else self.intent(call, 0, provider=None, model=None)
+        return CallEnd(call_id=call, intent=intent, **{"attempts": attempts, "status": 200, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -164,6 +164,30 @@ def test_what_an_answer_made_is_booked_with_it(tmp_path, pen, die, ledger):
     story(tell())
 
 
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_what_no_ledger_could_book_stops_nothing(tmp_path, pen, kind):
+    """A figure that no table has room for fails one round; the next one books everything else, and it is told."""
+
+    async def tell():
+        real = SqliteLedger(":memory:")
+        journal = FileJournal(tmp_path, SystemChance()) if kind == "file" else MemoryJournal()
+        drain = Drain(journal, real, VirtualClock())
+        write(journal, pen, "a")
+        journal.intent(pen.intent("b"))
+        journal.outcome(pen.outcome("b", cost=2**63))
+        journal.call(pen.end("b"))
+        write(journal, pen, "c")
+        with pytest.raises(OverflowError):
+            await drain.once()
+        await drain.once()
+        assert [row.call_id async for row in real.rows(Query())] == ["a", "c"]
+        assert (drain.health()["bad_lines"], drain.health()["status"]) == (1, "ok")
+        await drain.finish()
+        await real.close()
+
+    story(tell())
+
+
 def test_many_records_go_in_batches(tmp_path, pen, ledger):
     """Transactions are bounded, and all of the backlog goes in one round."""
 

@@ -8,7 +8,7 @@ from headgate.core.call import Call, Caller, Operation
 from headgate.core.usage import TokenUsage
 from headgate.stores import entries
 from headgate.stores.entries import LONGEST, LONGEST_ID
-from headgate.stores.records import CallEnd, CallFacts, Intent, Outcome
+from headgate.stores.records import CallEnd, Intent, Outcome
 
 
 def call(**changes):
@@ -99,7 +99,7 @@ def test_an_end_counts_the_attempts():
     asked = call()
     asked.trail.extend([Attempt(1, "p", "m"), Attempt(2, "p", "m")])
     ending = entries.ending(
-        asked, time=9.0, status=502, error_type="upstream_error", cache="miss", latency_ms=2.0, first_token_ms=1.0
+        asked, time=None, status=502, error_type="upstream_error", cache="miss", latency_ms=2.0, first_token_ms=1.0
     )
     assert ending == CallEnd(
         call_id="c",
@@ -117,7 +117,8 @@ def test_an_end_of_a_call_that_never_left_says_who_asked():
     ending = entries.ending(
         call(), time=9.0, status=404, error_type=None, cache="off", latency_ms=2.0, first_token_ms=None
     )
-    assert ending == CallEnd(call_id="c", attempts=0, status=404, latency_ms=2.0, facts=CallFacts(**FACTS))
+    intent = Intent(**FACTS, attempt=0, provider=None, model=None)
+    assert ending == CallEnd(call_id="c", attempts=0, status=404, latency_ms=2.0, intent=intent)
 
 
 def test_a_record_keeps_its_tags():

@@ -1,8 +1,10 @@
 """Covers stores/join.py: which lines records become."""
 
+import pytest
+
 from headgate.core.attempt import Settled
 from headgate.stores.join import Join
-from headgate.stores.records import CallFacts, Entry, Intent, ObjectRow, Outcome
+from headgate.stores.records import Entry, Intent, ObjectRow, Outcome
 
 TIME = 1_800_000_000.0
 
@@ -70,9 +72,9 @@ def test_a_call_that_never_left_has_attempt_0(pen):
     join = Join()
     end = pen.end(attempts=0, status=404, error_type="model_not_found", latency_ms=0.5, first_token_ms=0.25)
     join.feed(end, 0)
-    [(intent, outcome, found)] = join.due()
-    assert intent == Intent(**pen.facts(), attempt=0, provider=None, model=None)
-    assert end.facts == CallFacts(**pen.facts())
+    [entry] = join.due()
+    intent, outcome = entry.intent, entry.outcome
+    assert intent == end.intent == Intent(**pen.facts(), attempt=0, provider=None, model=None)
     assert outcome == Outcome(
         call_id="c",
         attempt=0,
@@ -83,7 +85,7 @@ def test_a_call_that_never_left_has_attempt_0(pen):
         latency_ms=0.5,
         first_token_ms=0.25,
     )
-    assert found is end
+    assert entry.end is end
     assert join.needed(7) == 7
 
 
@@ -129,8 +131,8 @@ def test_the_gates_own_calls_have_no_end(pen):
     join.booked()
     join.feed(unknown, 300)
     join.abandon()
-    [(intent, outcome, end)] = join.due()
-    assert (intent, outcome.settled, end) == (unknown, Settled.UNKNOWN, None)
+    [entry] = join.due()
+    assert (entry.intent, entry.outcome.settled, entry.end) == (unknown, Settled.UNKNOWN, None)
 
 
 def test_what_was_abandoned_is_unknown_and_crashed(pen):
@@ -146,7 +148,8 @@ def test_what_was_abandoned_is_unknown_and_crashed(pen):
     join.abandon()
     billed, unknown = (Settled.BILLED, 15_000_000, None), (Settled.UNKNOWN, None, "crashed")
     found = {}
-    for intent, outcome, end in join.due():
+    for entry in join.due():
+        intent, outcome, end = entry.intent, entry.outcome, entry.end
         assert intent.call_id == outcome.call_id == end.call_id
         assert intent.attempt == outcome.attempt
         settled = (outcome.settled, outcome.cost, outcome.error_type)
@@ -158,6 +161,26 @@ def test_what_was_abandoned_is_unknown_and_crashed(pen):
         ("c", 1): (unknown, 1, 200, None),
     }
     assert join.needed(7) == 7
+
+
+@pytest.mark.parametrize("figures", [{"cost": 2**63}, {"prompt_tokens": -1}, {"status": "200"}, {"cost": 0.5}])
+def test_what_no_ledger_could_book_is_passed_over(pen, caplog, figures):
+    """Counted and logged whole, whether its call has ended or goes on; what is sound stays."""
+    join = Join()
+    for name in ("ended", "goes on"):
+        for number in (1, 2):
+            join.feed(pen.intent(name, attempt=number), 0)
+            join.feed(pen.outcome(name, attempt=number, **(figures if number == 2 else {})), 0)
+    join.feed(pen.end("ended", attempts=2), 0)
+    join.feed(pen.end("odd", attempts=0, status=-1), 0)
+    assert join.sift() == 3
+    assert join.sift() == 0
+    left = [(entry.intent.call_id, entry.intent.attempt, entry.end) for entry in join.due()]
+    assert left == [("ended", 1, pen.end("ended", attempts=2)), ("goes on", 1, None)]
+    assert caplog.text.count("No ledger could book") == 3
+    join.booked()
+    join.feed(pen.end("goes on", attempts=2), 0)
+    assert [entry.intent.attempt for entry in join.due()] == [1]
 
 
 def test_a_record_without_its_intent_is_told(pen, caplog):

@@ -68,14 +68,6 @@ def test_nothing_is_kept_after_a_gap(pen):
     assert recent.take(150) is None
 
 
-@pytest.mark.parametrize("figures", [{"cost": 2**63}, {"prompt_tokens": -1}, {"status": "200"}, {"cost": 0.5}])
-def test_what_no_ledger_could_book_is_not_given(pen, figures):
-    """Its page is read from the file, where such a line is bad and the others are good."""
-    recent = Recent()
-    recent.add([pen.intent(), pen.outcome(**figures)], 0, 100)
-    assert recent.take(0) is None
-
-
 @pytest.mark.parametrize("most", [0, 2_000, 8_000_000])
 def test_a_journal_reads_the_same_with_and_without(tmp_path, pen, monkeypatch, most):
     """Whatever is kept, whenever it is read: every record once, in the order of writing, as the files have it."""

@@ -23,6 +23,8 @@ marked `counted`, so that nobody takes it for the provider's word. Usage that ca
 billion tokens) is taken as not told.
 """
 
+from msgspec.structs import astuple
+
 from headgate.catalog.prices import Prices
 from headgate.core.attempt import Attempt, Basis, Settled
 from headgate.core.call import FREE, UNMEASURED, Call
@@ -32,6 +34,7 @@ from headgate.core.policy import Handler
 from headgate.core.reply import Abandoned, Event, Kind, Reply
 from headgate.core.usage import TokenUsage
 from headgate.stores import entries
+from headgate.stores.entries import milliseconds
 from headgate.stores.protocols import Journal
 
 BYTES_PER_TOKEN = 4
@@ -82,39 +85,40 @@ class Budget:
             raise
         if attempt.status is None:
             attempt.status = reply.status
+        if call.stream:
+            # `next` returns at the first substantive event.
+            attempt.first_token_ms = milliseconds(self._clock.monotonic() - start)
         reply.attempts = call.trail
+        account.reply = reply
         reply.watch(account.on_event, account.on_end)
         return reply
 
     def settle(self, call: Call, attempt: Attempt, start: float) -> None:
         """Price an attempt whose outcome is known, and write it down."""
-        attempt.latency_ms = self.milliseconds(start)
+        attempt.latency_ms = milliseconds(self._clock.monotonic() - start)
         try:
-            if attempt.settled is Settled.BILLED and attempt.usage is not None:
-                attempt.cost, attempt.price_table = self._prices.cost(
-                    attempt.model_served or attempt.model,
-                    attempt.usage,
-                    at=self._clock.time(),
-                    provider=self._price_list,
-                    tier=attempt.service_tier,
-                )
+            if attempt.settled is Settled.BILLED:
+                if attempt.usage is not None:
+                    attempt.cost, attempt.price_table = self._prices.cost(
+                        attempt.model_served or attempt.model,
+                        attempt.usage,
+                        at=self._clock.time(),
+                        provider=self._price_list,
+                        tier=attempt.service_tier,
+                    )
+                elif call.operation in FREE:
+                    attempt.cost, attempt.price_table = 0, "free"
             elif attempt.settled is Settled.NOT_BILLED:
                 attempt.cost = 0
-            elif attempt.settled is Settled.BILLED and call.operation in FREE:
-                attempt.cost, attempt.price_table = 0, "free"
         finally:
             # Whatever happens to the price, the outcome is on the books.
             self._journal.outcome(entries.outcome(call, attempt))
-
-    def milliseconds(self, start: float) -> float:
-        """Since a moment on the monotonic clock."""
-        return round((self._clock.monotonic() - start) * 1000, 3)
 
 
 class _Account:
     """What is known of one attempt while it runs."""
 
-    __slots__ = ("_attempt", "_budget", "_call", "_finished", "_pending", "_size", "_start")
+    __slots__ = ("_attempt", "_budget", "_call", "_pending", "_size", "_start", "reply")
 
     def __init__(self, budget: Budget, call: Call, attempt: Attempt, start: float) -> None:
         self._budget = budget
@@ -122,37 +126,35 @@ class _Account:
         self._attempt = attempt
         self._start = start
         self._size = 0
-        self._finished = False
         self._pending = False
+        self.reply: Reply | None = None
 
     def on_event(self, event: Event) -> None:
-        attempt = self._attempt
         self._size += event.size
-        if event.usage is not None and _credible(event.usage):
-            attempt.usage = event.usage
+        # Most events of a stream tell nothing else, or the model that they all tell.
+        attempt = self._attempt
         if event.model is not None:
             attempt.model_served = event.model
+        if event.usage is not None and _credible(event.usage):
+            attempt.usage = event.usage
         if event.tier is not None:
             attempt.service_tier = event.tier
-        if attempt.first_token_ms is None and self._call.stream and event.kind is not Kind.PREAMBLE:
-            attempt.first_token_ms = self._budget.milliseconds(self._start)
         if event.made:
             attempt.made += event.made
         if event.kind is Kind.TERMINAL:
-            self._finished = True
-            # Who only asks how it stands has not begun it.
-            self._pending = event.pending and (self._call.address is None or self._call.address.method == "POST")
+            self._pending = event.pending
 
     def on_end(self, error: BaseException | None) -> None:
+        attempt, call = self._attempt, self._call
         # Leaving after the answer was finished (a reader that stops at `[DONE]`) is no failure.
-        if error is not None and not (self._finished and _left(error)):
-            self._attempt.error_type = _name(error)
-        operation = self._call.operation
-        if self._pending:
+        if error is not None and not (_left(error) and self.reply is not None and self.reply.finished):
+            attempt.error_type = _name(error)
+        # Who only asks how it stands has not begun it.
+        if self._pending and (call.address is None or call.address.method == "POST"):
             self._settle(Settled.UNKNOWN, None)
-        elif self._attempt.usage is not None or operation in FREE:
+        elif attempt.usage is not None or call.operation in FREE:
             self._settle(Settled.BILLED, Basis.REPORTED)
-        elif operation in UNMEASURED:
+        elif call.operation in UNMEASURED:
             self._settle(Settled.BILLED, None)
         else:
             self._count(self._size)
@@ -192,13 +194,7 @@ def _not_billed(attempt: Attempt, error: BaseException) -> bool:
 
 
 def _credible(usage: TokenUsage) -> bool:
-    figures = (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.cached_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-    )
+    figures: tuple[int, ...] = astuple(usage)
     return min(figures) >= 0 and max(figures) <= MOST_TOKENS
 
 

@@ -5,6 +5,7 @@ outermost policy, so it sees refusals too. The gate's own calls are not a caller
 """
 
 from collections import deque
+from functools import partial
 
 from headgate.core.attempt import Settled
 from headgate.core.call import Call, Origin
@@ -13,6 +14,7 @@ from headgate.core.errors import HeadgateError
 from headgate.core.policy import Handler
 from headgate.core.reply import Abandoned, Reply
 from headgate.stores import entries
+from headgate.stores.entries import milliseconds
 from headgate.stores.protocols import Journal
 
 RECENT = 1000
@@ -66,11 +68,12 @@ class Counters:
         self.errors += failed
         self.in_flight -= 1
         self._recent.append(latency_ms)
-        self.attempts += len(call.trail)
         for attempt in call.trail:
-            if attempt.usage is not None:
-                self.prompt_tokens += attempt.usage.prompt_tokens
-                self.completion_tokens += attempt.usage.completion_tokens
+            self.attempts += 1
+            usage = attempt.usage
+            if usage is not None:
+                self.prompt_tokens += usage.prompt_tokens
+                self.completion_tokens += usage.completion_tokens
             if attempt.cost is not None:
                 self.cost += attempt.cost
             elif attempt.settled is Settled.BILLED:
@@ -100,67 +103,45 @@ class Meter:
         if call.origin is not Origin.CALLER:
             return await next(call)
         self.counters.in_flight += 1
-        account = _Account(self, call)
         try:
             reply = await next(call)
         except BaseException as error:
-            account.on_end(error)
+            self._end(call, None, None, error)
             raise
-        account.began(reply)
+        # `next` returns at the first substantive event.
+        first_token_ms = milliseconds(self._clock.monotonic() - call.started) if reply.stream else None
+        reply.watch(None, partial(self._end, call, reply, first_token_ms))
         return reply
 
-    def milliseconds(self, start: float) -> float:
-        """Since a moment on the monotonic clock."""
-        return round((self._clock.monotonic() - start) * 1000, 3)
-
-    def end(
-        self, call: Call, reply: Reply | None, first_token_ms: float | None, status: int, error_type: str | None
-    ) -> None:
+    def _end(self, call: Call, reply: Reply | None, first_token_ms: float | None, error: BaseException | None) -> None:
         """Write down how a call ended."""
-        now = self._clock.monotonic()
-        latency_ms = round((now - call.started) * 1000, 3)
+        if error is None:
+            status, error_type = reply.status if reply is not None else 200, None
+        else:
+            status, error_type = _failure(error, reply)
+        took = self._clock.monotonic() - call.started
+        latency_ms = milliseconds(took)
         self.counters.add(call, latency_ms, failed=error_type is not None)
         self._journal.call(
             entries.ending(
                 call,
-                time=self._clock.time() - (now - call.started),
+                time=None if call.trail else self._clock.time() - took,
                 status=status,
                 error_type=error_type,
-                cache=reply.cache if reply else "off",
+                cache=reply.cache if reply is not None else "off",
                 latency_ms=latency_ms,
                 first_token_ms=first_token_ms,
             )
         )
 
 
-class _Account:
-    """One call on its way."""
-
-    __slots__ = ("_call", "_first_token_ms", "_meter", "_reply")
-
-    def __init__(self, meter: Meter, call: Call) -> None:
-        self._meter = meter
-        self._call = call
-        self._reply: Reply | None = None
-        self._first_token_ms: float | None = None
-
-    def began(self, reply: Reply) -> None:
-        self._reply = reply
-        if reply.stream:
-            # `next` returns at the first substantive event.
-            self._first_token_ms = self._meter.milliseconds(self._call.started)
-        reply.watch(None, self.on_end)
-
-    def on_end(self, error: BaseException | None) -> None:
-        # CancelledError and its like are no Exceptions.
-        left = isinstance(error, Abandoned) or not isinstance(error, Exception)
-        if error is None or (left and self._reply is not None and self._reply.finished):
+def _failure(error: BaseException, reply: Reply | None) -> tuple[int, str | None]:
+    # CancelledError and its like are no Exceptions.
+    if isinstance(error, Abandoned) or not isinstance(error, Exception):
+        if reply is not None and reply.finished:
             # Leaving after the answer was finished (a reader that stops at `[DONE]`) is no failure.
-            status, error_type = self._reply.status if self._reply else 200, None
-        elif left:
-            status, error_type = LEFT, "cancelled"
-        elif isinstance(error, HeadgateError):
-            status, error_type = error.http_status, error.code
-        else:
-            status, error_type = 500, "internal_error"
-        self._meter.end(self._call, self._reply, self._first_token_ms, status, error_type)
+            return reply.status, None
+        return LEFT, "cancelled"
+    if isinstance(error, HeadgateError):
+        return error.http_status, error.code
+    return 500, "internal_error"

@@ -170,7 +170,11 @@ class Drain:
     async def _book(self, join: Join) -> None:
         due = join.due()
         if due:
-            await self._ledger.book(due, join.objects)
+            try:
+                await self._ledger.book(due, join.objects)
+            except Exception:
+                self._bad += join.sift()
+                raise
             join.booked()
 
     async def run(self) -> None:

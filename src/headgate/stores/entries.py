@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from headgate.core.attempt import Attempt, Settled
 from headgate.core.call import NO_TAGS, Call
 from headgate.core.usage import TokenUsage
-from headgate.stores.records import CallEnd, CallFacts, Intent, Outcome
+from headgate.stores.records import CallEnd, Intent, Outcome
 
 LONGEST = 256
 """Characters of a name, a tag or a code that are kept."""
@@ -37,92 +37,93 @@ def _tags(tags: Mapping[str, str]) -> Mapping[str, str]:
     return {_text(name): _text(value) for name, value in tags.items()} if tags else NO_TAGS
 
 
-def intent(call: Call, attempt: Attempt, *, time: float) -> Intent:
-    """The record of an attempt that is about to leave. `time` is the start of the call, seconds since 1970 UTC."""
+def milliseconds(seconds: float) -> float:
+    """A duration as it is written down: in milliseconds, to the nearest microsecond.
+
+    Example:
+        >>> milliseconds(0.0123456)
+        12.346
+    """
+    # A third of what `round` takes.
+    return int(seconds * 1e6 + 0.5) / 1e3
+
+
+def intent(call: Call, attempt: Attempt | None, *, time: float) -> Intent:
+    """The record of an attempt that is about to leave, or (None) of a call that never left.
+
+    `time` is the start of the call, seconds since 1970 UTC.
+    """
     caller = call.caller
+    number, provider, model = (
+        (0, None, None) if attempt is None else (attempt.number, attempt.provider, _text(attempt.model))
+    )
+    # By position, in the order of the fields: see `records.py`.
     return Intent(
-        call_id=call.id,
-        day=call.day,
-        time=time,
-        operation=call.operation,
-        model_requested=_text(call.model),
-        stream=call.stream,
-        key=caller.key,
-        project=caller.project,
-        user=_text(call.user) if call.user else None,
-        tags=_tags(call.tags),
-        attempt=attempt.number,
-        provider=attempt.provider,
-        model=_text(attempt.model),
-        parent=call.parent,
+        call.id,
+        number,
+        call.day,
+        time,
+        call.operation,
+        _text(call.model),
+        provider,
+        model,
+        call.stream,
+        caller.key,
+        caller.project,
+        _text(call.user) if call.user else None,
+        _tags(call.tags),
+        call.parent,
     )
 
 
 def outcome(call: Call, attempt: Attempt) -> Outcome:
     """The record of an attempt that is settled."""
     usage = attempt.usage or _NOTHING
-    served = attempt.model_served
-    tier = attempt.service_tier
+    served, tier, error_type = attempt.model_served, attempt.service_tier, attempt.error_type
+    # By position, in the order of the fields: see `records.py`.
     return Outcome(
-        call_id=call.id,
-        attempt=attempt.number,
-        settled=attempt.settled or Settled.UNKNOWN,
-        basis=attempt.basis,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_tokens=usage.cached_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        cost=attempt.cost,
-        price_table=attempt.price_table,
-        model_served=_text(served) if served else None,
-        service_tier=_text(tier) if tier else None,
-        status=attempt.status,
-        error_type=_text(attempt.error_type) if attempt.error_type else None,
-        latency_ms=attempt.latency_ms,
-        first_token_ms=attempt.first_token_ms,
-        made=_ids(attempt.made) if attempt.made else (),
+        call.id,
+        attempt.number,
+        attempt.settled or Settled.UNKNOWN,
+        attempt.basis,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        attempt.cost,
+        attempt.price_table,
+        _text(served) if served else None,
+        _text(tier) if tier else None,
+        attempt.status,
+        _text(error_type) if error_type else None,
+        attempt.latency_ms,
+        attempt.first_token_ms,
+        _ids(attempt.made) if attempt.made else (),
     )
 
 
 def ending(
     call: Call,
     *,
-    time: float,
+    time: float | None,
     status: int,
     error_type: str | None,
     cache: str,
     latency_ms: float,
     first_token_ms: float | None,
 ) -> CallEnd:
-    """The record of a caller's call that has ended. `time` is its start, seconds since 1970 UTC.
+    """The record of a caller's call that has ended.
 
-    What its intents have told already is not told again.
+    `time` is its start, seconds since 1970 UTC; None where an intent has told it.
     """
-    attempts = len(call.trail)
     return CallEnd(
         call_id=call.id,
-        attempts=attempts,
+        attempts=len(call.trail),
         status=status,
         error_type=_text(error_type) if error_type else None,
         cache=cache,
         latency_ms=latency_ms,
         first_token_ms=first_token_ms,
-        facts=None if attempts else _facts(call, time),
-    )
-
-
-def _facts(call: Call, time: float) -> CallFacts:
-    caller = call.caller
-    return CallFacts(
-        call_id=call.id,
-        day=call.day,
-        time=time,
-        operation=call.operation,
-        model_requested=_text(call.model),
-        stream=call.stream,
-        key=caller.key,
-        project=caller.project,
-        user=_text(call.user) if call.user else None,
-        tags=_tags(call.tags),
+        intent=None if time is None else intent(call, None, time=time),
     )

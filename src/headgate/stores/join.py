@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from headgate.core.attempt import Settled
 from headgate.core.call import tenant
-from headgate.stores.records import CallEnd, CallFacts, Entry, Intent, ObjectRow, Outcome, Record
+from headgate.stores.records import CallEnd, Entry, Intent, ObjectRow, Outcome, Record, sound
 
 _log = logging.getLogger("headgate.stores")
 
@@ -21,7 +21,8 @@ class _Going:
     def __init__(self, position: int) -> None:
         self.position = position
         self.open: dict[int, Intent] = {}
-        self.settled: list[tuple[Intent, Outcome]] = []
+        self.settled: list[Entry] = []
+        # So many of the settled ones are booked without the end.
         self.booked = 0
         self.end: CallEnd | None = None
 
@@ -57,13 +58,13 @@ class Join:
             if call is None or intent is None:
                 self._orphan(record)
                 return
-            call.settled.append((intent, record))
+            call.settled.append(Entry(intent, record))
             if record.made:
                 self.objects.extend(_objects(intent, record.made))
             if not call.open and (call.end is not None or intent.parent is not None):
                 self._finish(record.call_id, call)
-        elif record.facts is not None:
-            self.ended.append(_never_left(record, record.facts))
+        elif record.intent is not None:
+            self.ended.append(_never_left(record, record.intent))
         elif call is None:
             self._orphan(record)
         else:
@@ -73,9 +74,8 @@ class Join:
 
     def _finish(self, call_id: str, call: _Going) -> None:
         del self._calls[call_id]
-        end = call.end
-        for intent, outcome in call.settled:
-            self.ended.append(Entry(intent, outcome, end))
+        for entry in call.settled:
+            self.ended.append(Entry(entry.intent, entry.outcome, call.end))
 
     def _orphan(self, record: Outcome | CallEnd) -> None:
         # Else its intent lay in a piece of journal that is booked and deleted, and so was this booked.
@@ -86,21 +86,32 @@ class Join:
     def abandon(self) -> None:
         """Nothing more will come: settle what is open, end what goes on."""
         for call_id, call in list(self._calls.items()):
-            last = max((*call.open, *(intent.attempt for intent, _ in call.settled)))
+            last = max((*call.open, *(entry.intent.attempt for entry in call.settled)))
             for intent in call.open.values():
                 unknown = Outcome(
                     call_id=call_id, attempt=intent.attempt, settled=Settled.UNKNOWN, error_type="crashed"
                 )
-                call.settled.append((intent, unknown))
-            if call.end is None and call.settled[0][0].parent is None:
+                call.settled.append(Entry(intent, unknown))
+            if call.end is None and call.settled[0].intent.parent is None:
                 call.end = CallEnd(call_id=call_id, attempts=last, error_type="crashed")
             self._finish(call_id, call)
 
     def due(self) -> Sequence[Entry]:
         """The lines to be booked now: of calls that have ended, and of settled attempts whose calls go on."""
-        early = [Entry(*pair) for call in self._calls.values() for pair in call.settled[call.booked :]]
+        early = [entry for call in self._calls.values() for entry in call.settled[call.booked :]]
         # A new list: a cancelled booking may still be reading the old one in its thread.
         return [*self.ended, *early]
+
+    def sift(self) -> int:
+        """Pass over what no ledger could book, so that it does not stand in the way of what follows it: how much."""
+        bad = [entry for entry in self.due() if not _sound(entry)]
+        for entry in bad:
+            _log.error("No ledger could book this: %r", entry)
+        if bad:
+            self.ended = list(filter(_sound, self.ended))
+            for call in self._calls.values():
+                call.settled[call.booked :] = filter(_sound, call.settled[call.booked :])
+        return len(bad)
 
     def booked(self) -> None:
         """What was due, and `objects`, is in the ledger."""
@@ -114,6 +125,10 @@ class Join:
         return min((call.position for call in self._calls.values()), default=read)
 
 
+def _sound(entry: Entry) -> bool:
+    return sound(entry.intent) and sound(entry.outcome) and (entry.end is None or sound(entry.end))
+
+
 def _objects(intent: Intent, made: Sequence[str]) -> list[ObjectRow]:
     owner, provider = tenant(intent.project, intent.key), intent.provider or ""
     return [
@@ -121,26 +136,11 @@ def _objects(intent: Intent, made: Sequence[str]) -> list[ObjectRow]:
     ]
 
 
-def _never_left(end: CallEnd, facts: CallFacts) -> Entry:
+def _never_left(end: CallEnd, intent: Intent) -> Entry:
     # A call without attempts has a line of its own, so that every call is seen among the rows.
-    intent = Intent(
-        call_id=end.call_id,
-        day=facts.day,
-        time=facts.time,
-        operation=facts.operation,
-        model_requested=facts.model_requested,
-        stream=facts.stream,
-        key=facts.key,
-        project=facts.project,
-        user=facts.user,
-        tags=facts.tags,
-        attempt=0,
-        provider=None,
-        model=None,
-    )
     outcome = Outcome(
         call_id=end.call_id,
-        attempt=0,
+        attempt=intent.attempt,
         settled=Settled.NOT_BILLED,
         cost=0,
         status=end.status,

@@ -120,13 +120,14 @@ class FileJournal:
         try:
             self._append(line, record)
         except OSError as error:
-            self._error = f"{error.strerror} ({self._folder})"
+            self._error = self._trouble(error)
             message = f"The journal cannot be written: {error.strerror}."
             raise BacklogError(message, hint="Look at the disk that `journal.path` is on.") from error
 
     def outcome(self, record: Outcome) -> None:
         """Write down how an attempt ended, soon. Never fails: what cannot be written is owed."""
-        self._owe(record, _encode(record) + b"\n")
+        self._owed.append(_encode(record) + b"\n")
+        self._owing.append(record)
         if self._paying:
             return
         try:
@@ -146,7 +147,8 @@ class FileJournal:
         if not record.attempts and (self._error or self._end - self._booked + len(line) > self._max_backlog):
             self._unwritten += 1
             return
-        self._owe(record, line)
+        self._owed.append(line)
+        self._owing.append(record)
         self._pay()
 
     @property
@@ -163,7 +165,7 @@ class FileJournal:
         try:
             self._append(b"")
         except OSError as error:
-            self._error = f"{error.strerror} ({self._folder})"
+            self._error = self._trouble(error)
             raise
 
     def read(self, after: int) -> Page:
@@ -219,12 +221,15 @@ class FileJournal:
 
     def _pay(self) -> None:
         self._paying = False
-        with suppress(OSError):
-            self.flush()
+        if not self._owed:
+            return
+        try:
+            self._append(b"")
+        except OSError as error:
+            self._error = self._trouble(error)
 
-    def _owe(self, record: Record, line: bytes) -> None:
-        self._owed.append(line)
-        self._owing.append(record)
+    def _trouble(self, error: OSError) -> str:
+        return f"{error.strerror} ({self._folder})"
 
     def _append(self, line: bytes, intent: Intent | None = None) -> None:
         records = self._owing

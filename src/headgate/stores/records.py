@@ -1,11 +1,11 @@
 """What is written down of a call: the records of the journal, and the rows of the ledger made from them.
 
 Field names are those of `headgate usage --rows --json`. Times are seconds since 1970 UTC; money is picodollars. Records
-hold no cycles and wait in thousands to be booked, so the garbage collector does not look at them (`gc=False`).
+hold no cycles and wait in thousands to be booked, so the garbage collector does not look at them (`gc=False`). `Intent`
+and `Outcome` are made by position on the hot path, which takes a seventh of the time that names take.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import msgspec
 
@@ -13,35 +13,30 @@ from headgate.core.attempt import Basis, Settled
 from headgate.core.call import NO_TAGS
 
 
-class CallFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Who asked what. The same for all attempts of a call."""
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="intent"):
+    """Written before an attempt leaves: from now on it may cost money. It also says who asked what.
+
+    `parent` is the caller's call on whose behalf the gate itself asks; a call with a parent has no `CallEnd`. A call
+    that never left has attempt 0, without a target.
+    """
 
     call_id: str
+    attempt: int
     day: str
     time: float
     operation: str
     model_requested: str
+    provider: str | None
+    model: str | None
     stream: bool = False
     key: str | None = None
     project: str | None = None
     user: str | None = None
     tags: Mapping[str, str] = NO_TAGS
-
-
-class Intent(CallFacts, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="intent"):
-    """Written before an attempt leaves: from now on it may cost money.
-
-    `parent` is the caller's call on whose behalf the gate itself asks; a call with a parent has no `CallEnd`. Attempt
-    0, of a call that never left, has no target, and stands in the ledger only.
-    """
-
-    attempt: int
-    provider: str | None
-    model: str | None
     parent: str | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="outcome"):
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="outcome"):
     """Written when an attempt is settled. `call_id` and `attempt` name its intent; `made` are ids of new objects."""
 
     call_id: str
@@ -67,8 +62,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="call"):
     """Written when the caller's call has ended, whatever became of it.
 
-    `facts` are told for a call that never left only: else its intents have told them. `error_type` is `crashed` where
-    the process died before the end.
+    Who asked what has been told by its intents; a call that never left brings its `intent` along. `error_type` is
+    `crashed` where the process died before the end.
     """
 
     call_id: str
@@ -78,13 +73,40 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     cache: str = "off"
     latency_ms: float | None = None
     first_token_ms: float | None = None
-    facts: CallFacts | None = None
+    intent: Intent | None = None
 
 
 Record = Intent | Outcome | CallEnd
 
+LARGEST = 2**63 - 1
+"""What a ledger has room for in a number."""
 
-class Entry(NamedTuple):
+
+def sound(record: Record) -> bool:
+    """Whether a ledger can book it: its figures are neither negative nor beyond 64 bits."""
+    try:
+        # One sign and one length tell of all of them.
+        if isinstance(record, Outcome):
+            figures = (
+                record.attempt
+                | record.prompt_tokens
+                | record.completion_tokens
+                | record.cached_tokens
+                | record.cache_write_tokens
+                | record.reasoning_tokens
+                | (record.cost or 0)
+                | (record.status or 0)
+            )
+        elif isinstance(record, Intent):
+            figures = record.attempt
+        else:
+            figures = record.attempts | (record.status or 0) | (record.intent.attempt if record.intent else 0)
+    except TypeError:
+        return False
+    return 0 <= figures <= LARGEST
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the ledger as it is booked: an attempt that is settled, and the end of its call once that is known.
 
     A call's end stands on every line of the call.

@@ -17,12 +17,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from headgate.stores.records import CallEnd, Intent, Outcome, Record
+from headgate.stores.records import CallEnd, Intent, Outcome, Record, sound
 
 PAGE = 128 * 1024
 """Bytes that are read at once: few enough to be decoded within about a millisecond."""
 
-_LARGEST = 2**63 - 1
 _decoder = msgspec.json.Decoder(Intent | Outcome | CallEnd)
 
 
@@ -139,30 +138,6 @@ def _decode(line: bytes) -> Record | None:
         return None
     # What no ledger could book must not stand in the way of what follows it.
     return record if sound(record) else None
-
-
-def sound(record: Record) -> bool:
-    """Whether a ledger can book it: its figures are neither negative nor beyond 64 bits."""
-    try:
-        # One sign and one length tell of all of them.
-        if isinstance(record, Outcome):
-            figures = (
-                record.attempt
-                | record.prompt_tokens
-                | record.completion_tokens
-                | record.cached_tokens
-                | record.cache_write_tokens
-                | record.reasoning_tokens
-                | (record.cost or 0)
-                | (record.status or 0)
-            )
-        elif isinstance(record, Intent):
-            figures = record.attempt
-        else:
-            figures = record.attempts | (record.status or 0)
-    except TypeError:
-        return False
-    return 0 <= figures <= _LARGEST
 
 
 class DeadJournal:

@@ -91,7 +91,7 @@ class _Expression(NamedTuple):
 def line(entry: Entry) -> Sequence[Any]:
     """The values for `INSERT`."""
     # Spelled out in the order of the columns, and enumerations and truth made plain: this runs once per attempt.
-    intent, outcome, end = entry
+    intent, outcome, end = entry.intent, entry.outcome, entry.end
     basis, tags = outcome.basis, intent.tags
     return (
         intent.call_id,
