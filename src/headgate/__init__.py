@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headgate.client.asynchronous import AsyncHeadgate
+    from headgate.client.drawing import ImageResponse
+    from headgate.client.embedding import EmbeddingResponse
+    from headgate.client.moderation import ModerationResponse
     from headgate.client.report import UsageReport
     from headgate.client.response import ModelResponse, Piece
     from headgate.client.synchronous import Headgate
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "headgate.client.asynchronous": ("AsyncHeadgate",),
+    "headgate.client.drawing": ("ImageResponse",),
+    "headgate.client.embedding": ("EmbeddingResponse",),
+    "headgate.client.moderation": ("ModerationResponse",),
     "headgate.client.report": ("UsageReport",),
     "headgate.client.response": ("ModelResponse", "Piece"),
     "headgate.client.synchronous": ("Headgate",),
@@ -52,9 +58,12 @@ __all__ = [
     "AsyncHeadgate",
     "CallerError",
     "ConfigError",
+    "EmbeddingResponse",
     "Headgate",
     "HeadgateError",
+    "ImageResponse",
     "ModelResponse",
+    "ModerationResponse",
     "PartialFailureError",
     "Piece",
     "ProviderError",

@@ -1,8 +1,12 @@
 """The types that a Python caller meets: answers, their parts, the books, and the errors."""
 
-from headgate.client.asynchronous import Message, Options
+from headgate.client.drawing import ImageResponse
+from headgate.client.embedding import EmbeddingResponse
+from headgate.client.moderation import Moderation, ModerationResponse
+from headgate.client.options import Message, Options, Wishes
+from headgate.client.picture import Picture
 from headgate.client.report import UsageReport
-from headgate.client.response import ModelResponse, Piece
+from headgate.client.response import Answered, ModelResponse, Piece
 from headgate.core.errors import (
     APIError,
     AuthenticationError,
@@ -31,21 +35,27 @@ from headgate.core.usage import TokenUsage
 
 __all__ = [
     "APIError",
+    "Answered",
     "AuthenticationError",
     "BadRequestError",
     "CallerError",
     "ConfigError",
     "ContentFilterError",
     "ContextLengthError",
+    "EmbeddingResponse",
     "GarbledError",
     "HeadgateError",
+    "ImageResponse",
     "InterruptedError",
     "Message",
     "ModelNotFoundError",
     "ModelResponse",
+    "Moderation",
+    "ModerationResponse",
     "Options",
     "OverloadedError",
     "PartialFailureError",
+    "Picture",
     "Piece",
     "ProviderError",
     "QuotaError",
@@ -58,4 +68,5 @@ __all__ = [
     "UnreachableError",
     "UsageReport",
     "ValidationError",
+    "Wishes",
 ]

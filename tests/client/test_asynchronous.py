@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import gc
+import json
 import logging
+from base64 import b64encode
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -26,6 +28,7 @@ from headgate.gate.load import load
 from headgate.stores.protocols import Query
 from headgate.testing import virtual_time
 
+PNG = b"\x89PNG\r\n\x1a\n"
 LONG = "Tell me everything, please: " + "more " * 200
 
 
@@ -203,11 +206,39 @@ def test_messages_instead_of_a_prompt(practice):
     asyncio.run(story())
 
 
+def test_a_prompt_about_pictures(practice, tmp_path):
+    """Bytes and files go along whole, addresses as they are; in either API, and streamed."""
+    file = tmp_path / "a.png"
+    file.write_bytes(PNG)
+    data = "data:image/png;base64," + b64encode(PNG).decode()
+    pictures = [PNG, file, "https://x.example/a.png"]
+
+    async def story():
+        async with AsyncHeadgate(practice()) as gate:
+            reply = await gate.generate_response("What is on it?", images=pictures)
+            assert reply.text
+            (message,) = json.loads(_simulator(gate).last.body)["input"]
+            assert message["content"] == [
+                {"type": "input_text", "text": "What is on it?"},
+                *({"type": "input_image", "image_url": url} for url in (data, data, "https://x.example/a.png")),
+            ]
+            assert [piece async for piece in gate.stream("What is on it?", images=(PNG,), priority=9)][-1].usage
+        async with AsyncHeadgate(practice(responses=False)) as gate:
+            await gate.generate_response("What is on it?", images=[PNG])
+            (message,) = json.loads(_simulator(gate).last.body)["messages"]
+            assert message["content"][1] == {"type": "image_url", "image_url": {"url": data}}
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"max_token": 5}, "max_token"),
         ({"tags": {"Team": "a"}}, "x-headgate-tags"),
+        ({"priority": 10}, "priority"),
+        ({"images": ["a.png"]}, "not an address"),
+        ({"messages": [{"role": "user", "content": "Hi"}], "images": ["https://x.example/a.png"]}, "images"),
         ({"messages": "Hi"}, "messages"),
         ({"temperature": object()}, "JSON"),
     ],

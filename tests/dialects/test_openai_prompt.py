@@ -101,6 +101,34 @@ def test_parts_of_messages_are_respelled():
     ]
 
 
+def test_images_stand_beside_the_prompt():
+    """As parts after its words, in the words of either API; `messages` have parts of their own."""
+    options = {"images": ("data:x", "https://y"), "system": "S"}
+    content = [
+        {"type": "text", "text": "Hi"},
+        {"type": "image_url", "image_url": {"url": "data:x"}},
+        {"type": "image_url", "image_url": {"url": "https://y"}},
+    ]
+    assert chat_prompt("Hi", options) == {
+        "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": content}]
+    }
+    request = responses_prompt("Hi", options)
+    assert request["input"] == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "Hi"},
+                {"type": "input_image", "image_url": "data:x"},
+                {"type": "input_image", "image_url": "https://y"},
+            ],
+        }
+    ]
+    assert "images" not in request
+    assert responses_prompt("Hi", {"images": []})["input"] == "Hi"
+    with pytest.raises(BadRequestError, match="not with `messages`"):
+        chat_prompt("", {"messages": [{"role": "user", "content": "A"}], "images": ["data:x"]})
+
+
 def test_responses_keeps_what_is_given_by_its_own_names():
     """`text`, `reasoning` and `store` may be given as Responses spells them; the short options join them."""
     request = responses_prompt(
@@ -122,7 +150,7 @@ def test_responses_keeps_what_is_given_by_its_own_names():
 
 
 @pytest.mark.parametrize("write", [chat_prompt, responses_prompt])
-@pytest.mark.parametrize(("name", "value"), [("messages", "Hi"), ("schema", "city")])
+@pytest.mark.parametrize(("name", "value"), [("messages", "Hi"), ("images", "data:x"), ("schema", "city")])
 def test_wrong_forms(write, name, value):
     """A list or a mapping that is none is refused by name."""
     with pytest.raises(BadRequestError, match=f"`{name}` must be a .*, not str") as caught:

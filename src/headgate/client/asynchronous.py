@@ -10,60 +10,37 @@ import os
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 import msgspec
 from pydantic import BaseModel
 
-from headgate.client import batch, response, schema
+from headgate.client import batch, drawing, embedding, moderation, picture, response, schema
+from headgate.client.drawing import ImageResponse
+from headgate.client.embedding import EmbeddingResponse
 from headgate.client.exchange import Exchange
 from headgate.client.http import AsyncClient, Client, async_client, sync_client
 from headgate.client.loop import wait_for
+from headgate.client.moderation import ModerationResponse
+from headgate.client.options import OURS, Options, Wishes, check, for_the_gate
+from headgate.client.picture import Picture
 from headgate.client.report import UsageReport, query, report
 from headgate.client.response import ModelResponse, Piece
-from headgate.core.call import NO_TAGS, Call, Operation
+from headgate.core.call import Call, Operation
 from headgate.core.errors import BadRequestError, StoppingError
 from headgate.core.usage import TokenUsage
 from headgate.dialects.openai_prompt import PROMPTS
-from headgate.gate import ask
 from headgate.gate.config import Config
 from headgate.gate.environment import process_environment
-from headgate.gate.gate import Gate
+from headgate.gate.gate import MODERATION, Gate
 from headgate.gate.load import load
 from headgate.gate.loaded import Loaded
-from headgate.gate.ports import SystemClock
+from headgate.gate.ports import SystemChance, SystemClock
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 log = logging.getLogger("headgate")
-
-Message = Mapping[str, Any]
-"""One message of a conversation, as the chat API spells it: `{"role": …, "content": …}`."""
-
-
-class Options(TypedDict, total=False):
-    """What a call may say beside its prompt. All of it is optional.
-
-    Attributes:
-        messages: a whole conversation instead of a prompt, in the chat API's form.
-        model: whom to ask; None for the default model.
-        system: what the model is told first.
-        max_tokens: most output tokens, reasoning included. (Responses takes no less than 16.)
-        temperature: 0 to 2, for models that take it.
-        tags: for the books; names are of a-z, 0-9, `_` and `-`.
-        user: the end user, for the books; the provider is told.
-        timeout: seconds until the answer is of no use any more, retries and fallback included.
-    """
-
-    messages: Sequence[Message] | None
-    model: str | None
-    system: str | None
-    max_tokens: int | None
-    temperature: float | None
-    tags: Mapping[str, str] | None
-    user: str | None
-    timeout: float | None
 
 
 class AsyncHeadgate:
@@ -232,32 +209,143 @@ class AsyncHeadgate:
         )
         return batch.or_raise(results)
 
+    async def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str = embedding.MODEL,
+        dimensions: int | None = None,
+        **wishes: Unpack[Wishes],
+    ) -> EmbeddingResponse:
+        """Turn texts into vectors: the nearer two of them, the more alike the texts.
+
+        As many texts as you like: what one request cannot take is split into several.
+
+        Args:
+            texts: one, or many.
+            model: whom to ask.
+            dimensions: how many numbers a vector has; None for the model's own number.
+            **wishes: see `Wishes`.
+
+        Raises:
+            BadRequestError: an argument is wrong.
+            PartialFailureError: some of several requests failed; its `results` hold the answers of the others, and
+                the errors, in the order of the texts.
+            ProviderError: the only request failed.
+        """
+        check(wishes, Wishes)
+        portions = list(embedding.portions(embedding.checked(texts)))
+        gate = await self._ready()
+        user = wishes.get("user")
+
+        def call(portion: Sequence[str]) -> Call:
+            body = embedding.request(portion, model, dimensions=dimensions, user=user)
+            return gate.call(Operation.EMBEDDINGS, _json(body), **for_the_gate(wishes))
+
+        # All are made now, so that the time that each one has ends at the same moment.
+        asked = [(portion, call(portion)) for portion in portions]
+
+        async def answer(one: tuple[Sequence[str], Call]) -> EmbeddingResponse:
+            return embedding.read(*await self._answer(gate, one[1]), number=len(one[0]))
+
+        if len(asked) == 1:
+            return await answer(asked[0])
+        results = await batch.all_of(asked, answer, concurrency=embedding.AT_ONCE, progress=False)
+        return embedding.joined(batch.or_raise(results))
+
+    async def moderate(
+        self,
+        input: moderation.Input,  # noqa: A002  OpenAI's word
+        *,
+        model: str = MODERATION,
+        **wishes: Unpack[Wishes],
+    ) -> ModerationResponse:
+        """Have texts or pictures judged: hate, violence, self-harm, and more categories.
+
+        Args:
+            input: a text, several texts, or the parts (text and pictures) of one input.
+            model: whom to ask.
+            **wishes: see `Wishes`.
+
+        Raises:
+            BadRequestError: an argument is wrong.
+            ProviderError: every target failed.
+        """
+        check(wishes, Wishes)
+        number = moderation.number_of(input)
+        gate = await self._ready()
+        call = gate.call(Operation.MODERATIONS, _json({"model": model, "input": input}), **for_the_gate(wishes))
+        # The API has no word for the user; our books have.
+        call = msgspec.structs.replace(call, user=wishes.get("user"))
+        return moderation.read(*await self._answer(gate, call), number=number)
+
+    async def image(
+        self,
+        prompt: str,
+        *,
+        model: str = drawing.MODEL,
+        size: str | None = None,
+        quality: str | None = None,
+        n: int = 1,
+        background: str | None = None,
+        output_format: str | None = None,
+        edit: Picture | Sequence[Picture] | None = None,
+        **wishes: Unpack[Wishes],
+    ) -> ImageResponse:
+        """Have a picture drawn, or changed.
+
+        Args:
+            prompt: what it shall show.
+            model: whom to ask.
+            size: such as `1024x1024`; None leaves it to the model, as for the following ones.
+            quality: `low`, `medium`, `high`, `auto`.
+            n: how many pictures.
+            background: `transparent`, `opaque`, `auto`.
+            output_format: `png`, `jpeg`, `webp`.
+            edit: the picture to be changed, or several to be put together: bytes, or a `pathlib.Path`.
+            **wishes: see `Wishes`.
+
+        Raises:
+            BadRequestError: an argument is wrong.
+            ProviderError: every target failed.
+        """
+        check(wishes, Wishes)
+        given = {
+            "model": model, "prompt": prompt, "n": n, "size": size, "quality": quality, "background": background,
+            "output_format": output_format, "user": wishes.get("user"),
+        }  # fmt: skip
+        fields = {name: value for name, value in given.items() if value is not None}
+        gate = await self._ready()
+        if edit is None:
+            call = gate.call(Operation.IMAGES, _json(fields), **for_the_gate(wishes))
+        else:
+            pictures = [edit] if isinstance(edit, bytes | str | os.PathLike) else edit
+            form = await drawing.form(fields, pictures, SystemChance().token())
+            call = gate.call(Operation.IMAGE_EDITS, form, **for_the_gate(wishes))
+        return drawing.read(*await self._answer(gate, call))
+
+    async def _answer(self, gate: Gate, call: Call) -> tuple[bytes, dict[str, Any]]:
+        """The bytes of a whole answer, and what is known of it."""
+        async with await gate(call) as reply:
+            event = await reply.read()
+            return event.raw, response.facts(call, reply, event, self._clock.monotonic())
+
     async def _whole(self, prompt: str | None, options: Options, **more: object) -> ModelResponse:
         gate, call = await self._call(prompt, options, **more)
         async with await gate(call) as reply:
             return response.whole(call, reply, await reply.read(), self._clock.monotonic())
 
     async def _call(self, prompt: str | None, options: Options, **more: object) -> tuple[Gate, Call]:
-        unknown = options.keys() - Options.__annotations__.keys()
-        if unknown:
-            known = ", ".join(Options.__annotations__)
-            raise BadRequestError(
-                f"There is no option {min(unknown)!r}.", param=min(unknown), hint=f"There are: {known}."
-            )
+        check(options, Options)
         if (prompt is None) == (options.get("messages") is None):
             raise BadRequestError("Give either a prompt or `messages`.", code="missing_field", param="prompt")
-        tags = options.get("tags") or NO_TAGS
-        for name, text in tags.items():
-            ask.check_tag(name, text)
+        asked = for_the_gate(options)
         gate = await self._ready()
         operation = Operation.RESPONSES if gate.speaks(options.get("model"), Operation.RESPONSES) else Operation.CHAT
-        words = {name: value for name, value in options.items() if name not in {"tags", "timeout"}}
-        body = PROMPTS[operation](prompt or "", words | more)
-        try:
-            raw = msgspec.json.encode(body)
-        except (TypeError, ValueError) as error:
-            raise BadRequestError(f"The call cannot be written as JSON: {error}.", code="invalid_json") from None
-        return gate, gate.call(operation, raw, tags=tags, timeout=options.get("timeout"))
+        words = {name: value for name, value in options.items() if name not in OURS}
+        if images := options.get("images"):
+            words["images"] = [await picture.address(image) for image in images]
+        return gate, gate.call(operation, _json(PROMPTS[operation](prompt or "", words | more)), **asked)
 
     @overload
     def http_client(self, *, sync: Literal[False] = ...) -> AsyncClient: ...
@@ -268,9 +356,8 @@ class AsyncHeadgate:
     def http_client(self, *, sync: bool = False) -> AsyncClient | Client:
         """A client for the official OpenAI SDK, whose calls then pass this gate.
 
-        Serves `/v1/chat/completions`, `/v1/responses` and `/v1/models`, whatever the host. Timeouts are honoured as on
-        a wire (see `headgate.client.http`). Closing the client, or the SDK, does not close the gate. The SDK's key goes
-        nowhere.
+        Serves every address of the gateway below `/v1`, whatever the host. Timeouts are honoured as on a wire (see
+        `headgate.client.http`). Closing the client, or the SDK, does not close the gate. The SDK's key goes nowhere.
 
         Args:
             sync: give a client for `openai.OpenAI`, to be used in other threads than this gate's event loop.
@@ -322,6 +409,13 @@ class AsyncHeadgate:
     async def health(self) -> dict[str, Any]:
         """The state of providers and stores, as the gateway's `/health` shows it. Asks each provider cheaply."""
         return await (await self._ready()).health()
+
+
+def _json(body: Mapping[str, object]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except (TypeError, ValueError) as error:
+        raise BadRequestError(f"The call cannot be written as JSON: {error}.", code="invalid_json") from None
 
 
 def _loaded(

@@ -17,35 +17,43 @@ from headgate.core.usage import TokenUsage
 from headgate.gate import present
 
 
-class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer, the same for every provider and API.
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of every answer, the same for every provider and API.
 
     Attributes:
-        text: the words; empty where the model only called tools, or refused.
         model: the model that served, as it calls itself.
         provider: who answered, by its name in the configuration.
         usage: tokens.
         cost_usd: US dollars, all attempts of the call included; None where a price is not known.
         cached: it came from the cache.
-        finish_reason: why it ended: `stop`, `length`, `tool_calls`, `content_filter`, …
         request_id: ours; the ledger and the logs know the call by it.
         attempts: how many requests left on behalf of the call.
         latency_ms: from the call to its whole answer.
         simulated: the simulator made it up.
-        body: the provider's bytes.
     """
 
-    text: str
     model: str
     provider: str
     usage: TokenUsage
     cost_usd: Decimal | None
     cached: bool
-    finish_reason: str | None
     request_id: str
     attempts: int
     latency_ms: float
     simulated: bool
+
+
+class ModelResponse(Answered, frozen=True, kw_only=True):
+    """A whole answer in words, and what is known of every answer (`Answered`).
+
+    Attributes:
+        text: the words; empty where the model only called tools, or refused.
+        finish_reason: why it ended: `stop`, `length`, `tool_calls`, `content_filter`, …
+        body: the provider's bytes.
+    """
+
+    text: str
+    finish_reason: str | None
     body: Body
 
     @property
@@ -81,7 +89,13 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def whole(call: Call, reply: Reply, event: Event, now: float) -> ModelResponse:
-    """Show a whole answer.
+    """Show a whole answer in words; arguments as for `facts`."""
+    told = facts(call, reply, event, now)
+    return ModelResponse(text=event.text, finish_reason=event.finish, body=Body(event.raw), **told)
+
+
+def facts(call: Call, reply: Reply, event: Event, now: float) -> dict[str, Any]:
+    """What is known of every answer: the fields of `Answered`.
 
     Args:
         call: what was asked.
@@ -90,20 +104,17 @@ def whole(call: Call, reply: Reply, event: Event, now: float) -> ModelResponse:
         now: on the monotonic clock.
     """
     last = reply.attempts[-1] if reply.attempts else None
-    return ModelResponse(
-        text=event.text,
-        model=event.model or (last.model_served or last.model if last else call.model),
-        provider=reply.target.provider if reply.target else "",
-        usage=event.usage or (last.usage if last else None) or TokenUsage(),
-        cost_usd=cost(reply),
-        cached=reply.cache in {"hit", "coalesced"},
-        finish_reason=event.finish,
-        request_id=call.request_id,
-        attempts=len(reply.attempts),
-        latency_ms=round((now - call.started) * 1000, 3),
-        simulated=reply.simulated,
-        body=Body(event.raw),
-    )
+    return {
+        "model": event.model or (last.model_served or last.model if last else call.model),
+        "provider": reply.target.provider if reply.target else "",
+        "usage": event.usage or (last.usage if last else None) or TokenUsage(),
+        "cost_usd": cost(reply),
+        "cached": reply.cache in {"hit", "coalesced"},
+        "request_id": call.request_id,
+        "attempts": len(reply.attempts),
+        "latency_ms": round((now - call.started) * 1000, 3),
+        "simulated": reply.simulated,
+    }
 
 
 def last_piece(reply: Reply, *, finish: str | None, usage: TokenUsage | None) -> Piece:

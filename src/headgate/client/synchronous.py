@@ -11,9 +11,10 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from pydantic import BaseModel
 
-from headgate.client.asynchronous import AsyncHeadgate, Options
+from headgate.client.asynchronous import AsyncHeadgate
 from headgate.client.http import Client, sync_client
 from headgate.client.loop import LoopThread
+from headgate.client.options import Options
 from headgate.client.response import Piece
 from headgate.core.errors import StoppingError
 from headgate.gate.config import Config
@@ -66,6 +67,9 @@ class Headgate:
     generate_response = _waiting(AsyncHeadgate.generate_response)
     parse = _waiting(AsyncHeadgate.parse)
     batch_generate = _waiting(AsyncHeadgate.batch_generate)
+    embed = _waiting(AsyncHeadgate.embed)
+    moderate = _waiting(AsyncHeadgate.moderate)
+    image = _waiting(AsyncHeadgate.image)
     usage = _waiting(AsyncHeadgate.usage)
     models = _waiting(AsyncHeadgate.models)
     health = _waiting(AsyncHeadgate.health)

@@ -20,9 +20,9 @@ def chat_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, object]
 
     Args:
         prompt: the user's words; not used where `messages` is given.
-        options: `messages` (a list, instead of the prompt), `system` (goes first), `max_tokens`, `schema`
-            (`{"name", "schema", "strict"}`), `stream`; `model`, `temperature`, `top_p`, `reasoning_effort`,
-            `verbosity`, `user` and everything else pass by their own names.
+        options: `messages` (a list, instead of the prompt), `images` (addresses, beside the prompt), `system` (goes
+            first), `max_tokens`, `schema` (`{"name", "schema", "strict"}`), `stream`; `model`, `temperature`, `top_p`,
+            `reasoning_effort`, `verbosity`, `user` and everything else pass by their own names.
 
     Raises:
         BadRequestError: an option has the wrong form.
@@ -33,7 +33,7 @@ def chat_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, object]
     """
     given = _given(options)
     request = _start(given)
-    messages = _messages(given) or [{"role": "user", "content": prompt}]
+    messages = _conversation(given, prompt) or [{"role": "user", "content": prompt}]
     if "system" in given:
         messages = [{"role": "system", "content": given.pop("system")}, *messages]
     request["messages"] = messages
@@ -61,7 +61,7 @@ def responses_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, ob
     """
     given = _given(options)
     request = _start(given)
-    messages = _messages(given)
+    messages = _conversation(given, prompt)
     request["input"] = [_item(message) for message in messages] if messages else prompt
     if "system" in given:
         request["instructions"] = given.pop("system")
@@ -95,12 +95,24 @@ def _start(given: dict[str, Any]) -> dict[str, object]:
     return start | ({"stream": True} if stream else {})
 
 
-def _messages(given: dict[str, Any]) -> list[Any]:
-    messages = given.pop("messages", [])
-    if not isinstance(messages, list | tuple):
-        message = f"`messages` must be a list, not {type(messages).__name__}."
-        raise BadRequestError(message, code="invalid_type", param="messages")
-    return list(messages)
+def _conversation(given: dict[str, Any], prompt: str) -> list[Any]:
+    """The messages, where there is more to say than a prompt: those that were given, or the prompt with images."""
+    messages, images = _list(given, "messages"), _list(given, "images")
+    if not images:
+        return messages
+    if messages:
+        message = "`images` go with a prompt, not with `messages`."
+        raise BadRequestError(message, param="images", hint="Put `image_url` parts into the messages.")
+    pictures = [{"type": "image_url", "image_url": {"url": url}} for url in images]
+    return [{"role": "user", "content": [{"type": "text", "text": prompt}, *pictures]}]
+
+
+def _list(given: dict[str, Any], name: str) -> list[Any]:
+    value = given.pop(name, [])
+    if not isinstance(value, list | tuple):
+        message = f"`{name}` must be a list, not {type(value).__name__}."
+        raise BadRequestError(message, code="invalid_type", param=name)
+    return list(value)
 
 
 def _object(given: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""What a call may say beside its question, and how that is checked.
+
+Decides the names and types of a method's options; refuses to know how they travel (`dialects/openai_prompt.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from headgate.client.picture import Picture
+from headgate.core.call import NO_TAGS
+from headgate.core.errors import BadRequestError
+from headgate.gate import ask
+
+Message = Mapping[str, Any]
+"""One message of a conversation, as the chat API spells it: `{"role": …, "content": …}`."""
+
+
+class Wishes(TypedDict, total=False):
+    """What any call may say. All of it is optional.
+
+    Attributes:
+        tags: for the books; names are of a-z, 0-9, `_` and `-`.
+        user: the end user, for the books; the provider is told where its API asks for it.
+        timeout: seconds until the answer is of no use any more, retries and fallback included.
+        priority: 0 to 9; 9 goes first. 5 where nobody says anything.
+    """
+
+    tags: Mapping[str, str] | None
+    user: str | None
+    timeout: float | None
+    priority: int | None
+
+
+class Options(Wishes, total=False):
+    """What a question in words may say, beside its prompt and what any call may say (`Wishes`).
+
+    Attributes:
+        messages: a whole conversation instead of a prompt, in the chat API's form.
+        images: pictures that the prompt is about: bytes, a `pathlib.Path`, or a URL (`https:`, `data:`) as a string.
+        model: whom to ask; None for the default model.
+        system: what the model is told first.
+        max_tokens: most output tokens, reasoning included. (Responses takes no less than 16.)
+        temperature: 0 to 2, for models that take it.
+    """
+
+    messages: Sequence[Message] | None
+    images: Sequence[Picture] | None
+    model: str | None
+    system: str | None
+    max_tokens: int | None
+    temperature: float | None
+
+
+OURS = frozenset(("tags", "timeout", "priority"))
+"""Options that the gate keeps to itself."""
+
+
+def check(given: Mapping[str, object], known: type) -> None:
+    """See that options are some of those that a TypedDict names.
+
+    Raises:
+        BadRequestError: there is no such option.
+    """
+    names = known.__annotations__
+    unknown = given.keys() - names.keys()
+    if unknown:
+        hint = f"There are: {', '.join(names)}."
+        raise BadRequestError(f"There is no option {min(unknown)!r}.", param=min(unknown), hint=hint)
+
+
+def for_the_gate(given: Wishes) -> dict[str, Any]:
+    """The options that the gate keeps, as `Gate.call` takes them.
+
+    Raises:
+        BadRequestError: a tag or the priority is not allowed.
+    """
+    tags = given.get("tags") or NO_TAGS
+    for name, text in tags.items():
+        ask.check_tag(name, text)
+    priority = given.get("priority")
+    if priority is not None and priority not in range(10):
+        message = f"`priority` is {priority!r}; it is a whole number from 0 to 9."
+        raise BadRequestError(message, param="priority", hint="9 goes first.")
+    return {"tags": tags, "timeout": given.get("timeout"), "priority": 5 if priority is None else priority}
