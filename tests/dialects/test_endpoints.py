@@ -180,7 +180,8 @@ def test_what_a_key_may_use_as_it_is(path, patterns, through):
     [
         "/files", "/files/file-1", "/Files/file-1", "/FILES", "/files/file.1/content", "/files/a:b",
         "/files/x/content/y", "/uploads/u/parts", "/batches", "/bAtches/b", "/responses/resp_1/x",
-        "/responses/compact", "/Models", "/models/m", "/chat/completions", "/Chat/Completions", "/embeddings", "/EMBEDDINGS", "/images/edits",
+        "/responses/compact", "/Models", "/models/m",
+        "/chat/completions", "/Chat/Completions", "/embeddings", "/EMBEDDINGS", "/images/edits",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("patterns", [["/v1/*"], ["*"], ["/v1/files/*", "/v1/Files/*"]])

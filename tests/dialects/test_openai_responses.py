@@ -232,12 +232,73 @@ def test_bad_requests(raw):
         RESPONSES.read_request(raw)
 
 
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b'{"previous_response_id": "mine", "previous_response_id": "theirs"}', "duplicate_field"),
+        (rb'{"previous_response_id": "mine", "previous_\u0072esponse_id": "theirs"}', "duplicate_field"),
+        (b'{"Previous_Response_Id": "theirs"}', "misspelled_field"),
+        (b'{"conversation": "mine", "conversation": {"id": "theirs"}}', "duplicate_field"),
+        (b'{"CONVERSATION": "theirs"}', "misspelled_field"),
+    ],
+)
+def test_what_goes_before_is_named_once(raw, code):
+    """Two parsers must not see two conversations."""
+    with pytest.raises(BadRequestError) as caught:
+        RESPONSES.read_request(raw)
+    assert caught.value.code == code
+    assert RESPONSES.read_request(b'{"input": "previous_response_id", "previous_response_id": "r"}').names == ("r",)
+
+
 def test_prepare():
     """Only the bytes of the model change, and nothing where nothing is to be done."""
     body = Body(b'{"input":"Hi", "model":"a","stream":true}')
     assert RESPONSES.prepare(body, model="b", stream=True).raw == b'{"input":"Hi", "model":"b","stream":true}'
     assert RESPONSES.prepare(body, model="a", stream=True) is body
     assert RESPONSES.prepare(body, model=None, stream=True) is body
+
+
+# --- what is kept
+
+KEPT = {"id": "resp_1", "output": [{"type": "message", "id": "msg_1"}, {"id": "ci_1", "container_id": "cntr_1"}, {}]}
+
+
+@pytest.mark.parametrize(
+    ("response", "made"),
+    [
+        (KEPT, ("resp_1", "msg_1", "ci_1", "cntr_1")),
+        (KEPT | {"store": True}, ("resp_1", "msg_1", "ci_1", "cntr_1")),
+        (KEPT | {"store": False}, ()),
+        (KEPT | {"id": None}, ()),
+        ({"id": "resp_1", "output": [], "status": "queued"}, ("resp_1",)),
+    ],
+)
+def test_what_a_whole_answer_brings_into_the_world(response, made):
+    """The response, its items and their containers, unless it is not kept."""
+    assert set(RESPONSES.read_answer(json.dumps(response).encode()).made) == set(made)
+
+
+@pytest.mark.parametrize("store", [True, False, None])
+def test_a_stream_tells_what_is_kept_as_it_comes(store):
+    """The response with the first event, so that a call which follows at once can name it; then item by item."""
+    response = {"id": "resp_1", "store": store}
+    item = {"id": "ci_1", "type": "code_interpreter_call", "container_id": "cntr_1"}
+    reader = ResponsesReader()
+    read = [
+        reader.read(event(each))
+        for each in (
+            {"type": "response.created", "response": response},
+            {"type": "response.in_progress", "response": response},
+            {"type": "response.output_item.added", "item": item},
+            {"type": "response.output_item.added", "item": {"type": "message", "id": 7}},
+            {"type": "response.output_item.added"},
+            {"type": "response.output_text.delta", "delta": "Hi"},
+            {"type": "response.completed", "response": response | {"output": [item]}},
+        )
+    ]
+    told = [each.made for each in read]
+    assert told == ([()] * 7 if store is False else [("resp_1",), (), ("ci_1", "cntr_1"), (), (), (), ()])
+    assert read[0].kind is Kind.PREAMBLE
 
 
 # --- whole answers and errors

@@ -5,7 +5,7 @@ of a stored stream ends. Nothing here tells what anything cost: that was told wh
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,36 +17,37 @@ from headgate.core.upload import Form, Upload
 from headgate.dialects import sse
 from headgate.dialects.dialect import RequestFacts, StreamReader
 from headgate.dialects.openai_errors import error_from, error_object
-from headgate.dialects.openai_fields import decode
-from headgate.dialects.openai_names import names
+from headgate.dialects.openai_fields import ABSENT, UNREADABLE, decode
+from headgate.dialects.openai_names import form_names, names
 from headgate.dialects.openai_responses import ResponsesDialect
 from headgate.dialects.sse import ServerEvent
+
+T = TypeVar("T")
 
 _OVER = frozenset(f"response.{state}" for state in ("completed", "incomplete", "failed", "cancelled"))
 
 
 class _Nothing(msgspec.Struct):
-    """No field is read, but the body must be one JSON object."""
+    """The body must be one JSON object. What is named here stands there once; `openai_names` reads it."""
 
-    input_file_id: str | None = None
-
-
-class _File(msgspec.Struct, gc=False):
-    id: Any = None
+    input_file_id: Any = None
 
 
 class _Object(msgspec.Struct, gc=False):
-    """An object, and those that came to be with it: the file of an upload, the files of a batch."""
+    """An object, and what came to be with it: the file of an upload, a batch's files, a response's items."""
 
     id: Any = None
     output_file_id: Any = None
     error_file_id: Any = None
+    container_id: Any = None
     status: Any = None
-    file: _File | None = None
+    file: msgspec.Raw = ABSENT
+    output: msgspec.Raw = ABSENT
 
 
 class _Wire(msgspec.Struct, gc=False):
     type: str = ""
+    response: msgspec.Raw = ABSENT
 
 
 class _List(msgspec.Struct):
@@ -56,6 +57,7 @@ class _List(msgspec.Struct):
 
 _REQUEST = ObjectReader(_Nothing)
 _OBJECT = msgspec.json.Decoder(_Object)
+_OBJECTS = msgspec.json.Decoder(list[_Object])
 _WIRE = msgspec.json.Decoder(_Wire)
 _LIST = msgspec.json.Decoder(_List)
 
@@ -106,6 +108,24 @@ def write_page(page: Page) -> bytes:
     )
 
 
+def _read(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> tuple[T, ...]:
+    """One value, or none: what stands there is of another kind, and no business of ours."""
+    try:
+        return (decoder.decode(raw),)
+    except UNREADABLE:
+        return ()
+
+
+def _made(*answers: _Object) -> tuple[str, ...]:
+    """The ids of objects and of those inside them."""
+    found: list[Any] = []
+    for answer in answers:
+        found += (answer.id, answer.output_file_id, answer.error_file_id, answer.container_id)
+        inside = [*_read(_OBJECT, answer.file), *(item for items in _read(_OBJECTS, answer.output) for item in items)]
+        found += (name for item in inside for name in (item.id, item.container_id))
+    return tuple(name for name in found if isinstance(name, str))
+
+
 class StoredReader:
     """Reads the replay of a stored response."""
 
@@ -122,9 +142,10 @@ class StoredReader:
         """
         if not event.data or event.data.strip() == b"[DONE]":
             return Event(kind=Kind.TRAILER if self.complete else Kind.PREAMBLE, raw=event.raw)
-        if decode(_WIRE, event.data, "An event of the provider's stream").type in _OVER:
+        wire = decode(_WIRE, event.data, "An event of the provider's stream")
+        if wire.type in _OVER:
             self.complete = True
-            return Event(kind=Kind.TERMINAL, raw=event.raw)
+            return Event(kind=Kind.TERMINAL, raw=event.raw, made=_made(*_read(_OBJECT, wire.response)))
         return Event(kind=Kind.CONTENT, raw=event.raw)
 
 
@@ -151,7 +172,9 @@ class ObjectsDialect:
         Raises:
             BadRequestError: it is malformed or ambiguous.
         """
-        if isinstance(raw, Form) or not raw:
+        if isinstance(raw, Form):
+            return RequestFacts(names=form_names(raw))
+        if not raw:
             return RequestFacts()
         _REQUEST.read(raw)
         return RequestFacts(names=names(raw))
@@ -167,12 +190,9 @@ class ObjectsDialect:
             GarbledError: it is no JSON object.
         """
         answer = decode(_OBJECT, raw, "The provider's answer")
-        file = answer.file.id if answer.file else None
-        found = (answer.id, answer.output_file_id, answer.error_file_id, file)
-        made = tuple(name for name in found if isinstance(name, str))
         # A batch costs when it runs.
         pending = self.operation is Operation.BATCHES and answer.status == "validating"
-        return Event(kind=Kind.TERMINAL, raw=raw, made=made, pending=pending)
+        return Event(kind=Kind.TERMINAL, raw=raw, made=_made(answer), pending=pending)
 
     def read_stream(self, *, usage_wanted: bool) -> StreamReader:  # noqa: ARG002  usage was told when it was made
         """A reader for the replay of a stored response."""

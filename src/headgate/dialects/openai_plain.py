@@ -19,7 +19,7 @@ from headgate.dialects import sse
 from headgate.dialects.dialect import RequestFacts, StreamReader
 from headgate.dialects.openai_errors import error_from, error_object, error_of
 from headgate.dialects.openai_fields import ABSENT, decode, measure, with_model, words
-from headgate.dialects.openai_names import names
+from headgate.dialects.openai_names import chat_names, form_names
 from headgate.dialects.sse import ServerEvent
 
 _CONTENT = (".delta", ".partial_image", ".segment")
@@ -33,6 +33,9 @@ class _Request(msgspec.Struct):
     stream: bool | None = None
     user: str | None = None
     stream_format: Any = None
+    # Of token counts; read elsewhere, with all other ids.
+    previous_response_id: Any = None
+    conversation: Any = None
 
 
 class _Outbound(msgspec.Struct):
@@ -58,6 +61,7 @@ _WHOLE = msgspec.json.Decoder(_Whole)
 _WIRE = msgspec.json.Decoder(_Wire)
 
 Reads = Callable[[msgspec.Raw], TokenUsage | None]
+Names = Callable[[bytes], tuple[str, ...]]
 
 
 class PlainReader:
@@ -82,13 +86,14 @@ class PlainReader:
                 raise GarbledError("The provider ended its stream before the answer was finished.")
             return Event(kind=Kind.TRAILER if self.complete else Kind.PREAMBLE, raw=event.raw)
         wire = decode(_WIRE, data, "An event of the provider's stream")
-        if wire.error or wire.type == "error":
+        name = wire.type or event.name.decode(errors="replace")
+        if wire.error or name == "error":
             raise error_of(wire.error or msgspec.json.decode(data))
         kind = Kind.TRAILER if self.complete else Kind.PREAMBLE
-        if wire.type.endswith(_ENDS):
+        if name.endswith(_ENDS):
             self.complete = True
             kind = Kind.TERMINAL
-        elif wire.type.endswith(_CONTENT):
+        elif name.endswith(_CONTENT):
             kind = Kind.CONTENT
         text = words(wire.delta)
         return Event(kind=kind, raw=event.raw, text=text, size=measure(text), usage=self._usage(wire.usage))
@@ -101,7 +106,9 @@ class PlainDialect:
         operation: which.
         path: its address.
         usage: reads the `usage` of an answer.
+        names: finds the ids of objects in a JSON request.
         opaque: the answer is sound and no JSON, unless it is asked for as a stream of events.
+        streams: the answer may be a stream of events; where it may not, `stream` means nothing, as to the provider.
 
     Example:
         >>> from headgate.dialects.openai_fields import prompt_usage
@@ -110,11 +117,22 @@ class PlainDialect:
         2
     """
 
-    def __init__(self, operation: Operation, path: str, usage: Reads, *, opaque: bool = False) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        path: str,
+        usage: Reads,
+        *,
+        names: Names = chat_names,
+        opaque: bool = False,
+        streams: bool = False,
+    ) -> None:
         self.operation = operation
         self.path = path
         self._usage = usage
+        self._names = names
         self._opaque = opaque
+        self._streams = streams
 
     def read_request(self, raw: bytes | Form) -> RequestFacts:
         """Read the model, whether it streams, and the end user, of a JSON object or a form.
@@ -123,12 +141,11 @@ class PlainDialect:
             BadRequestError: it is malformed, mistyped or ambiguous.
         """
         if isinstance(raw, Form):
-            return _read_form(raw)
+            return _read_form(raw, streams=self._streams)
         request = _REQUEST.read(raw)
-        stream = request.stream_format == "sse" if self._opaque else bool(request.stream)
-        named = names(raw) if b"file_id" in raw else ()
+        stream = request.stream_format == "sse" if self._opaque else self._streams and bool(request.stream)
         opaque = self._opaque and not stream
-        return RequestFacts(request.model, stream, user=request.user, opaque=opaque, names=named)
+        return RequestFacts(request.model, stream, user=request.user, opaque=opaque, names=self._names(raw))
 
     def prepare(self, body: Body | Upload, *, model: str | None, stream: bool) -> Body | Upload:  # noqa: ARG002
         """Set the model; the same body where nothing is to be done."""
@@ -165,13 +182,13 @@ class PlainDialect:
         return sse.write(msgspec.json.encode({"error": error_object(error)}), b"error")
 
 
-def _read_form(form: Form) -> RequestFacts:
+def _read_form(form: Form, *, streams: bool) -> RequestFacts:
     """The facts of a form. A field that is read may stand there once: two parsers must not see two requests."""
     found = [part.name for part in form.parts if part.name in {"model", "stream", "user", "response_format"}]
     for name in found:
         if found.count(name) > 1:
             message = f"The field {name!r} stands in the form twice."
             raise BadRequestError(message, code="duplicate_field", param=name, hint="Send it once.")
-    stream = form.text("stream") in _TRUE
+    stream = streams and form.text("stream") in _TRUE
     opaque = form.text("response_format") in _TEXTS and not stream
-    return RequestFacts(form.text("model"), stream, user=form.text("user"), opaque=opaque)
+    return RequestFacts(form.text("model"), stream, user=form.text("user"), opaque=opaque, names=form_names(form))

@@ -39,6 +39,9 @@ class _Request(msgspec.Struct):
     stream: bool | None = None
     user: str | None = None
     safety_identifier: str | None = None
+    # Read elsewhere, with all other ids; here so that neither stands there twice, nor in another spelling.
+    previous_response_id: Any = None
+    conversation: Any = None
 
 
 class _Outbound(msgspec.Struct):
@@ -63,6 +66,7 @@ class _Item(msgspec.Struct, gc=False):
 
     type: str = ""
     id: Any = None
+    container_id: Any = None
     content: Any = None
     summary: Any = None
     arguments: Any = None
@@ -76,6 +80,7 @@ class _Reason(msgspec.Struct, gc=False):
 
 class _Named(msgspec.Struct, gc=False):
     id: Any = None
+    container_id: Any = None
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -137,11 +142,15 @@ def _terminal(response: _Response, raw: bytes, *, said: bool) -> Event:
 
 
 def _made(response: _Response) -> tuple[str, ...]:
-    """What the provider keeps of an answer: the response and its items, unless it was told not to."""
+    """What the provider keeps of an answer: the response, its items and their containers, if it was not told not to."""
     if response.store is False or not isinstance(response.id, str):
         return ()
-    items = (item.id for item in response.output or ())
-    return (response.id, *(name for name in items if isinstance(name, str)))
+    items = response.output or ()
+    return _ids(response.id, *(item.id for item in items), *(item.container_id for item in items))
+
+
+def _ids(*found: Any) -> tuple[str, ...]:
+    return tuple(name for name in found if isinstance(name, str))
 
 
 def _size(item: _Item) -> int:
@@ -196,8 +205,8 @@ class ResponsesReader:
         if kind in _LIFE:
             return self._life(kind, wire.response, event.raw)
         if kind == _ITEM_ADDED and self._kept:
-            item = decode(_NAMED, bytes(wire.item) or b"{}", "An item of the provider's stream").id
-            return Event(kind=idle, raw=event.raw, made=(item,) if isinstance(item, str) else ())
+            item = decode(_NAMED, bytes(wire.item) or b"{}", "An item of the provider's stream")
+            return Event(kind=idle, raw=event.raw, made=_ids(item.id, item.container_id))
         return Event(kind=Kind.CONTENT if kind == _PICTURE else idle, raw=event.raw)
 
     def _life(self, kind: str, raw: msgspec.Raw, event: bytes) -> Event:
