@@ -23,6 +23,7 @@ import pytest
 
 from headgate.gate.ports import SystemClock
 from headgate.providers.simulator import Simulator, simulator_app
+from headgate.server.listener import Listener
 from headgate.server.serve import listening
 
 HERE = Path(__file__).parent
@@ -150,7 +151,8 @@ async def _gate(folder: Path, upstream: str) -> AsyncIterator[str]:
 async def _tell(folder: Path, command: list[str | Path], **variables: str) -> Told:
     """Let a client's program talk to a fresh gate, and read the books."""
     provider = Provider()
-    async with listening(provider, host="127.0.0.1", port=0, grace=1) as upstream, _gate(folder, upstream) as address:
+    listener = Listener(provider)
+    async with listening(listener, host="127.0.0.1", port=0, grace=1) as upstream, _gate(folder, upstream) as address:
         printed = await _run(
             *command,
             folder=folder,
@@ -215,10 +217,10 @@ class NodeHome:
     def __call__(self) -> Path:
         """The folder, made if need be."""
         npm = _need("npm", "install Node.js 20 or newer, which brings it: https://nodejs.org")
-        file = HERE / "package.json"
+        files = [HERE / "package.json", HERE / "package-lock.json"]
         home = HOMES / "node"
-        install = [npm, "install", "--no-fund", "--no-audit", "--no-package-lock", "--loglevel=error"]
-        _install(home, file.read_text("utf-8"), ["cp", file, home], install)
+        wanted = "".join(file.read_text("utf-8") for file in files)
+        _install(home, wanted, ["cp", *files, home], [npm, "ci", "--no-fund", "--no-audit", "--loglevel=error"])
         return home
 
     def version(self, package: str) -> str:

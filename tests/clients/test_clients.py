@@ -89,7 +89,7 @@ PYTHON = [
     Program("langchain", "langchain-openai", "langchain_sdk.py", LANGCHAIN, "OpenAIModelNotFoundError"),
     Program("llama-index", "llama-index-llms-openai-like", "llama_index_sdk.py", LLAMA_INDEX, "NotFoundError"),
     Program("pydantic-ai", "pydantic-ai-slim", "pydantic_ai_sdk.py", PYDANTIC_AI, "ModelNotFoundError"),
-    Program("instructor", "instructor", "instructor_sdk.py", LLAMA_INDEX, "NotFoundError"),
+    Program("instructor", "instructor", "instructor_sdk.py", LLAMA_INDEX, "InstructorRetryException"),
 ]
 
 OPENAI_NODE = [*_talk("chat", "chat"), *_embed("chat", "base64", "float"), *_talk("responses", "responses")]

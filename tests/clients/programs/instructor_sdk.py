@@ -3,6 +3,7 @@
 from typing import Any
 
 import instructor
+from instructor.core.exceptions import InstructorRetryException
 from openai import NotFoundError, OpenAI
 from pydantic import BaseModel
 from telling import API_KEY, BASE_URL, EMBEDDING_MODEL, FIRST, MODEL, SECOND, SUNNY, TELL, TEXTS, WEATHER, tell
@@ -34,7 +35,8 @@ told("conversation", *client.create_with_completion(model=MODEL, messages=asked,
 
 question: list[Any] = [{"role": "user", "content": TELL}]
 *_, last = client.create_partial(model=MODEL, messages=question, response_model=City)
-tell("chat", "stream", tool=type(last).__name__, arguments=last.model_dump())
+# A class of which parts are to come is offered to the model under this name.
+tell("chat", "stream", tool=f"Partial{type(last).__name__}", arguments=last.model_dump())
 
 
 class Weather(BaseModel):
@@ -46,7 +48,7 @@ class Weather(BaseModel):
 question = [{"role": "user", "content": WEATHER}]
 wanted, chat = client.create_with_completion(model=MODEL, messages=question, response_model=Weather)
 told("tool", wanted, chat)
-called = chat.choices[0].message.model_dump(exclude_none=True)
+called = {"content": None, **chat.choices[0].message.model_dump(exclude_none=True)}
 question += [called, {"role": "tool", "tool_call_id": called["tool_calls"][0]["id"], "content": SUNNY}]
 chat = client.create(model=MODEL, messages=question, response_model=None)
 tokens = [chat.usage.prompt_tokens, chat.usage.completion_tokens]
@@ -54,9 +56,11 @@ tell("chat", "tool", text=chat.choices[0].message.content, tokens=tokens, reques
 
 try:
     client.create(model="no-such-model", messages=asked, response_model=City)
-except NotFoundError as error:
-    saw = {"error": type(error).__name__, "status": error.status_code, "code": error.code}
-    tell("chat", "error", **saw, request_id=error.request_id)
+except InstructorRetryException as error:
+    cause = error.__cause__
+    assert isinstance(cause, NotFoundError)
+    saw = {"error": type(error).__name__, "status": cause.status_code, "code": cause.code}
+    tell("chat", "error", **saw, request_id=cause.request_id)
 
 made = openai.embeddings.create(model=EMBEDDING_MODEL, input=TEXTS)
 tell("chat", "embedding", vectors=[one.embedding for one in made.data], tokens=[made.usage.prompt_tokens, 0])
