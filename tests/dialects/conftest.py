@@ -41,7 +41,9 @@ def _plain(fact: Any) -> Any:
     """A fact as JSON has it; pictures and sound are only told of where there are some."""
     told = msgspec.to_builtins(fact)
     if isinstance(told, dict):
-        return {name: count for name, count in told.items() if count or not name.endswith(("image_tokens", "audio_tokens"))}
+        return {
+            name: count for name, count in told.items() if count or not name.endswith(("image_tokens", "audio_tokens"))
+        }
     return told
 
 

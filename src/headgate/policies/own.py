@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode
 import msgspec
 
 from headgate.core.call import OBJECTS, Call, Operation
-from headgate.core.errors import BadRequestError, NotAllowedError, UnknownObjectError
+from headgate.core.errors import APIError, BadRequestError, NotAllowedError, UnknownObjectError
 from headgate.core.policy import Handler
 from headgate.core.reply import Event, Kind, Reply
 from headgate.dialects.openai_objects import Entry, Page, read_page, write_page
@@ -26,6 +26,7 @@ DEFAULT_LIMIT = {Operation.FILES: 10_000, Operation.BATCHES: 20}
 MOST = {Operation.FILES: 10_000, Operation.BATCHES: 100}
 """Objects that one page of a list may show."""
 MOST_PAGES = 100
+_NONE_HERE = frozenset((404, 405, 501))
 """Pages of a provider that one list is put together from."""
 
 Owners = Callable[[Sequence[str]], Awaitable[Mapping[str, Owner]]]
@@ -77,7 +78,7 @@ class Own:
     async def _account(self, call: Call) -> str | None:
         """The account that keeps what a call names; None where nobody knows, and the caller may try."""
         tenant = call.caller.tenant
-        owners = await self._find(call.names)
+        owners = await self._find(call.names, tenant)
         accounts: set[str] = set()
         for name in call.names:
             owner = owners.get(name)
@@ -92,9 +93,10 @@ class Own:
             raise BadRequestError(message, code="several_accounts", hint="Upload them to one account.")
         return accounts.pop() if accounts else None
 
-    async def _find(self, names: Sequence[str]) -> dict[str, Owner]:
+    async def _find(self, names: Sequence[str], tenant: str | None) -> dict[str, Owner]:
         found = {name: self._recent[name] for name in names if name in self._recent}
-        rest = [name for name in names if name not in found]
+        # The books are asked for what others have made lately, too: it takes as long as for what nobody has made.
+        rest = [name for name in names if name not in found or found[name].tenant != tenant]
         return {**found, **await self._owners(rest)} if rest else found
 
     async def _list(self, call: Call, next: Handler) -> Reply:  # noqa: A002  ditto
@@ -113,11 +115,23 @@ class Own:
             pages += 1
             asked = query | {"limit": str(MOST[call.operation])} | ({"after": after} if after else {})
             address = msgspec.structs.replace(call.address, query=urlencode(asked))
-            last = await next(msgspec.structs.replace(call, address=address, account=accounts[0]))
+            try:
+                last = await next(msgspec.structs.replace(call, address=address, account=accounts[0]))
+            except APIError as error:
+                # One that has no such lists has none of the caller's objects; unless it is the only one.
+                if after or error.answer is None or error.answer.status not in _NONE_HERE:
+                    raise
+                accounts.pop(0)
+                if not accounts and last is None:
+                    raise
+                continue
             async with last:
                 page = read_page((await last.read()).raw)
-            entries += await self._visible(call, page.entries)
-            after = page.entries[-1].id if page.more and page.entries else None
+            ends = page.entries[-1].id if page.entries else None
+            # A server that knows no pages gives the same one again.
+            if ends != after:
+                entries += await self._visible(call, page.entries)
+            after = ends if page.more and ends != after else None
             if after is None:
                 accounts.pop(0)
         more = len(entries) > limit or bool(accounts)
@@ -128,8 +142,8 @@ class Own:
         return reply
 
     async def _visible(self, call: Call, entries: Sequence[Entry]) -> list[Entry]:
-        owners = await self._find([entry.id for entry in entries])
         tenant = call.caller.tenant
+        owners = await self._find([entry.id for entry in entries], tenant)
         nobodys = Owner(None, "")
         return [
             entry
@@ -141,7 +155,7 @@ class Own:
 def _limit(value: str | None, operation: Operation) -> int:
     if value is None:
         return DEFAULT_LIMIT[operation]
-    if not value.isdigit() or not 1 <= int(value) <= MOST[operation]:
+    if not (value.isascii() and value.isdigit()) or not 1 <= int(value) <= MOST[operation]:
         message = f"`limit` is {value[:20]!r}; it takes 1 to {MOST[operation]}."
         raise BadRequestError(message, param="limit")
     return int(value)
