@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from headgate.core.body import Body
-from headgate.core.call import Call, Operation, Target
+from headgate.core.call import MODELLESS, Call, Operation, Target
 from headgate.core.errors import (
     APIError,
     AuthenticationError,
+    BadRequestError,
     ContextLengthError,
     HeadgateError,
     NoTargetError,
@@ -48,7 +49,7 @@ def route(*targets: Target, strategy: str = "priority", chat_only: tuple[str, ..
     return Route(
         {"m": Plan(targets, strategy)},  # type: ignore[arg-type]
         speaks=lambda provider, operation: operation is Operation.CHAT or provider not in chat_only,
-        accounts=lambda _: sorted({target.provider for target in targets}),
+        accounts=lambda _: [name for name in ("a", "b", "c") if name not in chat_only],
         chance=SystemChance(seed=3),
         clock=VirtualClock(),
     )
@@ -142,3 +143,48 @@ def test_any_other_name_goes_to_the_star():
     )
     assert ask(policy, Providers(), msgspec.structs.replace(CALL, model="gpt-9")).target == C
     assert ask(policy, Providers()).target == A
+
+
+@pytest.mark.parametrize("operation", sorted(MODELLESS))
+def test_what_asks_no_model_goes_to_an_account(operation: Operation):
+    """To the one that keeps what the call names, else to the first that has the operation; no other is asked."""
+    providers = Providers(a=UnreachableError("x"), c=UnreachableError("y"))
+    call = msgspec.structs.replace(CALL, operation=operation, model="")
+    assert ask(route(A, B, C), providers, msgspec.structs.replace(call, account="b")).target == Target("b")
+    for account in (None, "c"):
+        with pytest.raises(UnreachableError):
+            ask(route(A, B, C), providers, msgspec.structs.replace(call, account=account))
+    assert providers.asked == [("b", 0), ("a", 0), ("c", 0)]
+
+
+@pytest.mark.parametrize("account", [None, "a", "gone"])
+def test_without_an_account_nothing_is_sent(account):
+    """503 where nobody has the operation, or where the account is configured no more."""
+    providers = Providers()
+    call = msgspec.structs.replace(CALL, operation=Operation.FILES, model="", account=account)
+    with pytest.raises(NoTargetError, match="files") as caught:
+        ask(route(A, B, C, chat_only=("a", "b", "c")), providers, call)
+    assert caught.value.http_status == 503
+    with pytest.raises(NoTargetError):
+        ask(route(A, B, C), providers, msgspec.structs.replace(call, account="gone"))
+    assert providers.asked == []
+
+
+def test_a_call_that_names_objects_goes_to_their_account_only():
+    """Whatever the weights say, and without a fallback: nobody else has them."""
+    kept = msgspec.structs.replace(CALL, account="c")
+    providers = Providers()
+    for _ in range(20):
+        assert ask(route(A, B, C), providers, kept).target == C
+    assert set(providers.asked) == {("c", 0)}
+    with pytest.raises(UnreachableError):
+        ask(route(A, B, C), Providers(c=UnreachableError("x")), kept)
+
+
+def test_an_account_that_has_no_part_in_the_model_is_refused():
+    """400 that names both; nothing is sent."""
+    providers = Providers()
+    with pytest.raises(BadRequestError, match=r"'c'.*'m'") as caught:
+        ask(route(A, B), providers, msgspec.structs.replace(CALL, account="c"))
+    assert (caught.value.code, caught.value.param) == ("wrong_account", "model")
+    assert providers.asked == []
