@@ -17,6 +17,7 @@ cat > "$LLM_USER_PATH/extra-openai-models.yaml" << END
   api_key_name: gate
   supports_tools: true
   responses: true
+  reasoning: true
 - model_id: wrong
   model_name: no-such-model
   api_base: $BASE_URL
