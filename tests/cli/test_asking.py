@@ -2,10 +2,6 @@
 
 import pytest
 
-from headgate.cli import asking
-from headgate.client.response import Piece
-from headgate.core.usage import TokenUsage
-
 
 @pytest.mark.parametrize("form", ["--stream", "--whole"])
 def test_an_answer(headgate, form):
@@ -44,10 +40,24 @@ def test_the_longest_answer_is_bounded(headgate):
     assert (facts["finish_reason"], facts["completion_tokens"]) == ("length", 16)
 
 
-def test_an_unknown_price(capsys):
-    """A cost that is not known is told as such."""
-    asking._tell(Piece(provider="p", model="m", usage=TokenUsage(prompt_tokens=2, completion_tokens=3)))
-    assert capsys.readouterr().err == "[p/m, 5 tokens, cost unknown]\n"
+@pytest.mark.parametrize("form", ["--stream", "--whole", "--json"])
+def test_a_question_about_pictures(headgate, tmp_path, form):
+    """Files and addresses go along with it."""
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    url = "https://pictures.example/a.png"
+    done = headgate("ask", "--simulate", form, "--attach", "a.png", "--attach", url, "What is on them?")
+    assert done.code == 0
+    assert len(done.out) > 10
+    bare = headgate("ask", "--simulate", "--json", "What is on them?").json["prompt_tokens"]
+    assert headgate("ask", "--simulate", "--json", "--attach", url, "What is on them?").json["prompt_tokens"] > bare
+
+
+def test_what_is_attached_must_be_a_picture(headgate, tmp_path):
+    """A file that is none does not leave; 2."""
+    (tmp_path / "passwords").write_text("secret")
+    done = headgate("ask", "--simulate", "--attach", "passwords", "What is on it?")
+    assert (done.code, done.out) == (2, "")
+    assert done.said.startswith("error: The file 'passwords' is not a picture")
 
 
 def test_a_question_may_be_piped_in(headgate):

@@ -97,7 +97,7 @@ def test_a_picture_is_drawn(practice):
     async def tell(gate):
         drawn = await gate.image("A red fox", size="64x64", quality="low", n=2, user="u-1", tags={"team": "a"})
         assert [image[:8] for image in drawn.images] == [PNG, PNG]
-        assert (drawn.media_type, drawn.model, drawn.simulated) == ("image/png", "gpt-image-2", True)
+        assert (drawn.media_type, drawn.size, drawn.model) == ("image/png", "64x64", "gpt-image-2")
         assert drawn.cost_usd == _simulator(gate).bill.usd() > 0
         sent = json.loads(_simulator(gate).last.body)
         assert sent == {

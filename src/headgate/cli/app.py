@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import asking, books, demo, doctor, local, local_demo, serving, settings
+from headgate.cli import asking, books, demo, doctor, embedding, judging, local, local_demo, serving, settings
 from headgate.cli.voice import WRONG_USE, complain, put, say
 from headgate.core.errors import HeadgateError
 
@@ -37,6 +37,8 @@ app.command()(serving.serve)
 app.command()(demo.demo)
 app.command()(serving.simulate)
 app.command()(asking.ask)
+app.command()(embedding.embed)
+app.command()(judging.moderate)
 app.command()(books.usage)
 app.add_typer(local.app, name="local")
 local.app.command()(local_demo.demo)

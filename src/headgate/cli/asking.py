@@ -1,17 +1,22 @@
 """`headgate ask`: one question from the command line, through the same gate as every other call."""
 
 import asyncio
-import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from headgate.cli.voice import ConfigFile, Json, LocalModel, Simulate, configuration, put, say, write
+from headgate.cli import piped
+from headgate.cli.drawing import draw
+from headgate.cli.telling import facts, tell
+from headgate.cli.voice import ConfigFile, Json, LocalModel, Simulate, configuration, put, write
 from headgate.client.asynchronous import AsyncHeadgate
-from headgate.client.response import ModelResponse, Piece
+from headgate.client.picture import Picture
+from headgate.client.response import Piece
 from headgate.core.errors import BadRequestError, HeadgateError
-from headgate.core.money import from_usd, show_usd
+
+_ADDRESSES = ("https://", "http://", "data:")
 
 
 def ask(
@@ -19,6 +24,16 @@ def ask(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A name of the configuration.")] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="Instructions before the question.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = None,
+    attach: Annotated[
+        list[str] | None,
+        typer.Option("--attach", metavar="FILE", help="A picture to ask about: a file, or its URL; may be repeated."),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image", metavar="FILE", help="Draw a picture into this file (`-`: stdout) instead of answering."
+        ),
+    ] = None,
     stream: Annotated[bool, typer.Option("--stream/--whole", help="Show words as they come.")] = True,
     json: Json = False,
     config: ConfigFile = None,
@@ -27,24 +42,26 @@ def ask(
 ) -> None:
     """Ask one question and print the answer.
 
-    Who answered and what it cost goes to stderr.
+    Who answered and what it cost goes to stderr. With `--image` the answer is a picture, and what is attached is what
+    shall be changed.
     """
-    text = _piped() if prompt == "-" else prompt
+    text = piped.text() if prompt == "-" else prompt
     if not text.strip():
         raise BadRequestError("The question is empty.", hint="Write it as an argument, or pipe it in with `-`.")
     loaded = configuration(config, simulate=simulate, local=local)
-    options: dict[str, object] = {"model": model, "system": system, "max_tokens": max_tokens}
+    gate = AsyncHeadgate(loaded.config)
+    pictures: list[Picture] = [one if one.lower().startswith(_ADDRESSES) else Path(one) for one in attach or ()]
+    if image is not None:
+        if system is not None or max_tokens is not None:
+            option = "--max-tokens" if system is None else "--system"
+            raise BadRequestError(
+                f"{option} means nothing to a picture.", hint="Leave it out, or say it in the prompt."
+            )
+        asyncio.run(draw(gate, text, image, model=model, edit=pictures, json=json))
+        return
+    options: dict[str, object] = {"model": model, "system": system, "max_tokens": max_tokens, "images": pictures}
     given = {name: value for name, value in options.items() if value is not None}
-    asyncio.run(_ask(AsyncHeadgate(loaded.config), text, given, streamed=stream and not json, json=json))
-
-
-def _piped() -> str:
-    try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise BadRequestError(
-            f"What was piped in is not UTF-8 (byte {error.start}).", hint="Convert it, with `iconv` for example."
-        ) from None
+    asyncio.run(_ask(gate, text, given, streamed=stream and not json, json=json))
 
 
 async def _ask(gate: AsyncHeadgate, text: str, options: dict[str, object], *, streamed: bool, json: bool) -> None:
@@ -59,30 +76,13 @@ async def _ask(gate: AsyncHeadgate, text: str, options: dict[str, object], *, st
                     put("")
                 raise
             put("")
-            _tell(piece)
+            tell(piece)
             return
         reply = await gate.generate_response(text, **options)  # type: ignore[arg-type]
         if json:
-            facts = {
-                "text": reply.text,
-                "model": reply.model,
-                "provider": reply.provider,
-                "finish_reason": reply.finish_reason,
-                "prompt_tokens": reply.usage.prompt_tokens,
-                "completion_tokens": reply.usage.completion_tokens,
-                "cost_usd": None if reply.cost_usd is None else show_usd(from_usd(reply.cost_usd)),
-                "request_id": reply.request_id,
-                "simulated": reply.simulated,
-            }
-            put(msgspec.json.encode(facts).decode())
+            put(
+                msgspec.json.encode({"text": reply.text, "finish_reason": reply.finish_reason, **facts(reply)}).decode()
+            )
             return
         put(reply.text)
-        _tell(reply)
-
-
-def _tell(answer: ModelResponse | Piece) -> None:
-    """Who answered, and what it cost."""
-    tokens = answer.usage.total_tokens if answer.usage else 0
-    cost = "unknown" if answer.cost_usd is None else f"${answer.cost_usd:f}"
-    simulated = ", simulated" if answer.simulated else ""
-    say(f"[{answer.provider}/{answer.model}, {tokens} tokens, cost {cost}{simulated}]")
+        tell(reply)

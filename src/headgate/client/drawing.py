@@ -28,10 +28,12 @@ class ImageResponse(Answered, frozen=True, kw_only=True):
     Attributes:
         images: the bytes of each picture.
         media_type: what they are: `image/png`, `image/jpeg`, `image/webp`.
+        size: how large, such as `1024x1024`; None where the provider does not tell.
     """
 
     images: list[bytes]
     media_type: str
+    size: str | None
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the pictures to files.
@@ -60,6 +62,7 @@ class _Image(msgspec.Struct):
 class _Answer(msgspec.Struct):
     data: list[_Image]
     output_format: str | None = None
+    size: str | None = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -99,7 +102,7 @@ def read(raw: bytes, facts: dict[str, Any]) -> ImageResponse:
     if not images:
         raise GarbledError("The provider's answer has no picture.")
     kind = media_type(images[0]) or f"image/{answer.output_format or 'png'}"
-    return ImageResponse(images=images, media_type=kind, **facts)
+    return ImageResponse(images=images, media_type=kind, size=answer.size, **facts)
 
 
 def _head(name: str, more: str = "") -> bytes:
