@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+from base64 import b64decode
 from contextlib import asynccontextmanager
 
 import pytest
 import uvloop
-from openai import APIError, AsyncOpenAI, RateLimitError
+from openai import APIError, AsyncOpenAI, BadRequestError, NotFoundError, RateLimitError
 
 from headgate.gate.ports import SystemClock
 from headgate.providers.simulator import Fault, Latency, Limits, Simulator, simulator_app
@@ -81,6 +82,85 @@ def test_the_sdk():
         return [line.complete for line in simulator.bill.lines]
 
     assert story(tell) == [True] * 5
+
+
+def test_the_sdk_on_pictures():
+    """New ones and edited ones, whole and as events; what is drawn can be given back to be edited."""
+
+    async def tell(simulator, address):
+        async with sdk(address) as client:
+            drawn = await client.images.generate(model="gpt-image-2", prompt="An otter", size="512x768", n=2)
+            first, second = (b64decode(one.b64_json) for one in drawn.data)
+            assert first.startswith(b"\x89PNG")
+            edited = await client.images.edit(
+                model="gpt-image-2", prompt="A hat", image=[("a.png", first), ("b.png", second)]
+            )
+            assert edited.usage.input_tokens_details.image_tokens == 2 * 16 * 24
+            stream = await client.images.generate(model="gpt-image-2", prompt="An otter", stream=True, partial_images=2)
+            events = [event async for event in stream]
+            assert [event.type.partition(".")[2] for event in events] == ["partial_image", "partial_image", "completed"]
+            stream = await client.images.edit(model="gpt-image-2", prompt="A hat", image=("a.png", first), stream=True)
+            assert [event.type async for event in stream] == ["image_edit.completed"]
+            with pytest.raises(BadRequestError) as caught:
+                await client.images.generate(model="gpt-image-2", prompt="An otter", output_format="webp")
+            assert (caught.value.code, caught.value.param) == ("unsupported_value", "output_format")
+            told = [drawn.usage.output_tokens, edited.usage.output_tokens, events[-1].usage.output_tokens, 1024]
+        return [line.usage.completion_image_tokens for line in simulator.bill.lines] == told
+
+    assert story(tell)
+
+
+def test_the_sdk_on_sound():
+    """What is spoken is heard again: whole, as events, and in every format of subtitles."""
+
+    async def tell(simulator, address):
+        async with sdk(address) as client:
+            speech = {"model": "gpt-4o-mini-tts", "voice": "alloy", "input": "Good morning, how are you?"}
+            wav = (await client.audio.speech.create(**speech, response_format="wav")).content
+            file = ("speech.wav", wav)
+            async with client.audio.speech.with_streaming_response.create(**speech, stream_format="sse") as answer:
+                assert (await answer.read()).count(b"speech.audio.delta") == 7
+            whole = await client.audio.transcriptions.create(model="gpt-4o-transcribe", file=file)
+            stream = await client.audio.transcriptions.create(model="gpt-4o-transcribe", file=file, stream=True)
+            events = [event async for event in stream]
+            assert "".join(event.delta for event in events[:-1]) == events[-1].text == whole.text
+            assert whole.usage.input_tokens == events[-1].usage.input_tokens == 7
+            timed = await client.audio.transcriptions.create(
+                model="whisper-1", file=file, response_format="verbose_json", timestamp_granularities=["word"]
+            )
+            assert " ".join(word.word for word in timed.words) == whole.text
+            assert timed.duration == 0.7
+            subtitles = await client.audio.transcriptions.create(model="whisper-1", file=file, response_format="vtt")
+            assert subtitles.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:00.700\n")
+        return [line.seconds for line in simulator.bill.lines]
+
+    assert story(tell) == [0, 0, 0, 0, 1, 1]
+
+
+def test_the_sdk_on_everything_else():
+    """Embeddings as it asks for them (base64), moderations, completions, token counts."""
+
+    async def tell(simulator, address):
+        async with sdk(address) as client:
+            model = "text-embedding-3-small"
+            packed = await client.embeddings.create(model=model, input=["a", "b"])
+            plain = await client.embeddings.create(model=model, input=["a", "b"], encoding_format="float")
+            assert [one.embedding for one in packed.data] == [one.embedding for one in plain.data]
+            judged = await client.moderations.create(input=["Good morning", "I will kill you"])
+            assert [one.categories.harassment_threatening for one in judged.results] == [False, True]
+            asked = {"model": "gpt-3.5-turbo-instruct", "prompt": "Once upon a time"}
+            completion = await client.completions.create(**asked)
+            chunks = [chunk async for chunk in await client.completions.create(**asked, stream=True)]
+            assert "".join(chunk.choices[0].text for chunk in chunks) == completion.choices[0].text
+            counted = await client.responses.input_tokens.count(model="gpt-6-luna", input="Hello")
+            answer = await client.responses.create(model="gpt-6-luna", input="Hello")
+            assert counted.input_tokens == answer.usage.input_tokens
+            with pytest.raises(NotFoundError) as caught:
+                await client.models.retrieve("nobody")
+            assert caught.value.code == "model_not_found"
+        return [line.usage.prompt_tokens for line in simulator.bill.lines]
+
+    assert story(tell) == [2, 2, 7, 4, 4, 0, 3]
 
 
 def test_the_sdk_sees_an_error_inside_a_stream():
