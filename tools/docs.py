@@ -92,6 +92,26 @@ def configuration() -> str:
     )
 
 
+def addresses() -> str:
+    """Every address below `/v1`, as `/openapi.json` describes it."""
+    from headgate.server.openapi import hot_paths  # noqa: PLC0415  ditto
+
+    return table(
+        ["address", "what it is about", "takes"],
+        [
+            [f"`{method.upper()} {path}`", found["summary"], " or ".join(sorted(_kinds(found))) or "nothing"]
+            for path, methods in hot_paths().items()
+            for method, found in methods.items()
+        ],
+    )
+
+
+def _kinds(found: Mapping[str, Any]) -> Iterator[str]:
+    """What bodies an address takes, in short."""
+    for kind in found.get("requestBody", {}).get("content", ()):
+        yield "JSON" if kind == "application/json" else "a form"
+
+
 def cli() -> str:
     """Every command with its arguments and options."""
     return "\n".join(described(name, command) for name, command in commands())
@@ -139,6 +159,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "error-table": errors,
     "error-codes": codes,
     "configuration": configuration,
+    "addresses": addresses,
     "cli": cli,
 }
 

@@ -4,7 +4,8 @@ import pytest
 import typer
 from typer.main import get_command
 
-from tools.docs import MARK, PARTS, ROOT, constants, described, narrower, rewritten, table
+from headgate.dialects.endpoints import ENDPOINTS
+from tools.docs import MARK, PARTS, ROOT, addresses, constants, described, narrower, rewritten, table
 
 
 def test_only_the_marked_part_is_written():
@@ -45,6 +46,16 @@ def test_a_computed_code_is_nobody_s():
     import ast
 
     assert list(constants(ast.parse("facts.code", mode="eval").body)) == []
+
+
+def test_every_address_is_listed():
+    """Each method of the page of addresses has a line of its own, and the body that it takes."""
+    text = addresses()
+    for path, methods in ENDPOINTS.items():
+        for method in methods:
+            assert f"| `{method} /v1{path}` |" in text
+    assert "| `POST /v1/images/edits` | Image edits | JSON or a form |\n" in text
+    assert "| `GET /v1/models` | Models | nothing |\n" in text
 
 
 def test_a_command_is_described():

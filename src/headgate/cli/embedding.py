@@ -22,9 +22,9 @@ def embed(
     config: ConfigFile = None,
     simulate: Simulate = False,
 ) -> None:
-    """Turn texts into vectors: one JSON array per line, in the order of the texts.
+    """Turn texts into vectors.
 
-    With `--json` each line is an object with `index` and `embedding`. Who answered and what it cost goes to stderr.
+    Prints one JSON array per line, in the order of the texts; with `--json` an object with `index` and `embedding`. Who answered and what it cost goes to stderr.
     """
     found = piped.lines(texts)
     gate = AsyncHeadgate(configuration(config, simulate=simulate).config)
