@@ -83,7 +83,7 @@ class Own:
         for name in call.names:
             owner = owners.get(name)
             if (owner is None and tenant is not None) or (owner is not None and owner.tenant != tenant):
-                hint = "It was never made through this gateway, or by another project."
+                hint = "It was never made through this gateway, or with `store: false`, or by another project."
                 raise UnknownObjectError(f"There is no object {name!r} here.", param="id", hint=hint)
             if owner is not None:
                 accounts.add(owner.provider)
