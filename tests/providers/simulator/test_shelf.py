@@ -108,7 +108,7 @@ def test_lists():
         ("batch", "x.jsonl", b"", 400),
         ("batch", "x.jsonl", b"{bad\n{}", 400),
     ],
-    ids=str,
+    ids=["no purpose", "not for callers", "too large", "no lines", "empty", "no JSON"],
 )
 def test_what_may_not_be_uploaded(purpose, filename, content, status):
     """Other purposes, too large files, batch inputs that are not JSON lines."""

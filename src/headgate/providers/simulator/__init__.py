@@ -4,9 +4,11 @@
 provider, `simulator_app` behind an HTTP server. Its bill is the ground truth that the ledger is compared with, so it
 shares no price and no arithmetic with the rest of the house.
 
-The modules, from the request to the bytes: `read_chat`/`read_responses` make a `question`, `plan` decides the answer
-(from `words`, `schema`, `models`), `limits` and `faults` may object, `write_chat`/`write_responses` spell it,
-`script` plays it, `answer` is driven by the faces, `bill` charges for it.
+The modules, from the request to the bytes: `addresses` leads a `visit` to its handler; a line of `operations` makes a
+`job` of a body (`read_chat`/`read_responses` make a `question`, `plan` decides the answer from `words`, `schema`,
+`models`, and `write_chat`/`write_responses` spell it; embeddings, moderations, pictures and sound have a module each);
+the `desk` serves jobs: `limits` and `faults` may object, `script` plays the answer, `answer` is driven by the faces,
+`bill` charges for it. What is kept (files, batches, answers) is in the `archive`.
 """
 
 from headgate.providers.simulator.app import simulator_app
