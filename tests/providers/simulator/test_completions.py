@@ -127,6 +127,8 @@ def test_the_content_filter():
         ({"n": 0}, "integer_below_min_value", "n"),
         ({"n": 129}, "integer_above_max_value", "n"),
         ({"n": 2, "best_of": 1}, "invalid_parameter_combination", "best_of"),
+        ({"prompt": ["a"] * 1025, "n": 2}, "invalid_value", "n"),
+        ({"prompt": ["a"] * 1025, "best_of": 2}, "invalid_value", "best_of"),
         ({"best_of": 2, "stream": True}, "invalid_parameter_combination", "best_of"),
         ({"logprobs": 1}, "unsupported_parameter", "logprobs"),
         ({"stream_options": {}}, None, "stream_options"),

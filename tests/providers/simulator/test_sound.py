@@ -61,6 +61,13 @@ def test_how_long_others_are():
     assert seconds_of(other.getvalue()) == 2
 
 
+def test_a_file_of_nothing_but_chunks():
+    """It is looked at for a while, and then taken like any other bytes."""
+    endless = b"RIFF0000WAVE" + (b"junk" + bytes(4)) * 100 + wav_head(48_000)[12:] + bytes(48_000)
+    assert seconds_of(endless) == Fraction(len(endless), 16_000)
+    assert seconds_of(endless[:12] + endless[12 + 8 * 50 :]) == 1
+
+
 @given(st.binary(max_size=60), st.booleans())
 def test_whatever_it_is(rest, is_wav):
     """No bytes are too strange to have a length."""

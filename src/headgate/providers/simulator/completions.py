@@ -23,6 +23,8 @@ _encode = msgspec.json.encode
 _USUAL_CAP = 16
 _MOST = 128
 _MOST_PROMPTS = 2048
+_MOST_IN_ALL = 2048
+"""Answers to all prompts of a request together."""
 
 
 class _StreamOptions(msgspec.Struct):
@@ -124,6 +126,10 @@ def _questions(asked: _Request) -> list[Question]:
     if asked.stream_options is not None and not asked.stream:
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         raise Problem(400, message, param="stream_options")
+    prompts = _prompts(asked.prompt)
+    if len(prompts) * (best or n) > _MOST_IN_ALL:
+        message = f"Too many completions: {len(prompts)} prompts with {best or n} each. At most {_MOST_IN_ALL} in all."
+        raise Problem(400, message, code="invalid_value", param="n" if best is None else "best_of")
     check_cap("max_tokens", asked.max_tokens, 1)
     check_sampling(model, "none", {"temperature": asked.temperature, "top_p": asked.top_p})
     return [
@@ -135,7 +141,7 @@ def _questions(asked: _Request) -> list[Question]:
             cap=_USUAL_CAP if asked.max_tokens is None else asked.max_tokens,
             stop=stops(asked.stop),
         )
-        for prompt in _prompts(asked.prompt)
+        for prompt in prompts
     ]
 
 

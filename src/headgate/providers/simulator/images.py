@@ -2,7 +2,8 @@
 
 Tokens: a picture of medium quality takes one for each 32 by 32 pixels, one of low quality a quarter of that, a high one
 four times as many, `xhigh` and `max` eight and sixteen times; each partial picture takes 100 more. A picture to be
-edited counts one token for each 32 by 32 pixels; 1,024 where its size is not known.
+edited counts one token for each 32 by 32 pixels, at most 8,192; 1,024 where
+its size is not known.
 """
 
 from base64 import b64encode
@@ -26,6 +27,8 @@ from headgate.providers.simulator.write_chat import Identity
 
 _BLOCK = 32
 _UNKNOWN = 1024
+_MOST_SEEN = 8192
+"""Tokens of a picture to be edited, whatever size it says that it has."""
 _PARTIAL = 100
 _FACTORS = {
     "low": Fraction(1, 4),
@@ -92,7 +95,7 @@ def _blocks(width: int, height: int) -> int:
 
 def _tokens_of(source: bytes | memoryview | None) -> int:
     size = None if source is None else size_of(source)
-    return _UNKNOWN if size is None else _blocks(*size)
+    return _UNKNOWN if size is None else min(_blocks(*size), _MOST_SEEN)
 
 
 def _usage(usage: TokenUsage) -> dict[str, Any]:

@@ -20,6 +20,8 @@ _WAVES = (20, 24, 25, 30, 32, 40, 48, 50)
 _FRAME = b"\xff\xf3\x44\xc0" + bytes(92)
 """A silent frame: MPEG-2 layer III, 32 kbit/s, 24 kHz, mono, 576 samples."""
 _FRAME_SAMPLES = 576
+_MOST_CHUNKS = 100
+"""Chunks of a WAV file that are looked at for its sound."""
 _UNKNOWN = 16_000
 """Bytes a second of a sound that is no WAV: 128 kbit/s."""
 
@@ -81,7 +83,9 @@ def seconds_of(sound: bytes | memoryview) -> Fraction:
     if bytes(view[:4]) == b"RIFF" and bytes(view[8:12]) == b"WAVE":
         rate = 0
         at = 12
-        while at + 8 <= len(view):
+        for _ in range(_MOST_CHUNKS):
+            if at + 8 > len(view):
+                break
             name, size = bytes(view[at : at + 4]), int.from_bytes(view[at + 4 : at + 8], "little")
             if name == b"fmt " and at + 20 <= len(view):
                 rate = int.from_bytes(view[at + 16 : at + 20], "little")
