@@ -188,3 +188,13 @@ def test_several_processes_share_more_than_memory():
     """Each would have limits and books of its own."""
     assert complaints(server={"workers": 2})[0][0] == "server.workers"
     assert complaints(server={"workers": 2}, shared="redis://h") == []
+
+
+def test_any_page_may_call_only_where_keys_are_asked_for():
+    """`*` without keys would let every page that somebody visits spend money."""
+    server = {"cors": {"origins": ["*"]}}
+    ((key, text, hint),) = complaints(server=server)
+    assert (key, "any page" in text, "server.auth" in hint) == ("server.cors.origins", True, True)
+    keys = [{"name": "a", "sha256": HASH}]
+    assert complaints(server={**server, "auth": "keys"}, keys=keys) == []
+    assert complaints(server={"cors": {"origins": ["https://a.example"]}}) == []

@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from headgate.core.secret import Secret
-from headgate.gate.values import Address, Headers, HeaderText, Hidden, Proxy, Seconds, Share
+from headgate.gate.values import Address, Headers, HeaderText, Hidden, HostName, Origin, Proxy, Seconds, Share
 
 
 def read(kind, value):
@@ -90,3 +90,29 @@ def test_a_share_lies_between_none_and_all():
     """From 0 to 1."""
     assert read(Share, 1) == 1
     assert "less than or equal to 1" in refused(Share, 1.1)
+
+
+@pytest.mark.parametrize("written", ["gw", "Gw.Example.com", "gateway_1"])
+def test_a_host_is_a_name(written):
+    """Without port; case means nothing."""
+    assert read(HostName, written) == written.lower()
+
+
+@pytest.mark.parametrize("written", ["", "gw:80", "http://gw", "gw/", "[::1]", ".gw", "gw.", "*", "a b"])
+def test_what_is_no_host_name_is_refused(written):
+    """The message shows what one looks like."""
+    assert "gateway.example.com" in refused(HostName, written)
+
+
+@pytest.mark.parametrize("written", ["*", "https://app.example.com", "http://localhost:3000", "http://[::1]:80"])
+def test_an_origin_is_what_a_browser_sends(written):
+    """Scheme and host, and a port."""
+    assert read(Origin, written) == written
+
+
+@pytest.mark.parametrize(
+    "written", ["", "null", "https://a/", "https://a/x", "a", "ftp://a", "https://*.a", "https://A", "https://a:", " *"]
+)
+def test_what_is_no_origin_is_refused(written):
+    """What no browser sends would never match."""
+    assert "https://app.example.com" in refused(Origin, written)

@@ -15,6 +15,8 @@ from headgate.core.secret import Secret
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _TRANSPORT_HEADERS = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 
 
@@ -82,6 +84,20 @@ def _proxy(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        message = "a host is a name such as gateway.example.com, without port or address"
+        raise ValueError(message)
+    return value.lower()
+
+
+def _origin(value: str) -> str:
+    if value != "*" and not _ORIGIN.fullmatch(value):
+        message = "an origin is such as https://app.example.com or http://localhost:3000, without a path, or `*`"
+        raise ValueError(message)
+    return value
+
+
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
 Hidden = Annotated[
     Secret, BeforeValidator(_secret), PlainSerializer(lambda secret: "***" if secret else "", return_type=str)
@@ -90,4 +106,6 @@ HeaderText = Annotated[str, AfterValidator(_header_value)]
 Address = Annotated[str, AfterValidator(_address)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 Headers = Annotated[dict[str, Hidden], AfterValidator(_headers)]
+HostName = Annotated[str, AfterValidator(_host)]
+Origin = Annotated[str, AfterValidator(_origin)]
 Share = Annotated[float, Field(ge=0, le=1)]
