@@ -9,7 +9,7 @@ import pytest
 
 from headgate.core.attempt import Attempt
 from headgate.core.body import Body
-from headgate.core.call import Call, Operation, Target, Timeouts
+from headgate.core.call import Address, Call, Operation, Target, Timeouts
 from headgate.core.errors import (
     APIError,
     AuthenticationError,
@@ -21,7 +21,9 @@ from headgate.core.errors import (
     TimeoutError,  # noqa: A004  the house's word
     UnreachableError,
 )
+from headgate.core.reply import Kind
 from headgate.core.secret import Secret
+from headgate.core.upload import Form, Part, Stretch, Upload, whole
 from headgate.providers import hosted, reading
 from headgate.providers.hosted import Hosted
 from headgate.providers.provider import Health
@@ -696,3 +698,172 @@ def test_a_closed_provider_stays_closed():
 
     assert virtual_time(story()) == Health(state="unreachable", error="The connections to llm are closed.")
     assert (wire.closed, wire.sent) == (1, [])
+
+
+# --- addresses, uploads and bytes of any kind
+
+
+def asked(method: str, path: str, query: str = "", *, body: Any = Body(b""), **facts: Any) -> Call:  # noqa: B008  read only
+    """A call to an address."""
+    given = {
+        "operation": Operation.FILES,
+        "address": Address(method, path, query),
+        "target": Target("llm"),
+    }
+    return call(b"", model="", **(given | {"body": body} | facts))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "url"),
+    [
+        ("GET", "/files", "", "https://llm.example/v1/files"),
+        ("GET", "/files", "limit=2&after=file-1", "https://llm.example/v1/files?limit=2&after=file-1"),
+        ("DELETE", "/responses/resp_1", "", "https://llm.example/v1/responses/resp_1"),
+    ],
+)
+def test_an_address_is_called_as_it_is(method, path, query, url):
+    """Its method, its path, its query; no type where there is no body."""
+    _, events, wire = told(Line(200, JSON, b'{"id": "file-1"}'), asked(method, path, query))
+    (sent,) = wire.sent
+    assert (sent.method, sent.url, sent.body, sent.upload) == (method, url, b"", None)
+    names = [name for name, _ in sent.headers]
+    assert "content-type" not in names
+    assert {"authorization", "x-headgate-hop", "x-client-request-id"} <= set(names)
+    assert events[0].made == ("file-1",)
+
+
+def test_an_address_may_take_json():
+    """Then it says so."""
+    _, _, wire = told(Line(200, JSON, b"{}"), asked("POST", "/batches", body=Body(b'{"input_file_id": "f"}')))
+    assert dict(wire.sent[0].headers)["content-type"] == "application/json"
+    assert wire.sent[0].body == b'{"input_file_id": "f"}'
+
+
+def test_an_upload_travels_in_pieces_under_its_own_type():
+    """Once, whoever else names one; nothing of it is in memory."""
+    upload = Upload("audio/wav", [Stretch(lambda size, _: b"x" * size, 9, 0)])
+    for headers in ({}, {"openai-beta": "x", "content-type": "text/html"}):
+        _, _, wire = told(Line(200, JSON, b"{}"), asked("POST", "/files", body=upload, headers=headers))
+        (sent,) = wire.sent
+        assert sent.upload is upload
+        assert sent.body == b""
+        assert [value for name, value in sent.headers if name == "content-type"] == ["audio/wav"]
+
+
+def test_an_upload_without_a_type_names_none():
+    """An empty header would be one."""
+    _, _, wire = told(Line(200, JSON, b"{}"), asked("GET", "/x", body=Upload("", []), operation=Operation.PASSTHROUGH))
+    assert "content-type" not in dict(wire.sent[0].headers)
+
+
+def test_a_form_gets_the_targets_model():
+    """And keeps the rest; the caller's own form is not touched."""
+    form = Form([Part("model", b"", b"mine"), Part("file", b"", b"sound", is_file=True)], "b")
+    _, _, wire = told(Line(200, JSON, b"{}"), call(operation=Operation.TRANSCRIPTIONS, body=form, model="theirs"))
+    (sent,) = wire.sent
+    assert isinstance(sent.upload, Form)
+    assert sent.upload.text("model") == "theirs"
+    assert b"sound" in whole(sent.upload)
+    assert sent.url == "https://llm.example/v1/audio/transcriptions"
+    assert form.text("model") == "mine"
+
+
+def test_defaults_are_for_questions_only():
+    """They are no fields of a form, nor of an embedding."""
+    form = Form([Part("model", b"", b"m")], "b")
+    defaults = {"temperature": 0}
+    _, _, wire = told(Line(200, JSON, b"{}"), call(operation=Operation.TRANSCRIPTIONS, body=form), defaults=defaults)
+    assert wire.sent[0].upload is form
+    raw = b'{"model":"m","input":"x"}'
+    _, _, wire = told(Line(200, JSON, b"{}"), call(raw, operation=Operation.EMBEDDINGS), defaults=defaults)
+    assert wire.sent[0].body == raw
+
+
+SOUND = {"content-type": "audio/mpeg", "content-disposition": "attachment", "set-cookie": "a=b"}
+
+
+def test_bytes_of_any_kind_pass_unread():
+    """With their type and name, as they come; the connection is given back behind the last of them."""
+    line = Line(200, SOUND, b"\x00\xff", b"data: [DONE]\n\n", b"{")
+    reply, events, _ = told(line, asked("GET", "/files/file-1/content", opaque=True))
+    assert b"".join(event.raw for event in events) == b"\x00\xffdata: [DONE]\n\n{"
+    assert [event.kind for event in events] == [Kind.CONTENT] * 3 + [Kind.TERMINAL]
+    assert reply.stream
+    assert dict(reply.headers) == {"content-type": "audio/mpeg", "content-disposition": "attachment"}
+    assert line.closed >= 1
+
+
+def test_bytes_without_a_type_are_just_bytes():
+    """They are neither JSON nor events."""
+    reply, events, _ = told(Line(200, {}, b"x"), asked("GET", "/files/file-1/content", opaque=True))
+    assert reply.headers["content-type"] == "application/octet-stream"
+    assert len(events) == 2
+
+
+def test_no_bytes_are_an_answer_too():
+    """An empty file is one."""
+    line = Line(200, SOUND)
+    reply, events, _ = told(line, asked("GET", "/files/file-1/content", opaque=True))
+    assert [(event.kind, event.raw) for event in events] == [(Kind.TERMINAL, b"")]
+    assert reply.finished
+    assert line.closed >= 1
+
+
+def test_bytes_that_break_off_are_no_answer():
+    """Before the first one it is an ordinary error, after it an interruption."""
+    error = UnreachableError("closed")
+    line = Line(200, SOUND, error)
+    assert failed(line, asked("GET", "/f", opaque=True))[0] is error
+    assert line.closed == 1
+
+    async def story():
+        line = Line(200, SOUND, b"half", error)
+        reply = await provider(Wire(line))(asked("GET", "/f", opaque=True))
+        with pytest.raises(InterruptedError):
+            [event async for event in reply]
+        await reply.close()
+        return line.closed
+
+    assert virtual_time(story()) >= 1
+
+
+def test_bytes_that_nobody_wants_any_more_are_left():
+    """The connection is closed, not read to its end."""
+
+    async def story():
+        line = Line(200, SOUND, b"a", b"b")
+        reply = await provider(Wire(line))(asked("GET", "/f", opaque=True))
+        await reply.read()
+        await reply.close()
+        return line.closed, line.parts
+
+    assert virtual_time(story()) == (1, [b"b"])
+
+
+def test_an_error_instead_of_bytes_is_an_error():
+    """With the provider's own words."""
+    error, _ = failed(Line(404, JSON, b'{"error": {"message": "No such File"}}'), asked("GET", "/f", opaque=True))
+    assert isinstance(error, APIError)
+    assert error.message.endswith("No such File")
+
+
+def test_each_attempt_sends_the_same_upload():
+    """It is read by position, so that a repetition sends what the first attempt sent."""
+    reads: list[tuple[int, int]] = []
+
+    def read(size: int, start: int) -> bytes:
+        reads.append((size, start))
+        return b"x" * size
+
+    upload = Upload("audio/wav", [Stretch(read, 5, 3)])
+    wire = Wire(Line(500, JSON, b"{}"))
+
+    async def story():
+        made = provider(wire)
+        for _ in range(2):
+            with pytest.raises(OverloadedError):
+                await made(asked("POST", "/files", body=upload))
+        return [whole(sent.upload) for sent in wire.sent]
+
+    assert virtual_time(story()) == [b"xxx"] * 2
+    assert reads == [(3, 5)] * 2

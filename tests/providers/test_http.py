@@ -1,8 +1,10 @@
 """Covers providers/http.py, against small servers on loopback that say exactly what a test wants."""
 
 import asyncio
+import builtins
 import socket
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -16,6 +18,7 @@ from headgate.core.errors import (
     TimeoutError,  # noqa: A004
     UnreachableError,
 )
+from headgate.core.upload import Stretch, Upload
 from headgate.gate.ports import SystemClock
 from headgate.providers.http import HttpTransport
 from headgate.providers.transport import Outgoing
@@ -345,5 +348,144 @@ def test_a_large_request_is_written_completely():
             status, _, attempt = await fetch(transport, f"http://127.0.0.1:{port}/", body=b"x" * 5_000_000)
             assert (status, attempt.sent, len(peer.requests[0]) > 5_000_000) == (200, True, True)
             await transport.close()
+
+    asyncio.run(story())
+
+
+async def send_upload(
+    transport: HttpTransport, url: str, upload: Upload, *, seconds: float = 10
+) -> tuple[int, Attempt]:
+    """One upload, its answer read whole."""
+    attempt = Attempt(1, "p", "m")
+    deadline = CLOCK.monotonic() + seconds
+    request = Outgoing("POST", url, (("content-type", upload.content_type),), upload=upload)
+    incoming = await transport.send(request, connect=5, deadline=deadline, written=attempt)
+    while await incoming.receive(deadline):
+        pass
+    await incoming.close()
+    return incoming.status, attempt
+
+
+def large(megabytes: int) -> Upload:
+    """A large upload that lies nowhere."""
+    return Upload("a/b", [b"<", Stretch(lambda size, _: bytes(size), 0, megabytes * 1024 * 1024), b">"])
+
+
+def test_an_upload_is_sent_whole_and_the_connection_used_again():
+    """Its length announced, to the byte; another request follows on the same connection."""
+
+    async def story() -> None:
+        peer = Peer()
+        transport = HttpTransport(clock=CLOCK)
+        async with serving(peer.handle) as port:
+            url = f"http://127.0.0.1:{port}/v1/files"
+            status, attempt = await send_upload(transport, url, large(3))
+            assert (status, attempt.sent) == (200, True)
+            assert (await fetch(transport, url))[1] == b"ok"
+        first, second = peer.requests
+        head, _, body = first.partition(b"\r\n\r\n")
+        assert b"content-length: %d" % (3 * 1024 * 1024 + 2) in head
+        assert b"content-type: a/b" in head
+        assert (len(body), body[:1], body[-1:]) == (3 * 1024 * 1024 + 2, b"<", b">")
+        assert second.endswith(b"{}")
+        assert peer.connections == 1
+        await transport.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_refusal_of_an_upload_is_heard_at_once(closes: bool):
+    """A provider that says 413 after the head, and reads nothing of the rest, closes or just stops, hangs nobody."""
+
+    async def story() -> None:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+            await writer.drain()
+            if closes:
+                writer.write_eof()
+            await asyncio.sleep(5)
+
+        transport = HttpTransport(clock=CLOCK)
+        async with serving(handle) as port:
+            start = CLOCK.monotonic()
+            status, attempt = await send_upload(transport, f"http://127.0.0.1:{port}/", large(100))
+            assert (status, attempt.sent) == (413, False)
+            assert CLOCK.monotonic() - start < 3
+            await asyncio.sleep(0.01)  # the loop tells the connection that it is lost
+            assert not transport._all
+        await transport.close()
+
+    asyncio.run(story())
+
+
+def test_an_upload_to_a_slow_provider_stays_small():
+    """What the provider does not take is not read, and so is not in memory."""
+
+    async def story() -> None:
+        held = asyncio.Event()
+        upload = large(64)
+        taken = 0
+
+        def read(size: int, _start: int) -> bytes:
+            nonlocal taken
+            taken += size
+            return bytes(size)
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            await held.wait()
+            left = upload.size
+            while left:
+                left -= len(await reader.read(1 << 20))
+            writer.write(OK)
+            await writer.drain()
+
+        transport = HttpTransport(clock=CLOCK)
+        upload = Upload("a/b", [Stretch(read, 0, upload.size)])
+        tracemalloc.start()
+        async with serving(handle) as port, asyncio.TaskGroup() as group:
+            sending = group.create_task(send_upload(transport, f"http://127.0.0.1:{port}/", upload))
+            before = -1
+            while taken != before:
+                before = taken
+                await asyncio.sleep(0.05)
+            # What lies between two sockets of the kernel is not ours.
+            assert taken < upload.size // 2
+            held.set()
+            status, attempt = await sending
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (status, attempt.sent, taken) == (200, True, upload.size)
+        assert peak < 8 * 1024 * 1024
+        await transport.close()
+
+    asyncio.run(story())
+
+
+def test_a_cancelled_upload_closes_its_connection():
+    """A caller who leaves takes it along."""
+
+    async def story() -> None:
+        gone = asyncio.Event()
+
+        async def handle(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+                while await reader.read(1 << 16):
+                    await CLOCK.sleep(0.001)
+            except ConnectionError:
+                pass
+            gone.set()
+
+        transport = HttpTransport(clock=CLOCK)
+        async with serving(handle) as port:
+            with pytest.raises(builtins.TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await send_upload(transport, f"http://127.0.0.1:{port}/", large(400))
+            await asyncio.wait_for(gone.wait(), 5)
+            assert not transport._all
+        await transport.close()
 
     asyncio.run(story())

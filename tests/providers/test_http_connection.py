@@ -1,6 +1,8 @@
 """Covers providers/http_connection.py: bytes fed by hand, no socket."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -8,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.core.clock import Clock
 from headgate.core.errors import GarbledError, ProviderError, TimeoutError, UnreachableError  # noqa: A004
-from headgate.providers.http_connection import HIGH_WATER, IDLE_SECONDS, MAX_HEAD, Connection, Exchange
+from headgate.core.upload import Stretch, Upload, whole
+from headgate.gate.ports import SystemClock
+from headgate.providers.http_connection import BLOCK, HIGH_WATER, IDLE_SECONDS, MAX_HEAD, Connection, Exchange
 from headgate.testing import VirtualClock, virtual_time
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n"
@@ -26,9 +31,12 @@ class Wire:
         self.aborted = False
         self.reading = True
         self.protocol: Connection | None = None
+        self.full = False
 
     def write(self, data: bytes) -> None:
         self.out += data
+        if self.full:
+            self.protocol.pause_writing()
 
     def abort(self) -> None:
         if not self.aborted:
@@ -54,10 +62,10 @@ class Written:
     sent = False
 
 
-def connection() -> tuple[Connection, Wire]:
+def connection(clock: Clock | None = None) -> tuple[Connection, Wire]:
     """A connection on a wire."""
     wire = Wire()
-    made = Connection("http://host:80", VirtualClock(), lambda _: None)
+    made = Connection("http://host:80", clock or VirtualClock(), lambda _: None)
     wire.protocol = made
     made.connection_made(wire)  # type: ignore[arg-type]
     return made, wire
@@ -358,3 +366,180 @@ def test_a_half_read_answer_closes_the_connection():
         assert wire.aborted
 
     virtual_time(story())
+
+
+# --- uploads
+
+
+class Source:
+    """Bytes that lie somewhere else; how much of them was taken out."""
+
+    def __init__(self, size: int) -> None:
+        self.data = bytes(n % 251 for n in range(1000)) * (size // 1000 + 1)
+        self.stretch = Stretch(self.read, 0, size)
+        self.taken = 0
+
+    def read(self, size: int, start: int) -> bytes:
+        self.taken += size
+        return self.data[start : start + size]
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for real threads, and a little longer, so that what must not happen would have happened."""
+    for _ in range(10_000):
+        if happened():
+            break
+        await asyncio.sleep(0.0005)
+    for _ in range(10):
+        await asyncio.sleep(0.0005)
+
+
+def story_of(work):
+    """Run a story on a real loop: its reads are those of real threads."""
+    return asyncio.run(asyncio.wait_for(work(), 20))
+
+
+def test_an_upload_leaves_piece_by_piece():
+    """The head, then all pieces in their order; it was sent once all of it is with the kernel."""
+
+    async def story():
+        made, wire = real_connection()
+        source, written = Source(2 * BLOCK + 7), Written()
+        upload = Upload("a/b", [b"<", b"", source.stretch, b">"])
+        await made.upload(b"HEAD", upload, written, 1e9)
+        assert wire.out == b"HEAD<" + source.data[: 2 * BLOCK + 7] + b">"
+        assert written.sent
+        made.data_received(PLAIN)
+        await made.head(1e9)
+        assert await made.receive(1e9) == b"hello"
+        assert await made.receive(1e9) == b""
+        assert made.release()
+
+    story_of(story)
+
+
+def test_a_slow_provider_is_waited_for():
+    """While the kernel takes no more, no more than one block is read; it was not sent before all of it is gone."""
+
+    async def story():
+        made, wire = real_connection()
+        source, written = Source(4 * BLOCK), Written()
+        wire.full = True
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(made.upload(b"HEAD", Upload("a/b", [source.stretch]), written, 1e9))
+            for step in range(4):
+                await until(lambda step=step: source.taken > step * BLOCK)
+                assert (len(wire.out), source.taken) == (4 + step * BLOCK, (step + 1) * BLOCK)
+                assert not sending.done()
+                made.resume_writing()
+            await sending
+            assert len(wire.out) == 4 + 4 * BLOCK
+            assert not written.sent
+            made.resume_writing()
+            assert written.sent
+
+    story_of(story)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_an_answer_before_the_end_ends_the_upload(paused: bool):
+    """A refusal (413) is heard at once; the rest is not sent, and the connection is not used again."""
+
+    async def story():
+        made, wire = real_connection()
+        source, written = Source(50 * BLOCK), Written()
+        refusal = PLAIN.replace(b"200 OK", b"413 Too Large")
+
+        def answering(size: int, start: int) -> bytes:
+            if start == 2 * BLOCK:
+                made._loop.call_soon_threadsafe(made.data_received, refusal)
+                if paused:
+                    made._loop.call_soon_threadsafe(made.pause_writing)
+                time.sleep(0.02)
+            return source.read(size, start)
+
+        upload = Upload("a/b", [Stretch(answering, 0, 50 * BLOCK)])
+        await made.upload(b"HEAD", upload, written, 1e9)
+        await made.head(1e9)
+        assert (made.status, await made.receive(1e9)) == (413, b"hello")
+        assert source.taken == 3 * BLOCK
+        assert not written.sent
+        assert not made.release()
+        assert wire.aborted
+
+    story_of(story)
+
+
+def test_a_provider_that_closes_in_the_middle():
+    """The upload ends with the error of the way, and was not sent: it may be repeated, and is not billed."""
+
+    async def story():
+        made, _ = real_connection()
+        source, written = Source(5 * BLOCK), Written()
+        async with asyncio.TaskGroup() as group:
+            made.pause_writing()
+            sending = group.create_task(_error_of(made.upload(b"HEAD", Upload("a/b", [source.stretch]), written, 1e9)))
+            await until(lambda: source.taken > 0)
+            made.connection_lost(ConnectionResetError("reset"))
+            error = await sending
+        assert isinstance(error, UnreachableError)
+        assert not written.sent
+
+    story_of(story)
+
+
+def test_a_provider_that_takes_nothing_has_a_deadline():
+    """It is no reason to wait forever."""
+
+    async def story():
+        made, wire = connection()
+        made.pause_writing()
+        error = await _error_of(made.upload(b"HEAD", Upload("a/b", [b"x" * 9]), Written(), 7))
+        assert isinstance(error, TimeoutError)
+        assert VirtualClock().monotonic() == 7
+        assert wire.aborted
+
+    virtual_time(story())
+
+
+def test_what_is_no_longer_there_is_not_sent_in_part():
+    """A spool that was closed gives nothing; half a block would shift everything behind it."""
+
+    async def story():
+        made, wire = real_connection()
+        written = Written()
+        gone = Stretch(lambda size, start: b"x" * (size if start == 0 else 3), 0, BLOCK + 9)
+        error = await _error_of(made.upload(b"HEAD", Upload("a/b", [gone]), written, 1e9))
+        assert isinstance(error, UnreachableError)
+        assert len(wire.out) == 4 + BLOCK
+        assert not written.sent
+
+    story_of(story)
+
+
+def test_the_same_upload_leaves_twice():
+    """Byte for byte, on another connection."""
+
+    async def story():
+        upload = Upload("a/b", [b"<", Source(BLOCK + 1).stretch, b">"])
+        sent = []
+        for _ in range(2):
+            made, wire = real_connection()
+            await made.upload(b"", upload, Written(), 1e9)
+            sent.append(wire.out)
+        assert sent == [whole(upload)] * 2
+
+    story_of(story)
+
+
+def real_connection() -> tuple[Connection, Wire]:
+    """A connection on a loop in real time."""
+    return connection(SystemClock())
+
+
+async def _error_of(work: Any) -> BaseException | None:
+    try:
+        await work
+    except ProviderError as error:
+        return error
+    return None

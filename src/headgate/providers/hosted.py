@@ -155,6 +155,8 @@ class Hosted:
     def _reply(self, call: Call, incoming: Incoming, held: Sequence[Event], rest: AsyncIterator[Event] | None) -> Reply:
         shown = (*SHOWN, *TOLD) if call.opaque else SHOWN
         headers = {name: incoming.headers[name] for name in shown if name in incoming.headers}
+        if call.opaque:
+            headers.setdefault("content-type", "application/octet-stream")
         reply = Reply(
             held,
             rest,
@@ -180,7 +182,8 @@ class Hosted:
         upload = None
         if isinstance(body, Upload):
             upload, common = body, self._other
-            headers = (("content-type", body.content_type), *headers)
+            if body.content_type:
+                headers = (("content-type", body.content_type), *headers)
         if call.headers:
             common, headers = (), self._with_callers(call.headers, (*common, *headers))
         return Outgoing(method, url, headers, body.raw if isinstance(body, Body) else b"", common, upload)
