@@ -186,7 +186,7 @@ def test_a_caller_without_a_key_may_try_what_nobody_knows():
 # --- remembering
 
 
-@pytest.mark.parametrize("operation", [*own.OBJECTS, Operation.RESPONSES])
+@pytest.mark.parametrize("operation", [*sorted(own.OBJECTS), Operation.RESPONSES])
 def test_what_an_answer_made_is_known_at_once(operation):
     """Before the books have it, for whoever asked."""
     provider, books = Accounts(), Books()
