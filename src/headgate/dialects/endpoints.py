@@ -18,6 +18,8 @@ Takes = Literal["json", "form", "json or form", "maybe json", "anything"]
 """What body an address takes; `maybe json`: none, or a JSON object."""
 LONGEST_QUERY = 4096
 """Characters of a query."""
+PASSING = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
+"""Methods that may go to an address that is not on this page; answers to others are framed by rules of their own."""
 
 _PATH = re.compile(r"/[A-Za-z0-9_./:-]+")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,256}")

@@ -60,7 +60,8 @@ class Hot:
             tasks=self._tasks,
             direct=scope.get("extensions", _NONE).pop(DIRECT, None),
             open_after=self._open_after,
-            trailer=taken.trailer,
+            # Bytes of any kind have no place for a comment.
+            trailer=taken.trailer and not taken.call.opaque,
         )
         if taken.spool is None:
             await exchange.run()

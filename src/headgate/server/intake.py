@@ -5,7 +5,7 @@ call means and how it is answered.
 
 A body must call itself JSON, or a form where one is taken: a browser asks first before it sends JSON elsewhere. A form
 it does not ask for, so a page that somebody visits could send one to a gateway on the same machine: where nobody needs
-a key, a form that a page of another origin sends is refused.
+a key, a form that a page of another origin sends is refused, unless `server.cors.origins` has it.
 """
 
 from typing import Any, NamedTuple
@@ -29,10 +29,12 @@ _JSON = b"application/json"
 # The gates that a call has passed travel on with it, so that a loop through several of them is noticed too.
 _TRAVELS = tuple((name, name.encode()) for name in sorted(ask.TRAVELS | {HOP}))
 _ASKS = tuple(name.encode() for name in (ask.TAGS, ask.DEADLINE, ask.PRIORITY))
-_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"sec-fetch-site")
+_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
 _READ = frozenset((*KEY_HEADERS, *_BODY, *_ASKS, *(raw for _, raw in _TRAVELS), TRAILER))
 _OPTIONAL = frozenset((*_ASKS, *(raw for _, raw in _TRAVELS)))
 _OURS = frozenset((b"same-origin", b"none"))
+_DIGITS = 15
+"""Digits of an announced length that anybody reads: more are too much whatever they are."""
 
 
 class Taken(NamedTuple):
@@ -64,6 +66,9 @@ class Intake:
         self._max_body_mb = server.max_body_mb
         self._max_body = int(server.max_body_mb * 1_000_000)
         self._hop = gate.instance.encode()
+        # A page that asks for nothing beforehand has no key: where one is needed, it gets nowhere.
+        self._open = isinstance(keys, Anyone)
+        self._origins = frozenset(origin.encode() for origin in server.cors.origins)
         # The calls of every day, found by one look.
         self._usual = {
             PREFIX + path: Found(methods["POST"], None)
@@ -86,6 +91,8 @@ class Intake:
             return None if raw is None else self._taken(usual, raw, head, caller, None)
         found = self._find(scope, caller)
         if _spooled(head, found.endpoint):
+            if found.endpoint.takes != "anything" and self._open and self._is_foreign(scope):
+                raise MediaTypeError("A page of another origin sent this form.", hint="Send it from a program.")
             return await self._upload(head, caller, found, receive)
         raw = await self._body(head, receive)
         return None if raw is None else self._taken(found, raw, head, caller, None)
@@ -101,14 +108,30 @@ class Intake:
     def _find(self, scope: Scope, caller: Caller) -> Found:
         path = scope["path"][len(PREFIX) :]
         query = scope.get("query_string", b"").decode("latin-1")
-        if caller.passthrough and endpoints.allowed(path) is None and endpoints.passes(path, caller.passthrough):
-            address = Address(scope["method"], path, endpoints.checked(query))
+        method = scope["method"]
+        if caller.passthrough and method in endpoints.PASSING and endpoints.passes(path, caller.passthrough):
+            address = Address(method, path, endpoints.checked(query))
             return Found(Endpoint(Operation.PASSTHROUGH, "anything", opaque=True), address)
-        return endpoints.find(scope["method"], path, query)
+        return endpoints.find(method, path, query)
+
+    def _is_foreign(self, scope: Scope) -> bool:
+        """Whether a page of another origin sends this."""
+        head = dict(scope["headers"])
+        origin = head.get(b"origin")
+        if origin in self._origins:
+            return False
+        site = head.get(b"sec-fetch-site")
+        if site is not None:
+            return site not in _OURS
+        # Where the address is no secure one, a browser does not say so; it names the page's origin all the same.
+        return origin is not None and origin.rpartition(b"//")[2] != head.get(b"host")
 
     async def _upload(self, head: Head, caller: Caller, found: Found, receive: Receive) -> Taken | None:
         spool = self._gate.spool(_header(head, b"content-type") if b"content-type" in head else "")
         try:
+            announced = head.get(b"content-length", b"")
+            if announced.isdigit():
+                spool.expect(int(announced[:_DIGITS]))
             more = True
             while more:
                 message = await receive()
@@ -148,7 +171,7 @@ class Intake:
 
     async def _body(self, head: Head, receive: Receive) -> bytes | None:
         announced = head.get(b"content-length", b"")
-        if len(announced) > 15 or (announced.isdigit() and int(announced) > self._max_body):
+        if len(announced) > _DIGITS or (announced.isdigit() and int(announced) > self._max_body):
             raise self._too_large()
         message = await receive()
         if message["type"] != REQUEST:
@@ -200,10 +223,7 @@ def _spooled(head: Head, endpoint: Endpoint) -> bool:
     """Whether the body is received on the spool; else it is read whole."""
     empty = b"transfer-encoding" not in head and head.get(b"content-length", b"0").strip(b"0") == b""
     content_type = _said(head, b"content-type")
-    spooled = bodies.spooled(endpoint.takes, content_type, _said(head, b"content-encoding"), empty=empty)
-    if spooled and endpoint.takes != "anything" and head.get(b"sec-fetch-site", b"none") not in _OURS:
-        raise MediaTypeError("A page of another origin sent this form.", hint="Send it from a program.")
-    return spooled
+    return bodies.spooled(endpoint.takes, content_type, _said(head, b"content-encoding"), empty=empty)
 
 
 def _said(head: Head, name: bytes) -> str | None:
