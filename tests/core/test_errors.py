@@ -20,10 +20,6 @@ TooLargeError | 413 | invalid_request_error | request_too_large | never | never 
 MediaTypeError | 415 | invalid_request_error | unsupported_media_type | never | never | no
 LoopError | 508 | invalid_request_error | loop_detected | never | never | no
 SlowSenderError | 408 | invalid_request_error | request_timeout | never | never | no
-LongAddressError | 414 | invalid_request_error | address_too_long | never | never | no
-LongHeadError | 431 | invalid_request_error | headers_too_large | never | never | no
-ExpectationError | 417 | invalid_request_error | expectation_failed | never | never | no
-MisdirectedError | 421 | invalid_request_error | unknown_host | never | never | no
 Refused | 429 | refused | refused | never | never | no
 NoTargetError | 503 | refused | no_target | never | at once | no
 BacklogError | 503 | refused | journal_full | never | never | no

@@ -270,6 +270,12 @@ OURS = {
 }
 
 
+def dated(door: str, answer) -> set[str]:
+    """A server tells when it answers; nobody else's date comes down."""
+    assert answer.headers.get("date") != dict(UPSTREAMS).get("date", "")
+    return {"date"} if door == "http" else set()
+
+
 @doors
 @pytest.mark.parametrize("form", ["whole", "streamed"])
 def test_what_comes_down_beside_the_body(door, form, stand, whole, streamed):
@@ -289,7 +295,7 @@ def test_what_comes_down_beside_the_body(door, form, stand, whole, streamed):
     framing = {"content-length"} if form == "whole" else {"transfer-encoding"} if door == "http" else set()
     more = set() if form == "whole" else {"cache-control", "x-accel-buffering"}
     passed = {"content-type", "openai-processing-ms", "openai-version"}
-    assert set(answer.headers) == OURS | passed | framing | more | {"x-headgate-cache"}
+    assert set(answer.headers) == OURS | passed | framing | more | dated(door, answer) | {"x-headgate-cache"}
     assert answer.headers["x-request-id"].startswith("req_")
     assert answer.headers["x-request-id"] != "req_theirs"
     assert answer.headers["x-headgate-upstream-request-id"] == "req_theirs"
@@ -306,7 +312,7 @@ def test_what_comes_down_beside_an_error(door, stand, whole):
 
     answer = _told(stand, door, story)
     assert (answer.status_code, answer.content) == (422, body)
-    assert set(answer.headers) == OURS | {"content-type", "content-length", "x-should-retry"}
+    assert set(answer.headers) == OURS | {"content-type", "content-length", "x-should-retry"} | dated(door, answer)
 
 
 @doors

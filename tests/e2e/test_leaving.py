@@ -69,7 +69,7 @@ def test_a_socket_is_closed(form, stand, streamed):
             host, _, port = at.address.removeprefix("http://").rpartition(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             body = json.dumps({**ASKED, "stream": form != "whole"}).encode()
-            head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             await at.upstream.asked.wait()
             if form == "streamed":

@@ -75,6 +75,26 @@ def test_a_websocket_is_refused():
     assert sent == ["websocket.close"]
 
 
+def test_pages_of_other_sites_stand_in_front_only_where_they_may_call(simulated_gate, client):
+    """What is off costs nothing: without origins there is no such layer."""
+    cors = {"server": {"cors": {"origins": ["https://a.example"]}}}
+
+    async def story():
+        async with simulated_gate() as plain, simulated_gate(**cors) as open_to_a:
+            app = application(open_to_a, clock=VirtualClock())
+            asked = [("origin", "https://a.example"), ("access-control-request-method", "POST")]
+            got = await client(app).send("OPTIONS", "/v1/chat/completions", [b""], asked)
+            refused = await client(app).post(body={}, headers=[asked[0]])
+            return type(application(plain, clock=VirtualClock())), got, refused
+
+    kind, got, refused = virtual_time(story())
+    assert kind is Application
+    assert (got.status, got.headers["access-control-allow-origin"]) == (204, "https://a.example")
+    assert got.headers["x-request-id"].startswith("req_")
+    # A page can read why it was refused, too.
+    assert (refused.status, refused.headers["access-control-allow-origin"]) == (415, "https://a.example")
+
+
 def test_the_gate_is_not_the_applications(simulated_gate, client):
     """An application comes and goes; its gate stays open."""
 

@@ -37,6 +37,39 @@ def test_every_page_answers(simulated_gate, client, path, method):
         assert b"imulated" in got.body
 
 
+def test_what_no_page_answers_is_refused_in_shape(simulated_gate, client):
+    """404 and 405 as everywhere, with an id; 405 tells what would do."""
+
+    async def act(client, _gate):
+        return await client.get("/nowhere"), await client.post("/healthz"), await client.post("/nowhere")
+
+    nowhere, wrong, nothing = _pages(simulated_gate, client, act)
+    assert [(got.status, got.code) for got in (nowhere, wrong, nothing)] == [
+        (404, "unknown_url"),
+        (405, "method_not_allowed"),
+        (404, "unknown_url"),
+    ]
+    assert wrong.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert "'/nowhere'" in nowhere.json["error"]["message"]
+    assert all(got.headers["x-request-id"].startswith("req_") for got in (nowhere, wrong, nothing))
+    assert "allow" not in nowhere.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/docs", "GET, HEAD, OPTIONS"), ("/health", "GET, HEAD, OPTIONS"), ("*", "DELETE, GET, HEAD, OPTIONS, POST")],
+)
+def test_every_page_tells_what_it_takes(simulated_gate, client, path, allowed):
+    """`OPTIONS` is answered by pages and by the server as a whole."""
+
+    async def act(client, _gate):
+        return await client.send("OPTIONS", path, [b""])
+
+    got = _pages(simulated_gate, client, act)
+    assert (got.status, got.body, got.headers["allow"]) == (204, b"", allowed)
+    assert got.headers["x-request-id"].startswith("req_")
+
+
 def test_ready_is_not_said_of_a_gate_that_is_closing(simulated_gate, client):
     """503 once no calls are taken; alive all the same."""
 

@@ -4,9 +4,14 @@ import hashlib
 import subprocess
 import sys
 
-from headgate.server.serve import banner
+import pytest
+
+from headgate.gate.load import load
+from headgate.server.head import Refusal
+from headgate.server.serve import banner, hosts
 from headgate.testing import virtual_time
 
+SETTINGS = {"store": "memory://", "providers": {"p": {"type": "simulator"}}}
 KEYS = [{"name": "web", "sha256": hashlib.sha256(b"hg-one").hexdigest()}]
 
 
@@ -37,6 +42,32 @@ def test_the_banner_says_who_may_call(simulated_gate):
     told = _banner(simulated_gate, server={"auth": "keys"}, keys=KEYS)
     assert "holders of a key" in told
     assert KEYS[0]["sha256"] not in told
+
+
+@pytest.mark.parametrize(
+    ("server", "others"),
+    [
+        ({}, False),
+        ({"host": "::1"}, False),
+        ({"auth": "keys"}, True),
+        ({"host": "0.0.0.0"}, True),  # noqa: S104  nothing listens
+        ({"host": "0.0.0.0", "auth": "none"}, True),  # noqa: S104  ditto
+        ({"host": "0.0.0.0", "allowed_hosts": ["gw.example"]}, False),  # noqa: S104  ditto
+    ],
+)
+def test_names_are_asked_for_where_pages_could_lead_callers_here(server, others):
+    """On loopback without keys, and wherever names are set; these always do."""
+    config = load(None, environment={}, settings={**SETTINGS, "server": server, "keys": KEYS}).config
+    told = hosts(config)
+    told.check(b"localhost:4000")
+    told.check(b"127.0.0.1:4000")
+    if "allowed_hosts" in server:
+        told.check(b"gw.example")
+    if others:
+        told.check(b"evil.example")
+        return
+    with pytest.raises(Refusal):
+        told.check(b"evil.example")
 
 
 def test_any_name_is_told_where_no_name_has_a_route(simulated_gate):

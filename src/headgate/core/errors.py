@@ -13,11 +13,7 @@
     │   ├── TooLargeError           the body is over the limit
     │   ├── MediaTypeError          the body is not what the address takes, by its own account
     │   ├── LoopError               the call came back to the gate that sent it
-    │   ├── SlowSenderError         the request did not come in time
-    │   ├── LongAddressError        the request's address is over the limit
-    │   ├── LongHeadError           its headers are over a limit
-    │   ├── ExpectationError        it expects what cannot be met
-    │   └── MisdirectedError        it is meant for a host that this is not
+    │   └── SlowSenderError         the request did not come in time
     ├── Refused                     our own rules said no; nothing was sent
     │   ├── NoTargetError           no target of this route can take the call now
     │   ├── BacklogError            the journal is full: the books come first
@@ -213,34 +209,6 @@ class SlowSenderError(CallerError):
 
     status = 408
     code = "request_timeout"
-
-
-class LongAddressError(CallerError):
-    """The address of the request is longer than 8 kB."""
-
-    status = 414
-    code = "address_too_long"
-
-
-class LongHeadError(CallerError):
-    """The request has too many headers, one that is too long, or too much of anything beside its body."""
-
-    status = 431
-    code = "headers_too_large"
-
-
-class ExpectationError(CallerError):
-    """The request's `Expect` names anything but `100-continue`."""
-
-    status = 417
-    code = "expectation_failed"
-
-
-class MisdirectedError(CallerError):
-    """The request's `Host` is none of the names by which this server may be called."""
-
-    status = 421
-    code = "unknown_host"
 
 
 class Refused(HeadgateError):  # noqa: N818  the house's word for "our own rules said no"

@@ -15,10 +15,11 @@ from headgate.server.auth import door
 from headgate.server.exchange import unexpected
 from headgate.server.hot import Hot
 from headgate.server.intake import PREFIX
+from headgate.server.origins import Origins
 from headgate.server.pages import pages
 
 
-def application(gate: Gate, *, clock: Clock | None = None) -> "Application":
+def application(gate: Gate, *, clock: Clock | None = None) -> ASGIApp:
     """The ASGI application of a gate that is open.
 
     Args:
@@ -27,7 +28,9 @@ def application(gate: Gate, *, clock: Clock | None = None) -> "Application":
     """
     clock = clock or SystemClock()
     keys = door(gate.config, clock)
-    return Application(gate, Hot(gate, keys), pages(gate, keys, clock))
+    app = Application(gate, Hot(gate, keys), pages(gate, keys, clock))
+    origins = gate.config.server.cors.origins
+    return Origins(app, origins) if origins else app
 
 
 class Application:

@@ -12,9 +12,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.routing import APIRoute
 
 from headgate.core.clock import Clock
-from headgate.core.errors import InvalidKeyError
+from headgate.core.errors import HeadgateError, InvalidKeyError, MethodNotAllowedError, UnknownPathError
+from headgate.gate import present
 from headgate.gate.gate import Gate
 from headgate.server.auth import Anyone, Keys
 from headgate.server.docs_page import docs_page
@@ -94,7 +96,28 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock) -> FastAPI:
         page = docs_page(describe(), simulated=gate.simulated)
         return HTMLResponse(page, headers={"content-security-policy": _PAGE_POLICY})
 
+    app.add_exception_handler(404, _elsewhere)
+    app.add_exception_handler(405, _elsewhere)
     return app
+
+
+async def _elsewhere(request: Request, _error: Exception) -> Response:
+    """Answer what no page answers: the question which methods one takes, or a refusal in the shape of all others."""
+    path, method = request.scope["path"][:80], request.method[:80]
+    found: set[str] = {"GET", "HEAD", "POST", "DELETE"} if path == "*" else set()
+    for route in request.app.routes:
+        if isinstance(route, APIRoute) and route.path_regex.match(request.scope["path"]):
+            found |= route.methods or set()
+    allowed = ", ".join(sorted({*found, "OPTIONS"}))
+    if found and method == "OPTIONS":
+        return Response(status_code=204, headers={"allow": allowed})
+    error: HeadgateError = UnknownPathError(f"There is no {path!r} here.", hint="`/docs` lists the addresses that are.")
+    if found:
+        error = MethodNotAllowedError(f"{path} does not take {method}.", hint=f"It takes {allowed}.")
+    # The id is named to every page alike, behind this.
+    status, headers, body = present.error_answer(error, "")
+    del headers["x-request-id"]
+    return Response(body, status, {**headers, "allow": allowed} if found else headers)
 
 
 def _describe(app: FastAPI, own: str, *, simulated: bool) -> dict[str, Any]:

@@ -20,19 +20,16 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-import uvicorn
-from uvicorn.server import ServerState
-
 from headgate.core.errors import ConfigError
-from headgate.gate.coherence import auth
+from headgate.gate.coherence import auth, is_loopback
 from headgate.gate.config import Config
 from headgate.gate.gate import Gate
 from headgate.providers.simulator import Simulator, simulator_app
 from headgate.server.asgi import ASGIApp
-from headgate.server.protocol import BoundedProtocol
+from headgate.server.head import Hosts
+from headgate.server.listener import Listener
+from headgate.server.protocol import connections
 
-KEEP_ALIVE_SECONDS = 75
-"""How long an idle connection stays open: longer than the pools of usual clients and balancers keep theirs."""
 BACKLOG = 2048
 SIMULATOR_GRACE = 2.0
 
@@ -85,16 +82,31 @@ async def running(gate: Gate, *, port: int | None = None, grace: float | None = 
     server = gate.config.server
     port = server.port if port is None else port
     grace = server.shutdown_grace if grace is None else grace
-    async with listening(application(gate), host=server.host, port=port, grace=grace) as address:
+    listener = Listener(
+        application(gate),
+        header_timeout=server.header_timeout,
+        body_timeout=server.body_timeout,
+        hosts=hosts(gate.config),
+        new_id=gate.new_id,
+    )
+    async with listening(listener, host=server.host, port=port, grace=grace) as address:
         yield address
 
 
+def hosts(config: Config) -> Hosts:
+    """The names by which the server may be called: any, or those of this machine where nobody is asked for a key."""
+    server = config.server
+    if server.allowed_hosts is None and not (auth(config) == "none" and is_loopback(server.host)):
+        return Hosts()
+    return Hosts([server.host, *(server.allowed_hosts or ())])
+
+
 @asynccontextmanager
-async def listening(app: ASGIApp, *, host: str, port: int, grace: float) -> AsyncIterator[str]:
-    """Serve any ASGI application in the running loop; gives the address.
+async def listening(app: ASGIApp | Listener, *, host: str, port: int, grace: float) -> AsyncIterator[str]:
+    """Take connections in the running loop; gives the address.
 
     Args:
-        app: answers.
+        app: answers; or a listener, which knows more about how.
         host: the address, or a name for it.
         port: 0 picks a free one.
         grace: seconds that answers in flight may take at the end.
@@ -102,58 +114,19 @@ async def listening(app: ASGIApp, *, host: str, port: int, grace: float) -> Asyn
     Raises:
         ConfigError: the address cannot be listened on.
     """
-    settings = uvicorn.Config(
-        app,
-        interface="asgi3",
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        workers=1,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-    )
-    settings.load()
-    state = ServerState()
+    listener = app if isinstance(app, Listener) else Listener(app)
     bound = _bind(host, port)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: BoundedProtocol(settings, state, {}), sock=bound, backlog=BACKLOG)
+    server = await loop.create_server(connections(listener), sock=bound, backlog=BACKLOG)
     # Read before anything can close the socket.
     port = bound.getsockname()[1]
-    try:
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    finally:
-        server.close()
-        await _finish(state, grace)
-        await server.wait_closed()
-
-
-async def _finish(state: ServerState, grace: float) -> None:
-    """Let answers in flight end; cut off what takes longer."""
-    for connection in list(state.connections):
-        connection.shutdown()
-    if not await _quiet(state, grace):
-        for task in list(state.tasks):
-            task.cancel()
-        # A moment to say so to the callers.
-        await _quiet(state, 1.0)
-        for connection in list(state.connections):
-            connection.transport.abort()
-        await _quiet(state, 1.0)
-
-
-async def _quiet(state: ServerState, seconds: float) -> bool:
-    """Wait until nothing is in flight."""
-    with contextlib.suppress(asyncio.TimeoutError):
-        async with asyncio.timeout(seconds):
-            # uvicorn tells nobody when a connection ends.
-            while state.tasks or state.connections:  # noqa: ASYNC110  ditto
-                await asyncio.sleep(0.02)
-    return not (state.tasks or state.connections)
+    with listener.ticking():
+        try:
+            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        finally:
+            server.close()
+            await listener.finish(grace)
+            await server.wait_closed()
 
 
 def _bind(host: str, port: int) -> socket.socket:
