@@ -26,8 +26,8 @@ DEFAULT_LIMIT = {Operation.FILES: 10_000, Operation.BATCHES: 20}
 MOST = {Operation.FILES: 10_000, Operation.BATCHES: 100}
 """Objects that one page of a list may show."""
 MOST_PAGES = 100
-_NONE_HERE = frozenset((404, 405, 501))
 """Pages of a provider that one list is put together from."""
+_NONE_HERE = frozenset((404, 405, 501))
 
 Owners = Callable[[Sequence[str]], Awaitable[Mapping[str, Owner]]]
 MAKERS = OBJECTS | {Operation.RESPONSES}
