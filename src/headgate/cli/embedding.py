@@ -24,7 +24,8 @@ def embed(
 ) -> None:
     """Turn texts into vectors.
 
-    Prints one JSON array per line, in the order of the texts; with `--json` an object with `index` and `embedding`. Who answered and what it cost goes to stderr.
+    Prints one JSON array per line, in the order of the texts; with `--json` an object with `index` and `embedding`.
+    Who answered and what it cost goes to stderr.
     """
     found = piped.lines(texts)
     gate = AsyncHeadgate(configuration(config, simulate=simulate).config)
