@@ -62,12 +62,12 @@ class Client:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await self.send("POST", path, [raw], headers, **how)
 
-    async def get(self, path, headers=()) -> Got:
+    async def get(self, path, headers=(), **how) -> Got:
         """Read a page."""
-        return await self.send("GET", path, [b""], headers)
+        return await self.send("GET", path, [b""], headers, **how)
 
     async def send(
-        self, method, path, parts: Sequence[bytes], headers=(), *, hang_up_after=None, cut_after=None
+        self, method, path, parts: Sequence[bytes], headers=(), *, query="", hang_up_after=None, cut_after=None
     ) -> Got:
         """Send a request in parts, and take what comes until the application returns."""
         loop = asyncio.get_running_loop()
@@ -110,7 +110,7 @@ class Client:
             "method": method,
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "root_path": "",
             "scheme": "http",
             "http_version": "1.1",

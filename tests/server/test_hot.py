@@ -555,3 +555,259 @@ def test_five_thousand_bad_requests_meet_no_5xx(simulated_gate, client, caplog):
     assert {200, 400, 404, 405, 413, 415} <= statuses.keys(), statuses
     assert statuses[400] > 1000
     assert not caplog.records
+
+
+# --- files, uploads, batches, answers that are kept, and addresses of a key's own
+
+TENANTS = {
+    "server": {"auth": "keys"},
+    "keys": [
+        {"name": "anna", "project": "shop", "sha256": hashlib.sha256(b"hg-anna").hexdigest()},
+        {"name": "bert", "project": "lab", "sha256": hashlib.sha256(b"hg-bert").hexdigest()},
+        {"name": "carl", "models": ["gpt-6-luna"], "sha256": hashlib.sha256(b"hg-carl").hexdigest()},
+        {"name": "dora", "passthrough": ["/v1/*"], "sha256": hashlib.sha256(b"hg-dora").hexdigest()},
+    ],
+}
+FORM = ("content-type", "multipart/form-data; boundary=b")
+ROW = {"custom_id": "1", "method": "POST", "url": CHAT, "body": HELLO}
+
+
+def _form(*fields: tuple[str, bytes], **files: bytes) -> bytes:
+    heads = [(f'name="{name}"', value) for name, value in fields]
+    heads += [(f'name="{name}"; filename="{name}.jsonl"', value) for name, value in files.items()]
+    parts = [b"--b\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (head.encode(), v) for head, v in heads]
+    return b"".join(parts) + b"--b--\r\n"
+
+
+def _key(name):
+    return ("authorization", f"Bearer hg-{name}")
+
+
+def _really(simulated_gate, client, act, **settings):
+    """Run `act(client, gate)` on a loop in real time, because uploads wait in files that threads write."""
+
+    async def story():
+        async with simulated_gate(**settings) as gate:
+            return await act(client(application(gate, clock=VirtualClock())), gate)
+
+    return asyncio.run(story())
+
+
+async def _upload(client, name="anna", *, content=None) -> str:
+    raw = _form(("purpose", b"batch"), file=content or json.dumps(ROW).encode() + b"\n")
+    got = await client.post("/v1/files", raw, headers=[FORM, _key(name)])
+    assert got.status == 200, got.body
+    return got.json["id"]
+
+
+def _as(got, name):
+    """What a refusal says, without the name of the object."""
+    return got.status, got.body.replace(name.encode(), b"X")
+
+
+def test_what_a_project_keeps_the_others_do_not_see(simulated_gate, client):
+    """Not by its name, not by any address of it, not in a list; to the letter as what nobody has made."""
+
+    async def act(client, gate):
+        file = await _upload(client)
+        upload = (
+            await client.post(
+                "/v1/uploads",
+                {"purpose": "batch", "filename": "f", "bytes": 1, "mime_type": "text/jsonl"},
+                headers=[JSON, _key("anna")],
+            )
+        ).json["id"]
+        batch = (
+            await client.post(
+                "/v1/batches",
+                {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"},
+                headers=[JSON, _key("anna")],
+            )
+        ).json["id"]
+        answer = (await client.post(RESPONSES, HI, headers=[JSON, _key("anna")])).json
+        sent = _sent(gate)
+        part = _form(data=b"x")
+
+        async def every(file, upload, batch, answer, item):
+            key = _key("bert")
+            named = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}
+            picture = {"role": "user", "content": [{"type": "input_file", "file_id": file}]}
+            return [
+                (file, await client.get(f"/v1/files/{file}", [key])),
+                (file, await client.get(f"/v1/files/{file}/content", [key])),
+                (file, await client.send("DELETE", f"/v1/files/{file}", [b""], [key])),
+                (file, await client.get("/v1/files", [key], query=f"after={file}")),
+                (file, await client.post("/v1/batches", named, headers=[JSON, key])),
+                (file, await client.post(RESPONSES, {**HI, "input": [picture]}, headers=[JSON, key])),
+                (upload, await client.post(f"/v1/uploads/{upload}/parts", part, headers=[FORM, key])),
+                (upload, await client.post(f"/v1/uploads/{upload}/cancel", headers=[key])),
+                (upload, await client.post(f"/v1/uploads/{upload}/complete", {"part_ids": []}, headers=[JSON, key])),
+                (batch, await client.get(f"/v1/batches/{batch}", [key])),
+                (batch, await client.post(f"/v1/batches/{batch}/cancel", headers=[key])),
+                (answer, await client.get(f"/v1/responses/{answer}", [key])),
+                (answer, await client.get(f"/v1/responses/{answer}", [key], query="stream=true")),
+                (answer, await client.get(f"/v1/responses/{answer}/input_items", [key])),
+                (answer, await client.send("DELETE", f"/v1/responses/{answer}", [b""], [key])),
+                (answer, await client.post(f"/v1/responses/{answer}/cancel", headers=[key])),
+                (answer, await client.post(RESPONSES, {**HI, "previous_response_id": answer}, headers=[JSON, key])),
+                (
+                    answer,
+                    await client.post(
+                        RESPONSES, {**HI, "previous_response_id": answer, "stream": True}, headers=[JSON, key]
+                    ),
+                ),
+                (
+                    answer,
+                    await client.post(
+                        "/v1/responses/input_tokens", {**HI, "previous_response_id": answer}, headers=[JSON, key]
+                    ),
+                ),
+                (item, await client.post(RESPONSES, {**HI, "input": [{"id": item}]}, headers=[JSON, key])),
+            ]
+
+        item = answer["output"][0]["id"]
+        theirs = await every(file, upload, batch, answer["id"], item)
+        nobodys = await every("file-no", "upload_no", "batch_no", "resp_no", "msg_no")
+        assert _sent(gate) == sent
+        lists = [await client.get(path, [_key("bert")]) for path in ("/v1/files", "/v1/batches")]
+        own = [await client.get(path, [_key("anna")]) for path in ("/v1/files", "/v1/batches")]
+        mine = await client.get(f"/v1/files/{file}/content", [_key("anna")])
+        then = await client.post(RESPONSES, {**HI, "previous_response_id": answer["id"]}, headers=[JSON, _key("anna")])
+        return (file, batch), theirs, nobodys, lists, own, mine, then
+
+    (file, batch), theirs, nobodys, lists, own, mine, then = _really(simulated_gate, client, act, **TENANTS)
+    assert {got.status for _, got in theirs} == {404}
+    assert {got.code for _, got in theirs} == {"not_found"}
+    assert [_as(got, name) for name, got in theirs] == [_as(got, name) for name, got in nobodys]
+    assert [got.json["data"] for got in lists] == [[], []]
+    assert [[entry["id"] for entry in got.json["data"]] for got in own] == [[file], [batch]]
+    assert (mine.status, json.loads(mine.body)) == (200, ROW)
+    assert then.status == 200
+
+
+def test_what_is_streamed_is_known_before_it_ends(simulated_gate, client):
+    """A caller who leaves a stream may go on from what it has seen of it."""
+
+    async def act(client, _gate):
+        headers = [JSON, _key("anna")]
+        got = await client.post(RESPONSES, {**HI, "stream": True}, headers=headers)
+        (begun,) = [line for line in got.body.split(b"\n") if b'"response.created"' in line and line[:1] == b"d"]
+        name = json.loads(begun.removeprefix(b"data: "))["response"]["id"]
+        asked = {**HI, "previous_response_id": name}
+        return [(await client.post(RESPONSES, asked, headers=[JSON, _key(who)])).status for who in ("anna", "bert")]
+
+    assert _really(simulated_gate, client, act, **TENANTS) == [200, 404]
+
+
+def test_a_key_with_models_has_no_batches(simulated_gate, client):
+    """403 whatever it does with them: nobody could see which models they ask for. Files it may have."""
+
+    async def act(client, gate):
+        file = await _upload(client, "carl")
+        key = _key("carl")
+        sent = gate.simulators["p"].last
+        named = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}
+        refused = [
+            await client.post("/v1/batches", named, headers=[JSON, key]),
+            await client.get("/v1/batches", [key]),
+            await client.get("/v1/batches/batch_1", [key]),
+            await client.post("/v1/batches/batch_1/cancel", headers=[key]),
+        ]
+        assert gate.simulators["p"].last is sent
+        return refused
+
+    refused = _really(simulated_gate, client, act, **TENANTS)
+    assert {(got.status, got.code) for got in refused} == {(403, "not_allowed")}
+
+
+def test_a_keys_own_addresses_pass_as_they_are(simulated_gate, client):
+    """For that key, to the provider and back, unread; for the others there is no such address."""
+
+    async def act(client, gate):
+        simulator = gate.simulators["p"]
+        headers = [("content-type", "application/x-any"), _key("dora")]
+        got = await client.send("PATCH", "/v1/fine_tuning/jobs/1", [b"\x00", b"{"], headers, query="a=1")
+        seen = simulator.last
+        others = [
+            await client.send("PATCH", "/v1/fine_tuning/jobs/1", [b"{}"], [JSON, _key(name)])
+            for name in ("anna", "carl")
+        ]
+        around = [
+            await client.get(path, [_key("dora")])
+            for path in ("/v1/Files", "/v1/files/a.b", "/v1/x/../files", "/v1/files/{id}", "/v1/x//files")
+        ]
+        assert simulator.last is seen
+        file = await _upload(client, "anna")
+        theirs = await client.get(f"/v1/files/{file}", [_key("dora")])
+        return got, seen, others, around, theirs
+
+    got, seen, others, around, theirs = _really(simulated_gate, client, act, **TENANTS)
+    # The simulator knows no such address, and says so itself.
+    assert got.status == 404
+    assert got.headers["x-headgate-attempts"] == "1"
+    assert (seen.method, seen.path, seen.query, seen.body) == ("PATCH", "/v1/fine_tuning/jobs/1", "a=1", b"\x00{")
+    assert seen.headers["content-type"] == "application/x-any"
+    assert "hg-dora" not in str(seen.headers)
+    assert {(each.status, each.code) for each in (*others, *around)} == {(404, "unknown_url")}
+    assert theirs.status == 404
+
+
+SPEECH = {"model": "tts-1", "input": "Hello there", "voice": "alloy"}
+
+
+def test_bytes_of_any_kind_come_as_they_are(simulated_gate, client):
+    """Sound with its type; nobody writes a comment on the cost into it, even if asked."""
+
+    async def act(client, _gate):
+        return [
+            await client.post("/v1/audio/speech", SPEECH, headers=[JSON, ("x-headgate-trailer", value)])
+            for value in ("0", "1")
+        ]
+
+    plain, asked = _really(simulated_gate, client, act)
+    assert plain.status == 200
+    assert plain.headers["content-type"].startswith("audio/")
+    assert len(plain.body) > 100
+    assert asked.body == plain.body
+    assert plain.complete
+
+
+def test_bytes_that_break_off_are_not_ended(simulated_gate, client):
+    """There is no word for an error in them: the connection breaks, so that nobody takes half of it for all."""
+
+    async def act(client, _gate):
+        with pytest.raises(ConnectionAbortedError):
+            await client.post("/v1/audio/speech", SPEECH, headers=[JSON])
+
+    _really(simulated_gate, client, act, providers={"p": {"type": "simulator", "faults": [{"kind": "cut"}]}})
+
+
+def test_bad_forms_meet_no_5xx(simulated_gate, client, caplog):
+    """Cut, doubled, turned over: answered properly, and nothing of it is kept or logged."""
+    rng = random.Random(7)  # noqa: S311  repeatable
+    good = _form(("purpose", b"user_data"), ("model", b"whisper-1"), file=b"\r\n-b\r\n" + b"x" * 50)
+
+    async def act(client, _gate):
+        statuses: dict[int, int] = {}
+        for _ in range(1500):
+            raw = bytearray(good)
+            for _ in range(rng.choice([0, 1, 1, 2, 5])):
+                at = rng.randrange(len(raw))
+                raw[at : at + rng.choice([0, 1, 1, 9])] = rng.choice(
+                    [b"", b"\r\n", b"--b", b'"', b"\\", b"\0", b"\xff", b";", b"--b--\r\n", rng.randbytes(3)]
+                )
+            path = rng.choice(
+                ["/v1/files", "/v1/audio/transcriptions", "/v1/images/edits", "/v1/uploads/upload_1/parts"]
+            )
+            cuts = sorted(rng.randrange(len(raw) + 1) for _ in range(rng.choice([0, 1, 4])))
+            parts = [bytes(raw[a:b]) for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
+            got = await client.send("POST", path, parts, [FORM])
+            assert got.complete
+            assert got.status is not None
+            assert got.status < 500, (path, bytes(raw), got)
+            statuses[got.status] = statuses.get(got.status, 0) + 1
+        return statuses
+
+    statuses = _really(simulated_gate, client, act)
+    assert {200, 400, 404} <= statuses.keys(), statuses
+    assert not [record for record in caplog.records if record.name != "asyncio"]
