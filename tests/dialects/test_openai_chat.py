@@ -359,3 +359,57 @@ def test_where_it_lives():
     """One operation, one path, one reader per stream."""
     assert (CHAT.operation, CHAT.path) == (Operation.CHAT, "/chat/completions")
     assert CHAT.read_stream(usage_wanted=True) is not CHAT.read_stream(usage_wanted=True)
+
+
+# --- the older completions of a plain text
+
+PLAIN: Dialect = ChatDialect(Operation.COMPLETIONS, "/completions")
+
+
+def text(words: object, finish: object = None, index: int = 0, **fields: object) -> ServerEvent:
+    """A chunk of a plain text."""
+    return event({"choices": [{"index": index, "text": words, "finish_reason": finish}], **fields})
+
+
+def test_a_plain_text_is_an_answer():
+    """Its words, its size over all choices, its end and its usage."""
+    raw = json.dumps(
+        {
+            "choices": [{"text": "né", "finish_reason": "length"}, {"text": "abc", "finish_reason": "stop"}],
+            "usage": USAGE,
+            "model": "m",
+        }
+    ).encode()
+    read = PLAIN.read_answer(raw)
+    assert (read.text, read.size, read.finish, read.model) == ("né", 6, "length", "m")
+    assert read.usage == TokenUsage(prompt_tokens=3, completion_tokens=2)
+    assert (PLAIN.operation, PLAIN.path) == (Operation.COMPLETIONS, "/completions")
+
+
+@pytest.mark.parametrize("choice", [{}, {"text": None}, {"finish_reason": "stop"}, {"message": None}])
+def test_a_choice_that_says_nothing_at_all_is_garbled(choice):
+    """An empty text is an answer; none is not."""
+    with pytest.raises(GarbledError):
+        PLAIN.read_answer(json.dumps({"choices": [{"text": "", "finish_reason": "stop"}, choice]}).encode())
+    assert PLAIN.read_answer(b'{"choices": [{"text": "", "finish_reason": "stop"}]}').size == 0
+
+
+def test_a_stream_of_plain_text():
+    """Each piece counts once; it is complete when every choice has ended."""
+    reader = PLAIN.read_stream(usage_wanted=True)
+    read = [reader.read(each) for each in (text(""), text("né"), text("x", index=1), text("", "stop"))]
+    assert [(each.kind, each.text, each.size) for each in read] == [
+        (Kind.PREAMBLE, "", 0), (Kind.CONTENT, "né", 3), (Kind.CONTENT, "", 1), (Kind.CONTENT, "", 0)
+    ]  # fmt: skip
+    with pytest.raises(GarbledError):
+        reader.read(event(b"[DONE]"))
+    end = reader.read(text("", "length", index=1))
+    assert (end.kind, end.finish, reader.complete) == (Kind.TERMINAL, "stop", True)
+    assert reader.read(event({"choices": [], "usage": USAGE})).usage == TokenUsage(prompt_tokens=3, completion_tokens=2)
+    assert reader.read(event(b"[DONE]")).kind is Kind.TRAILER
+
+
+def test_usage_is_asked_for_in_streams_of_plain_text_too():
+    """As in chats."""
+    body = PLAIN.prepare(Body(b'{"model":"m","prompt":"Hi"}'), model=None, stream=True)
+    assert json.loads(body.raw) == {"model": "m", "prompt": "Hi", "stream_options": {"include_usage": True}}

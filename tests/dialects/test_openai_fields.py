@@ -14,6 +14,7 @@ from headgate.dialects.openai_fields import (
     ABSENT,
     chat_usage,
     decode,
+    image_usage,
     measure,
     responses_usage,
     with_model,
@@ -45,6 +46,36 @@ def test_usage_of_both_dialects():
     assert responses_usage(told(responses | {"output_tokens_details": {"reasoning_tokens": 5}})) == full
     assert chat_usage(told({"prompt_tokens": 1, "completion_tokens": 0})) == TokenUsage(prompt_tokens=1)
     assert chat_usage(told({"prompt_tokens": 1, "completion_tokens": 0, "prompt_tokens_details": None})) is not None
+
+
+@pytest.mark.parametrize(
+    ("details", "pictures"),
+    [
+        ({}, 9),
+        ({"output_tokens_details": None}, 9),
+        ({"output_tokens_details": {}}, 9),
+        ({"output_tokens_details": {"text_tokens": None}}, 9),
+        ({"output_tokens_details": {"image_tokens": 8, "text_tokens": 1}}, 8),
+        ({"output_tokens_details": {"text_tokens": 9}}, 0),
+        ({"output_tokens_details": {"image_tokens": 0, "text_tokens": 9}}, 0),
+        ({"output_tokens_details": {"image_tokens": 10}}, 0),
+    ],
+)
+def test_what_comes_out_of_a_picture_is_a_picture(details, pictures):
+    """Unless the provider says otherwise in figures: pictures and words have different prices."""
+    usage = image_usage(told({"input_tokens": 5, "output_tokens": 9} | details))
+    assert usage == TokenUsage(prompt_tokens=5, completion_tokens=9, completion_image_tokens=pictures)
+
+
+def test_sound_is_counted_under_both_spellings():
+    """Transcriptions spell their details without the plural."""
+    for name in ("input_tokens_details", "input_token_details"):
+        usage = responses_usage(told({"input_tokens": 5, "output_tokens": 2, name: {"audio_tokens": 4}}))
+        assert usage == TokenUsage(prompt_tokens=5, completion_tokens=2, prompt_audio_tokens=4)
+    chat = {"prompt_tokens": 5, "completion_tokens": 4, "completion_tokens_details": {"audio_tokens": 3}}
+    assert chat_usage(told(chat)) == TokenUsage(prompt_tokens=5, completion_tokens=4, completion_audio_tokens=3)
+    chat["completion_tokens_details"] = {"audio_tokens": 5}
+    assert chat_usage(told(chat)) == TokenUsage(prompt_tokens=5, completion_tokens=4)
 
 
 @pytest.mark.parametrize("lie", ["12", -1, 1.5, None, True, 10**9 + 1, 1e30, [3], {}])

@@ -103,7 +103,17 @@ class _ResponsesUsage(msgspec.Struct):
     input_token_details: _Details | None = None  # as transcriptions spell it
 
 
+class _Drawn(msgspec.Struct):
+    text_tokens: Any = None
+    image_tokens: Any = None
+
+
+class _ImageUsage(msgspec.Struct):
+    output_tokens_details: _Drawn | None = None
+
+
 _PROMPT_USAGE = msgspec.json.Decoder(_PromptUsage)
+_IMAGE_USAGE = msgspec.json.Decoder(_ImageUsage)
 _CHAT_USAGE = msgspec.json.Decoder(_ChatUsage)
 _RESPONSES_USAGE = msgspec.json.Decoder(_ResponsesUsage)
 _NO_PARTS = (0, 0, 0, 0)
@@ -137,7 +147,10 @@ def responses_usage(raw: msgspec.Raw) -> TokenUsage | None:
 def image_usage(raw: msgspec.Raw) -> TokenUsage | None:
     """Read the `usage` of an image: what came out is a picture, unless it says otherwise."""
     usage = responses_usage(raw)
-    if usage is None or usage.completion_image_tokens or b"output_tokens_details" in bytes(raw):
+    if usage is None:
+        return None
+    drawn = _IMAGE_USAGE.decode(raw).output_tokens_details
+    if drawn is not None and not (drawn.text_tokens is None and drawn.image_tokens is None):
         return usage
     return msgspec.structs.replace(usage, completion_image_tokens=usage.completion_tokens)
 
