@@ -33,7 +33,8 @@ class Pen:
 
     def intent(self, call="c", attempt=1, **changes):
         """An attempt that is about to leave."""
-        return Intent(**self.facts(call), attempt=attempt, **{"provider": "openai", "model": "gpt-6-luna", **changes})
+        target = {"provider": "openai", "model": "gpt-6-luna"}
+        return Intent(**{**self.facts(call), **target, "attempt": attempt, **changes})
 
     def outcome(self, call="c", attempt=1, **changes):
         """An attempt that was billed."""
@@ -52,7 +53,7 @@ class Pen:
     def end(self, call="c", attempts=1, **changes):
         """A call that has ended."""
         intent = None if attempts else self.intent(call, 0, provider=None, model=None)
-        return CallEnd(call_id=call, intent=intent, **{"attempts": attempts, "status": 200, **changes})
+        return CallEnd(call_id=call, **{"intent": intent, "attempts": attempts, "status": 200, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -98,7 +98,7 @@ def sound(record: Record) -> bool:
                 | (record.status or 0)
             )
         elif isinstance(record, Intent):
-            figures = record.attempt
+            figures = record.attempt | 0
         else:
             figures = record.attempts | (record.status or 0) | (record.intent.attempt if record.intent else 0)
     except TypeError:
