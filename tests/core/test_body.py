@@ -123,6 +123,50 @@ def test_spelling_survives_an_edit():
     assert Body(b' {"a":1}').with_field("q", b"1").raw == b' {"q":1,"a":1}'
 
 
+@pytest.mark.parametrize(
+    ("raw", "gone", "left"),
+    [
+        ('{"a":1}', "a", "{}"),
+        ('{ "a" : 1 }', "a", "{ }"),
+        ('{"a":1, "b":2,\n"c":3}', "a", '{"b":2,\n"c":3}'),
+        ('{"a":1, "b":2,\n"c":3}', "b", '{"a":1, "c":3}'),
+        ('{"a":1, "b":2,\n"c":3 }', "c", '{"a":1, "b":2 }'),
+        ('{"a":1, "b":2,\n"c":3 }', "bc", '{"a":1 }'),
+        ('{"a":1, "b":2,\n"c":3}', "ac", '{"b":2}'),
+        ('{"a":1, "b":2,\n"c":3}', "abc", "{}"),
+        ('{"a":1,"b":2,"a":{"a":3}}', "a", '{"b":2}'),
+        ('{"\\u0061":1,"b":"a"}', "a", '{"b":"a"}'),
+        ('{"b":2}', "a", '{"b":2}'),
+        ("{}", "a", "{}"),
+    ],
+)
+def test_fields_go_without_a_trace(raw: str, gone: str, left: str):
+    """A field that is removed takes one comma along, wherever it stands and however its name is spelled."""
+    assert Body(raw.encode()).edited(dict.fromkeys(gone)).raw.decode() == left
+
+
+@given(OBJECTS, st.dictionaries(st.text(max_size=8) | st.sampled_from(["a", "model"]), st.none() | JSON_VALUES))
+def test_many_edits_at_once(whole: dict[str, object], changes: dict[str, object]):
+    """Set and removed together: the rest has the same bytes, in the same order."""
+    body = Body(json.dumps(whole).encode())
+    edited = body.edited({name: None if new is None else json.dumps(new).encode() for name, new in changes.items()})
+    there = {name: new for name, new in changes.items() if new is not None}
+    assert json.loads(edited.raw) == {name: value for name, value in whole.items() if name not in changes} | there
+
+    def others(text: str) -> list[tuple[str, str]]:
+        return [(s.name, text[s.start : s.end]) for s in spans(text) if s.name not in changes] if text != "{}" else []
+
+    assert others(edited.raw.decode()) == others(body.raw.decode())
+
+
+def test_an_edit_of_odd_bodies():
+    """A number of any length is passed over; a nesting without end is refused, not crashed upon."""
+    huge = b'{"x":' + b"9" * 5000 + b',"a":1}'
+    assert Body(huge).edited({"a": None}).raw == b'{"x":' + b"9" * 5000 + b"}"
+    with pytest.raises(BadRequestError, match="nested too deeply"):
+        Body(b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}").edited({"a": None})
+
+
 def test_the_view_is_made_once():
     """The decoded view is one object."""
     body = Body(b'{"a":[1]}')
