@@ -16,6 +16,7 @@ UnknownModelError | 404 | invalid_request_error | model_not_found | never | neve
 UnknownObjectError | 404 | invalid_request_error | not_found | never | never | no
 UnknownPathError | 404 | invalid_request_error | unknown_url | never | never | no
 MethodNotAllowedError | 405 | invalid_request_error | method_not_allowed | never | never | no
+TooLongError | 400 | invalid_request_error | context_length_exceeded | never | yes, to a larger context | no
 TooLargeError | 413 | invalid_request_error | request_too_large | never | never | no
 MediaTypeError | 415 | invalid_request_error | unsupported_media_type | never | never | no
 LoopError | 508 | invalid_request_error | loop_detected | never | never | no

@@ -10,6 +10,7 @@
     │   ├── UnknownObjectError      no such file, batch, upload or response, or not the caller's
     │   ├── UnknownPathError        no such address
     │   ├── MethodNotAllowedError   the address exists, the method does not
+    │   ├── TooLongError            the request cannot fit the model's context
     │   ├── TooLargeError           the body is over the limit
     │   ├── MediaTypeError          the body is not what the address takes, by its own account
     │   ├── LoopError               the call came back to the gate that sent it
@@ -179,6 +180,13 @@ class MethodNotAllowedError(CallerError):
 
     status = 405
     code = "method_not_allowed"
+
+
+class TooLongError(CallerError):
+    """The request does not fit the context of the model, by our own count; it was not sent."""
+
+    code = "context_length_exceeded"
+    onward = Onward.LARGER
 
 
 class TooLargeError(CallerError):
