@@ -17,7 +17,7 @@ ROW = {
     "call_id", "attempt", "request_id", "time", "key", "project", "provider", "model", "prompt_tokens",
     "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "settled", "basis",
     "operation", "model_requested", "model_served", "user", "service_tier", "price_table", "error_type", "status",
-    "stream", "cache", "latency_ms", "first_token_ms", "tags",
+    "stream", "cache", "latency_ms", "first_token_ms", "tags", "dropped",
 }  # fmt: skip
 
 

@@ -50,7 +50,6 @@ def key(**settings):
         (route(cache=True), "models.m.cache"),
         (route(cache={"ttl": 1}), "models.m.cache"),
         ({"policies": {"on_retired": "refuse"}}, "policies.on_retired"),
-        ({"policies": {"on_unsupported": "drop"}}, "policies.on_unsupported"),
         ({"policies": {"on_shared_store_lost": "share"}}, "policies.on_shared_store_lost"),
         ({"policies": {"breaker": {"failures": 5}}}, "policies.breaker"),
         ({"policies": {"cache": {"enabled": True}}}, "policies.cache.enabled"),
@@ -88,7 +87,7 @@ def test_values_that_ask_for_nothing_pass():
             "default": "m",
         },
         "policies": {
-            "on_unsupported": "pass",
+            "on_unsupported": "drop",
             "retry": {"max_attempts": 1},
             "cache": {"enabled": False, "ttl": "1h"},
             "guard": {"input": [], "output": []},

@@ -43,9 +43,10 @@ FACTS = {
 
 
 def test_an_intent_says_who_asks_what_of_whom():
-    """All facts, the target, and the parent of the gate's own calls."""
-    intent = entries.intent(call(parent="p"), Attempt(2, "openai", "gpt-6-luna"), time=9.0)
-    assert intent == Intent(**FACTS, attempt=2, provider="openai", model="gpt-6-luna", parent="p")
+    """All facts, the target, what it does not get, and the parent of the gate's own calls."""
+    asked = call(parent="p", dropped=("top_p",))
+    intent = entries.intent(asked, Attempt(2, "openai", "gpt-6-luna"), time=9.0)
+    assert intent == Intent(**FACTS, attempt=2, provider="openai", model="gpt-6-luna", parent="p", dropped=("top_p",))
 
 
 def test_an_outcome_says_how_it_ended():

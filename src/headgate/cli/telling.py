@@ -12,7 +12,8 @@ def tell(answer: Answered | Piece, *more: str) -> None:
     tokens = answer.usage.total_tokens if answer.usage else 0
     cost = "unknown" if answer.cost_usd is None else f"${answer.cost_usd:f}"
     simulated = ["simulated"] if answer.simulated else []
-    parts = [f"{answer.provider}/{answer.model}", *more, f"{tokens} tokens", f"cost {cost}", *simulated]
+    dropped = [f"dropped {' and '.join(answer.dropped)}"] if answer.dropped else []
+    parts = [f"{answer.provider}/{answer.model}", *more, f"{tokens} tokens", f"cost {cost}", *dropped, *simulated]
     say(f"[{', '.join(parts)}]")
 
 
@@ -26,4 +27,5 @@ def facts(answer: Answered) -> dict[str, Any]:
         "cost_usd": None if answer.cost_usd is None else show_usd(from_usd(answer.cost_usd)),
         "request_id": answer.request_id,
         "simulated": answer.simulated,
+        "dropped": list(answer.dropped),
     }

@@ -22,7 +22,7 @@ from headgate.client.exchange import Exchange
 from headgate.client.http import AsyncClient, Client, async_client, sync_client
 from headgate.client.loop import wait_for
 from headgate.client.moderation import ModerationResponse
-from headgate.client.options import OURS, Options, Wishes, check, for_the_gate
+from headgate.client.options import CHAT_ONLY, OURS, Options, Wishes, check, for_the_gate
 from headgate.client.picture import Picture
 from headgate.client.report import UsageReport, query, report
 from headgate.client.response import ModelResponse, Piece
@@ -131,7 +131,8 @@ class AsyncHeadgate:
     async def generate_response(self, prompt: str | None = None, **options: Unpack[Options]) -> ModelResponse:
         """Ask a model and wait for its whole answer.
 
-        The Responses API is used where every target of the model has it, chat completions otherwise.
+        The Responses API is used where every target of the model has it, chat completions otherwise. Every model takes
+        the same options; `dropped` of the answer names those that this one could not be given as they are.
 
         Args:
             prompt: the question; or give `messages`.
@@ -341,11 +342,14 @@ class AsyncHeadgate:
             raise BadRequestError("Give either a prompt or `messages`.", code="missing_field", param="prompt")
         asked = for_the_gate(options)
         gate = await self._ready()
-        operation = Operation.RESPONSES if gate.speaks(options.get("model"), Operation.RESPONSES) else Operation.CHAT
+        chatting = any(options.get(name) is not None for name in CHAT_ONLY)
+        responds = not chatting and gate.speaks(options.get("model"), Operation.RESPONSES)
+        operation = Operation.RESPONSES if responds else Operation.CHAT
         words = {name: value for name, value in options.items() if name not in OURS}
         if images := options.get("images"):
             words["images"] = [await picture.address(image) for image in images]
-        return gate, gate.call(operation, _json(PROMPTS[operation](prompt or "", words | more)), **asked)
+        body = _json(PROMPTS[operation](prompt or "", words | more))
+        return gate, gate.call(operation, body, unsupported="drop", **asked)
 
     @overload
     def http_client(self, *, sync: Literal[False] = ...) -> AsyncClient: ...

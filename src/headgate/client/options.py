@@ -40,7 +40,15 @@ class Options(Wishes, total=False):
         model: whom to ask; None for the default model.
         system: what the model is told first.
         max_tokens: most output tokens, reasoning included. (Responses takes no less than 16.)
-        temperature: 0 to 2, for models that take it.
+        reasoning_effort: `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`.
+        verbosity: `low`, `medium`, `high`.
+        temperature: 0 to 2.
+        top_p: 0 to 1.
+        stop: texts that end the answer. Only Chat Completions has it, so that is what is asked then.
+        seed: equal seeds answer alike; also of Chat Completions only.
+        store: the provider keeps the answer. It does not where nothing is said.
+
+    What a model does not take is left out, or made to fit, and named in the answer's `dropped`.
     """
 
     messages: Sequence[Message] | None
@@ -48,9 +56,17 @@ class Options(Wishes, total=False):
     model: str | None
     system: str | None
     max_tokens: int | None
+    reasoning_effort: str | None
+    verbosity: str | None
     temperature: float | None
+    top_p: float | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    store: bool | None
 
 
+CHAT_ONLY = frozenset(("stop", "seed"))
+"""Options that Responses does not have."""
 OURS = frozenset(("tags", "timeout", "priority"))
 """Options that the gate keeps to itself."""
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
+from headgate.core.attempt import Attempt
 from headgate.core.body import Body
 from headgate.core.call import Call
 from headgate.core.money import to_usd
 from headgate.core.reply import Event, Reply
 from headgate.core.usage import TokenUsage
+from headgate.dialects.openai_prompt import OPTIONS
 from headgate.gate import present
 
 
@@ -30,6 +32,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
         attempts: how many requests left on behalf of the call.
         latency_ms: from the call to its whole answer.
         simulated: the simulator made it up.
+        dropped: options that the model did not get, or not as they were given, because it does not take them.
     """
 
     model: str
@@ -41,6 +44,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     latency_ms: float
     simulated: bool
+    dropped: tuple[str, ...] = ()
 
 
 class ModelResponse(Answered, frozen=True, kw_only=True):
@@ -77,6 +81,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
         cost_usd: US dollars of the whole answer, in the last piece only; None where a price is not known.
         model, provider: who served, in the last piece only; as in `ModelResponse`.
         simulated: the simulator made the answer up; said in the last piece only.
+        dropped: as in `ModelResponse`; said in the last piece only.
     """
 
     text: str = ""
@@ -86,6 +91,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     provider: str | None = None
     simulated: bool = False
+    dropped: tuple[str, ...] = ()
 
 
 def whole(call: Call, reply: Reply, event: Event, now: float) -> ModelResponse:
@@ -114,6 +120,7 @@ def facts(call: Call, reply: Reply, event: Event, now: float) -> dict[str, Any]:
         "attempts": len(reply.attempts),
         "latency_ms": round((now - call.started) * 1000, 3),
         "simulated": reply.simulated,
+        "dropped": _dropped(last),
     }
 
 
@@ -133,7 +140,13 @@ def last_piece(reply: Reply, *, finish: str | None, usage: TokenUsage | None) ->
         model=last.model_served or last.model if last else None,
         provider=reply.target.provider if reply.target else None,
         simulated=reply.simulated,
+        dropped=_dropped(last),
     )
+
+
+def _dropped(last: Attempt | None) -> tuple[str, ...]:
+    """What the last attempt went without, by the names of options."""
+    return tuple(dict.fromkeys(OPTIONS.get(name, name) for name in last.dropped)) if last else ()
 
 
 def cost(reply: Reply) -> Decimal | None:

@@ -35,6 +35,7 @@ class Attempt:
     Attributes:
         number: 1 for the first attempt of a call; 0 for a call that never left.
         provider, model: the target as the configuration names it, and the model asked of it.
+        dropped: names of parameters that were left out or changed, because the model does not take them.
         sent: the request was written completely.
         status: the HTTP status that the provider answered with, if any.
         upstream_request_id: the provider's own `x-request-id`.
@@ -50,6 +51,7 @@ class Attempt:
     __slots__ = (
         "basis",
         "cost",
+        "dropped",
         "error_type",
         "first_token_ms",
         "latency_ms",
@@ -67,10 +69,11 @@ class Attempt:
         "usage",
     )
 
-    def __init__(self, number: int, provider: str, model: str) -> None:
+    def __init__(self, number: int, provider: str, model: str, dropped: tuple[str, ...] = ()) -> None:
         self.number = number
         self.provider = provider
         self.model = model
+        self.dropped = dropped
         self.sent = False
         self.status: int | None = None
         self.upstream_request_id: str | None = None

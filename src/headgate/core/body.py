@@ -27,7 +27,7 @@ _VALUE = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 class Span(NamedTuple):
-    """A top-level field: its name, where its value lies in the text (characters, end excluded), where its name begins."""
+    """A top-level field: its name, where its value lies (characters, end excluded), and where its name begins."""
 
     name: str
     start: int

@@ -6,6 +6,7 @@ policy that wants another call passes a changed copy on.
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -55,6 +56,11 @@ UNMEASURED = frozenset(
     )
 )
 """Operations whose bytes tell nothing about tokens: an answer that does not tell its usage has no known price."""
+
+
+Unsupported = Literal["pass", "drop", "refuse"]
+"""What becomes of a parameter that a model does not take: the model says so itself; it is left out, or made to fit; the
+call is refused before anything leaves."""
 
 
 class Origin(StrEnum):
@@ -167,6 +173,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         timeouts: the caller's own limits for one attempt, which win over the provider's.
         priority: 0 to 9; 9 goes first.
         origin, parent: whether the gate itself asks, and on behalf of which call.
+        unsupported: what becomes of parameters that the model does not take, where the configuration does not say.
+        dropped: names of parameters that were left out or changed for the target, as the caller spelled them.
         target: which target this copy of the call is for; None above route.
         others: how many other targets remain if this one fails.
         trail: the attempts made so far, oldest first, shared by all copies of the call. Only budget appends to it.
@@ -193,6 +201,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 5
     origin: Origin = Origin.CALLER
     parent: str | None = None
+    unsupported: Unsupported = "pass"
+    dropped: tuple[str, ...] = ()
     target: Target | None = None
     others: int = 0
     trail: list[Attempt] = msgspec.field(default_factory=list)

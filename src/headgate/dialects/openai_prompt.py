@@ -83,6 +83,18 @@ PROMPTS: Final[Mapping[Operation, Callable[[str, Mapping[str, object]], dict[str
 )
 """How each operation that takes a prompt spells it."""
 
+OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "max_completion_tokens": "max_tokens",
+        "max_output_tokens": "max_tokens",
+        "reasoning.effort": "reasoning_effort",
+        "text.verbosity": "verbosity",
+        "response_format": "schema",
+        "text.format": "schema",
+    }
+)
+"""Which option stands behind a parameter of either API, where it has another name."""
+
 
 def _given(options: Mapping[str, object]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}

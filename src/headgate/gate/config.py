@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from headgate.core.call import Unsupported
 from headgate.core.secret import Secret
 from headgate.gate.values import Address, Headers, HeaderText, Hidden, HostName, Origin, Proxy, Seconds, Share
 
@@ -272,7 +273,11 @@ class Policies(Section):
     """The rules of the gate."""
 
     on_retired: Literal["refuse", "successor"] = Field("refuse", description="a model that its provider shut down")
-    on_unsupported: Literal["pass", "drop", "refuse"] = Field("pass", description="a parameter the model does not take")
+    on_unsupported: Unsupported | None = Field(
+        None,
+        description="a parameter the model does not take (default: `pass` for callers of the API, who hear it from the "
+        "model; `drop` for the Python door and the command line)",
+    )
     on_shared_store_lost: Literal["open", "closed", "share"] = Field("share", description="limits without their store")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="repeating at the same target")
     breaker: BreakerSettings = Field(default_factory=BreakerSettings, description="resting a failing target")

@@ -13,9 +13,10 @@ from typing import Any, Self
 
 import msgspec
 
+from headgate.catalog.models import Catalog
 from headgate.catalog.prices import Prices
 from headgate.core.body import Body
-from headgate.core.call import ANONYMOUS, MODELLESS, NO_TAGS, Call, Caller, Operation, Timeouts
+from headgate.core.call import ANONYMOUS, MODELLESS, NO_TAGS, Call, Caller, Operation, Timeouts, Unsupported
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import BadRequestError, NotAllowedError, StoppingError
 from headgate.core.policy import Handler
@@ -93,7 +94,18 @@ class Gate:
         self._closed = False
         self._day = (0, "")
         self._handle: Handler = stack.build(
-            stack.Parts(config, clock, chance, journal, prices, self._providers, self._plans, self.meter, ledger.owners)
+            stack.Parts(
+                config=config,
+                clock=clock,
+                chance=chance,
+                journal=journal,
+                prices=prices,
+                catalog=Catalog(),
+                providers=self._providers,
+                plans=self._plans,
+                meter=self.meter,
+                owners=ledger.owners,
+            )
         )
 
     @classmethod
@@ -140,6 +152,7 @@ class Gate:
         timeout: float | None = None,
         timeouts: Timeouts | None = None,
         priority: int = 5,
+        unsupported: Unsupported = "pass",
     ) -> Call:
         """Read a caller's request.
 
@@ -153,6 +166,7 @@ class Gate:
             timeout: seconds from now after which the answer is of no use.
             timeouts: the caller's own limits for one attempt.
             priority: 0 to 9; 9 goes first.
+            unsupported: what becomes of parameters that the model does not take, where the configuration does not say.
 
         Raises:
             BadRequestError: the body is malformed, or names no model and there is no default, or there is no time.
@@ -187,6 +201,7 @@ class Gate:
             deadline=None if timeout is None else now + timeout,
             timeouts=timeouts,
             priority=priority,
+            unsupported=unsupported,
         )
 
     def _model(self, asked: str | None, operation: Operation, caller: Caller) -> str:

@@ -6,6 +6,7 @@
      4  cache     (not built yet) answers from the past, joins identical calls
      -  own       objects belong to who made them, and lead to the account that keeps them
      5  route     picks a target; falls back
+     -  fit       the parameters that the model takes
      6  retry     repeats at the same target
      7  breaker   (not built yet) rests a failing target
      8  pace      (not built yet) waits for the provider's limits
@@ -19,6 +20,7 @@ failures, limits) belongs to a target. A layer that a configuration does not use
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
+from headgate.catalog.models import Catalog
 from headgate.catalog.prices import OWN, Prices
 from headgate.core.call import Call, Operation, Target
 from headgate.core.clock import Chance, Clock
@@ -26,6 +28,7 @@ from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Reply
 from headgate.gate.config import Config
 from headgate.policies.budget import Budget
+from headgate.policies.fit import Fit
 from headgate.policies.meter import Meter
 from headgate.policies.own import Own, Owners
 from headgate.policies.retry import Retry
@@ -42,6 +45,7 @@ class Parts(NamedTuple):
     chance: Chance
     journal: Journal
     prices: Prices
+    catalog: Catalog
     providers: Mapping[str, Provider]
     plans: Mapping[str, Plan]
     meter: Meter
@@ -103,6 +107,11 @@ ABOVE = (
     Layer("route", "one question, several targets", _route),
 )
 BELOW = (
+    TargetLayer(
+        "fit",
+        "what a model takes is known once there is one, is the same for each attempt, and bounds what is held for it",
+        lambda parts, _target: Fit(parts.catalog.find, parts.config.policies.on_unsupported),
+    ),
     TargetLayer("retry", "closest to the target it repeats", _retry),
     TargetLayer(
         "budget",

@@ -43,7 +43,6 @@ UNBUILT = (
     Unbuilt("models.*.recovery", "going on after a broken stream", lambda value, _: value != "none"),
     Unbuilt("models.*.cache", "the cache", lambda value, _: value is not False),
     Unbuilt("policies.on_retired", "knowing retired models"),
-    Unbuilt("policies.on_unsupported", "knowing what a model takes", lambda value, _: value != "pass"),
     Unbuilt("policies.on_shared_store_lost", "limits on a shared store"),
     Unbuilt("policies.breaker", "the breaker"),
     Unbuilt("policies.cache.enabled", "the cache", lambda value, _: value),

@@ -67,7 +67,7 @@ class Budget:
         """
         target = call.target
         assert target is not None, "budget stands below route"
-        attempt = Attempt(len(call.trail) + 1, target.provider, target.model or call.model)
+        attempt = Attempt(len(call.trail) + 1, target.provider, target.model or call.model, call.dropped)
         start = self._clock.monotonic()
         try:
             self._journal.intent(entries.intent(call, attempt, time=self._clock.time() - (start - call.started)))

@@ -73,6 +73,7 @@ def intent(call: Call, attempt: Attempt | None, *, time: float) -> Intent:
         _text(call.user) if call.user else None,
         _tags(call.tags),
         call.parent,
+        call.dropped,
     )
 
 

@@ -17,7 +17,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="int
     """Written before an attempt leaves: from now on it may cost money. It also says who asked what.
 
     `parent` is the caller's call on whose behalf the gate itself asks; a call with a parent has no `CallEnd`. A call
-    that never left has attempt 0, without a target.
+    that never left has attempt 0, without a target. `dropped` names parameters that the model did not get.
     """
 
     call_id: str
@@ -34,6 +34,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="int
     user: str | None = None
     tags: Mapping[str, str] = NO_TAGS
     parent: str | None = None
+    dropped: tuple[str, ...] = ()
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="outcome"):
@@ -136,6 +137,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     tags: Mapping[str, str]
     provider: str | None
     model: str | None
+    dropped: tuple[str, ...] = ()
     model_served: str | None = None
     service_tier: str | None = None
     settled: Settled

@@ -45,6 +45,7 @@ def row_json(row: AttemptRow) -> Mapping[str, Any]:
         "project": row.project,
         "provider": row.provider,
         "model": row.model,
+        "dropped": list(row.dropped),
         "prompt_tokens": row.prompt_tokens,
         "completion_tokens": row.completion_tokens,
         "cached_tokens": row.cached_tokens,

@@ -17,7 +17,7 @@ from headgate.core.errors import BadRequestError
 from headgate.stores.protocols import DIMENSIONS, Query, Usage
 from headgate.stores.records import AttemptRow, Entry, ObjectRow
 
-VERSION = 3
+VERSION = 4
 """Of the tables, kept in `PRAGMA user_version`."""
 PAGE = 1000
 """Rows that are read at once."""
@@ -26,10 +26,10 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempts (
   day TEXT NOT NULL, call_id TEXT NOT NULL, attempt INTEGER NOT NULL, time REAL NOT NULL, operation TEXT NOT NULL,
   model_requested TEXT NOT NULL, stream INTEGER NOT NULL, key TEXT, project TEXT, user TEXT, tags TEXT, provider TEXT,
-  model TEXT, model_served TEXT, service_tier TEXT, settled TEXT NOT NULL, basis TEXT, prompt_tokens INTEGER NOT NULL,
-  completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
-  reasoning_tokens INTEGER NOT NULL, cost INTEGER, price_table TEXT, status INTEGER, error_type TEXT, latency_ms REAL,
-  first_token_ms REAL,
+  model TEXT, dropped TEXT, model_served TEXT, service_tier TEXT, settled TEXT NOT NULL, basis TEXT,
+  prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost INTEGER, price_table TEXT,
+  status INTEGER, error_type TEXT, latency_ms REAL, first_token_ms REAL,
   cache TEXT, call_attempts INTEGER, call_status INTEGER, call_error_type TEXT, call_latency_ms REAL,
   call_first_token_ms REAL,
   PRIMARY KEY (day, call_id, attempt)
@@ -107,6 +107,7 @@ def line(entry: Entry) -> Sequence[Any]:
         _encode(tags).decode() if tags else None,
         intent.provider,
         intent.model,
+        ",".join(intent.dropped) or None,
         outcome.model_served,
         outcome.service_tier,
         str(outcome.settled),
@@ -142,6 +143,7 @@ def row(found: Sequence[Any]) -> AttemptRow:
     facts = dict(zip((*_ATTEMPT, "cache"), found, strict=True))
     facts["stream"] = bool(facts["stream"])
     facts["tags"] = msgspec.json.decode(facts["tags"]) if facts["tags"] else {}
+    facts["dropped"] = tuple(facts["dropped"].split(",")) if facts["dropped"] else ()
     facts["settled"] = Settled(facts["settled"])
     facts["basis"] = Basis(facts["basis"]) if facts["basis"] else None
     return AttemptRow(**facts)

@@ -89,6 +89,7 @@ def test_a_row_comes_back_as_it_was_booked(ledger):
         "tags": {"team": "a", 'quo"ted.$[0]': "b"},
         "provider": "openai",
         "model": "gpt-6-luna",
+        "dropped": ("temperature", "reasoning.effort"),
     }
     how = {
         "model_served": "gpt-6-luna-2026-08-01",
