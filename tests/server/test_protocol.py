@@ -355,6 +355,7 @@ REFUSED = {
     "version 0.9": (b"GET / HTTP/0.9\r\nhost: x\r\n\r\n", 400, "invalid_http"),
     "version 2": (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", 400, "invalid_http"),
     "no host": (b"GET / HTTP/1.1\r\n\r\n", 400, "invalid_http"),
+    "empty host": (b"GET / HTTP/1.1\r\nhost:\r\n\r\n", 400, "invalid_http"),
     "two hosts": (b"GET / HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n", 400, "invalid_http"),
     "length and chunks": (HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", 400, "invalid_http"),
     "gzip": (HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n", 400, "invalid_http"),

@@ -78,7 +78,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(settings, state, {})
         self._listener = listener
         self._ends: tuple[Any, Any] = (None, None)
-        self._known_host = b""
+        self._known_host: bytes | None = None
         # The request that is being read.
         self._in_head = False
         self._address = b""
@@ -254,7 +254,7 @@ class Connection(HttpToolsProtocol):
             self._listener.hosts.check(host, version)
             if target.authority is not None:
                 self._listener.hosts.check(target.authority)
-            self._known_host = host or b""
+            self._known_host = host
         if CODING in watched:
             check_coding(watched[CODING], version)
         cycle = Cycle(
