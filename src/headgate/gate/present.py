@@ -137,7 +137,8 @@ def _tell_attempts(headers: dict[str, str], attempts: Sequence[Attempt]) -> None
     if attempts:
         last = attempts[-1]
         headers["x-headgate-provider"] = plain(last.provider)
-        headers["x-headgate-model"] = plain(last.model)
+        if last.model:
+            headers["x-headgate-model"] = plain(last.model)
         if last.dropped:
             headers["x-headgate-dropped"] = ",".join(last.dropped)
         if last.upstream_request_id:

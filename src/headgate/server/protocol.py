@@ -310,6 +310,8 @@ class Connection(HttpToolsProtocol):
         if self._reading is not None:
             self._reading.end()
             self._reading = None
+        # Nobody asks for more of this one: what comes next is heard again.
+        self.need()
 
     # Answers.
 
