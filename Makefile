@@ -81,6 +81,11 @@ bench: setup  ## what a call costs, beside naive and nginx
 docs: setup  ## write the generated parts of docs/ anew
 	$(BIN)/python -m tools.docs
 
+# Needs the package index: one of its sources comes from there. `tools/catalog.yaml` is the one that decides.
+.PHONY: catalog
+catalog: setup  ## write what is known of models anew, and how the public prices compare
+	$(BIN)/python -m tools.catalog
+
 .PHONY: format
 format: setup  ## put the code in its form
 	$(BIN)/ruff check --fix

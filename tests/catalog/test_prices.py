@@ -11,17 +11,21 @@ from fractions import Fraction
 import genai_prices
 import pytest
 from genai_prices.data import providers
-from genai_prices.types import ModelPrice, TieredPrices
+from genai_prices.types import TieredPrices
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headgate.catalog.prices import MOST, OWN, Prices, Rates
-from headgate.core.money import MILLION, from_usd, half_up
+from headgate.catalog.models import Catalog, Own
+from headgate.catalog.prices import CONFIGURED, ELSEWHERE, MOST, OWN, Prices
+from headgate.core.money import from_usd, half_up
 from headgate.core.usage import TokenUsage
+from headgate.providers.simulator.bill import PRICES, amount
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 AT = NOW.timestamp()
 TABLE = f"genai-prices {genai_prices.__version__}"
+SHIPPED = Catalog().facts.prices
+"""What our own data file decides."""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,8 @@ def priced_by_tokens():
     """Every model of every provider whose prices are for input and output tokens."""
     for provider in providers:
         for model in provider.models:
+            if provider.id == "openai" and model.id in SHIPPED:
+                continue
             found = model.get_prices(NOW)
             values = {key: value for key, value in vars(found).items() if value is not None}
             named = provider.find_model(model.id, all_providers=providers) is model
@@ -83,6 +89,124 @@ SHAPES = [
     TokenUsage(prompt_tokens=272_001, completion_tokens=100, cached_tokens=250_000),
     TokenUsage(),
 ]
+
+
+SIXTY = [
+    "gpt-6-astra", "gpt-6-sol", "gpt-6-luna", "gpt-6.1-sol", "gpt-6.1-terra", "gpt-5.6-sol", "gpt-5.6-terra",
+    "gpt-5.6-luna", "gpt-5.6-cyber", "gpt-5.5", "gpt-5.5-pro", "gpt-5.4", "gpt-5.4-mini", "gpt-5.4-nano",
+    "gpt-5.4-pro", "gpt-5.3-codex", "gpt-5.2", "gpt-5.2-pro", "gpt-5.1", "gpt-5.1-codex-mini", "gpt-5", "gpt-5-mini",
+    "gpt-5-nano", "gpt-5-pro", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4o", "gpt-4o-mini",
+    "gpt-4o-2024-05-13", "gpt-4-turbo", "gpt-4", "gpt-3.5-turbo", "gpt-3.5-turbo-instruct", "o1", "o1-pro", "o3",
+    "o3-mini", "o3-pro", "o4-mini", "o3-deep-research", "gpt-audio", "gpt-audio-mini", "gpt-realtime-2",
+    "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-mini-tts", "text-embedding-3-small",
+    "text-embedding-3-large", "text-embedding-ada-002", "gpt-image-2", "gpt-image-2.5-sunburst",
+    "gpt-image-2.5-flare", "gpt-image-1.5", "gpt-image-1-mini", "gpt-image-1", "gpt-6-cyber", "gpt-6-rosalind",
+    "gpt-oss-120b", "davinci-002", "babbage-002",
+]  # fmt: skip
+TIERS = ["default", "batch", "flex", "priority", "fast"]
+MIXED = [
+    *SHAPES,
+    TokenUsage(prompt_tokens=9000, cached_tokens=4000, prompt_image_tokens=3000, completion_tokens=7),
+    TokenUsage(prompt_tokens=9000, prompt_audio_tokens=8999, completion_tokens=77, completion_audio_tokens=70),
+    TokenUsage(prompt_tokens=300_000, cache_write_tokens=299_999, completion_tokens=4096, completion_image_tokens=4096),
+    TokenUsage(prompt_tokens=5000),
+]
+
+
+def by_hand(name, tier, usage):
+    """The cost in picodollars, in exact fractions from the data alone; None if a rate that is needed is missing."""
+    home = next(provider for provider in providers if provider.id == "openai")
+    info = next(model for model in home.models if model.is_match(name))
+    price = info.prices
+    if isinstance(price, list):
+        price = [entry for entry in price if entry.constraint is None or entry.constraint.active(NOW)][-1].prices
+    rates = {key: value for key, value in vars(price).items() if value is not None}
+    if tier != "default":
+        when = {"processing": "batch"} if tier == "batch" else {"service_tier": tier}
+        (variant,) = [entry for entry in info.price_variants or () if entry.when == when] or [None]
+        if variant is None:
+            return None
+        rates |= {key: value for key, value in vars(variant.prices).items() if value is not None}
+
+    def rate(*keys):
+        found = next((rates[key] for key in keys if key in rates), None)
+        if isinstance(found, TieredPrices):
+            found = [found.base, *(step.price for step in found.tiers if usage.prompt_tokens > step.start)][-1]
+        return None if found is None else Fraction(found)
+
+    plain_in, plain_out = "input_mtok", "output_mtok"
+    parts = [
+        (usage.cached_tokens, rate("cache_read_mtok", plain_in)),
+        (usage.cache_write_tokens, rate("cache_write_mtok", plain_in)),
+        (usage.prompt_image_tokens, rate("input_image_mtok", plain_in)),
+        (usage.prompt_audio_tokens, rate("input_audio_mtok", plain_in)),
+        (usage.reasoning_tokens, rate("output_reasoning_mtok", plain_out)),
+        (usage.completion_image_tokens, rate("output_image_mtok", plain_out)),
+        (usage.completion_audio_tokens, rate("output_audio_mtok", plain_out)),
+    ]
+    parts.append((usage.prompt_tokens - sum(tokens for tokens, _ in parts[:4]), rate(plain_in)))
+    parts.append((usage.completion_tokens - sum(tokens for tokens, _ in parts[4:7]), rate(plain_out)))
+    if any(tokens and price is None for tokens, price in parts):
+        return None
+    return half_up(sum((tokens * price for tokens, price in parts if tokens), Fraction(0)) * 10**6)
+
+
+def test_sixty_models_in_every_tier_and_shape_cost_what_fractions_say(prices):
+    """Integers and one rounding come to the same picodollar as exact fractions of the published figures."""
+    compared = unknown = 0
+    assert len(set(SIXTY)) >= 60
+    for model in SIXTY:
+        for tier in TIERS:
+            for usage in MIXED:
+                ours, table = prices.cost(model, usage, at=AT, tier=tier)
+                assert ours == by_hand(model, tier, usage), (model, tier, usage)
+                assert table == (None if ours is None else TABLE)
+                compared, unknown = compared + (ours is not None), unknown + (ours is None)
+    assert compared > 2000
+    assert unknown > 100
+
+
+NOT_LIKE_THE_BILL = {
+    "gpt-5.4 flex": "OpenAI publishes 0.13 for cached input, rounded; the bill halves 0.25",
+    "gpt-5.4 batch": "ditto",
+    "o3 batch": "no cached rate is published for its batches: the ordinary one holds",
+    "gpt-4.1 batch": "ditto",
+    "gpt-4.1-mini batch": "ditto",
+    "gpt-4o batch": "ditto",
+    "gpt-4o-mini batch": "ditto",
+    "gpt-image-1.5 default": "text that it writes costs less than what it draws; on the bill it only draws",
+    "gpt-image-1.5 batch": "ditto",
+    "chatgpt-image-latest default": "ditto",
+    "gpt-5.4 priority": "not sold beyond 272,000 input tokens, where the bill goes on",
+    "gpt-5.5 priority": "ditto",
+}
+"""Where the simulator's table is simpler than the published one, and why."""
+
+
+def test_the_simulators_own_table_agrees(prices):
+    """Written by hand in fractions and sharing nothing with the catalog, it comes to the same sums."""
+    differ, agreed = set(), set()
+    for model in PRICES:
+        for tier in ("default", "flex", "batch", "priority"):
+            for usage in SHAPES:
+                ours = prices.cost(model, usage, at=AT, tier=tier)[0]
+                theirs = half_up(amount(model, usage, tier=tier) * 10**12)
+                # Who pays by the hour or by the letter, or in a tier that is not sold, has no price for tokens.
+                if ours is not None:
+                    (agreed if ours == theirs else differ).add(f"{model} {tier}")
+    assert differ == NOT_LIKE_THE_BILL.keys()
+    assert len(agreed | differ) > 80
+    assert {f"{model} default" for model in PRICES if model.startswith("gpt-") and "image" not in model} - {
+        "gpt-transcribe default"
+    } <= agreed
+
+
+def test_what_is_kept_for_twelve_hours_costs_what_the_bill_says(prices):
+    """2.5 times the input rate where writing costs something."""
+    usage = TokenUsage(prompt_tokens=3000, cache_write_tokens=2048, completion_tokens=9)
+    for model in ("gpt-6-luna", "gpt-6.2-sol", "gpt-5.6-terra", "gpt-5.5", "gpt-4o"):
+        ours = prices.cost(model, usage, at=AT, kept_long=True)[0]
+        assert ours == amount(model, usage, long_ttl=True) * 10**12
 
 
 def test_every_model_costs_what_genai_prices_says(prices):
@@ -251,13 +375,6 @@ def test_pictures_and_sound_cost_what_genai_prices_says(prices, model):
     assert prices.cost(model, usage, at=AT)[0] == theirs("openai", model, usage)
 
 
-def test_more_details_than_total_are_all_charged():
-    """A provider that reports more cached tokens than input tokens never brings a cost below what it reported."""
-    rates = Rates(0, 10 * MILLION, 1 * MILLION, 20 * MILLION, 30 * MILLION, 30 * MILLION, 0)
-    assert rates.cost(TokenUsage(prompt_tokens=1, cached_tokens=5)) == 5
-    assert rates.cost(TokenUsage(completion_tokens=1, reasoning_tokens=5)) == 150
-
-
 def test_a_fee_per_request_is_part_of_the_cost():
     """Some search models charge for each request as well."""
     prices = Prices()
@@ -269,29 +386,6 @@ def test_a_fee_per_request_is_part_of_the_cost():
     ours = prices.cost(model.id, usage, at=AT, provider="perplexity")[0]
     assert ours == theirs("perplexity", model.id, usage)
     assert ours > from_usd(fee) // 1000
-
-
-@given(tokens=st.integers(0, 10**9), rate=st.integers(0, 10**15))
-def test_rounding_is_half_up_and_once(tokens, rate):
-    """The short form of rounding is that of `core.money`."""
-    rates = Rates(0, rate, rate, rate, rate, rate, 0)
-    assert rates.cost(TokenUsage(prompt_tokens=tokens)) == half_up(Fraction(tokens * rate, MILLION))
-
-
-def test_a_step_at_which_only_some_prices_change():
-    """Each price has steps of its own; what has none keeps its price beyond the others' steps."""
-    from genai_prices.types import Tier
-
-    from headgate.catalog.prices import _compile
-
-    wide, _, small = _compile(
-        ModelPrice(
-            input_mtok=TieredPrices(base=Decimal(1), tiers=[Tier(start=100, price=Decimal(2))]),
-            output_mtok=TieredPrices(base=Decimal(5), tiers=[Tier(start=50, price=Decimal(6))]),
-        )
-    )
-    assert (wide.above, wide.input, wide.output) == (100, from_usd(2), from_usd(6))
-    assert (small.above, small.input, small.output, small.cached) == (0, from_usd(1), from_usd(5), from_usd(1))
 
 
 def test_nothing_is_imported_before_it_is_needed():
@@ -306,6 +400,168 @@ def test_a_known_model_is_priced_within_microseconds(prices):
     prices.cost("gpt-6-luna", usage, at=AT)
     best = min(timeit.repeat(lambda: prices.cost("gpt-6-luna", usage, at=AT), number=2000, repeat=5)) / 2000
     assert best < 20e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [
+        ("o3-mini-2025-01-31", "o3-mini"),
+        ("openai/gpt-6-luna", "gpt-6-luna"),
+        ("gpt-6.2-sol-2026-11-18", "gpt-6.2-sol"),
+        ("openrouter/openai/gpt-5.4-2026-03-05", "gpt-5.4"),
+    ],
+)
+def test_names_find_the_price_of_their_base(prices, name, base):
+    """Dated or prefixed, it is the same model at the same price."""
+    found = prices.cost(name, SHAPES[1], at=AT)
+    assert found == prices.cost(base, SHAPES[1], at=AT)
+    assert found[0] is not None
+
+
+def test_a_tuned_model_has_a_price_of_its_own(prices):
+    """Not its base's, which is half of it; tuned from a model that no list has as tuned, none at all."""
+    tokens = TokenUsage(prompt_tokens=1000, cached_tokens=500, completion_tokens=100)
+    cost, table = prices.cost("ft:gpt-4.1-mini:acme::x", tokens, at=AT)
+    assert cost == half_up((500 * Fraction("0.80") + 500 * Fraction("0.20") + 100 * Fraction("3.20")) * 10**6)
+    assert table == "headgate 2026-11-20: LiteLLM 1.109.1"
+    assert prices.cost("ft:gpt-4.1-mini-2025-04-14:acme::x", tokens, at=AT)[0] == cost
+    assert prices.cost("ft:gpt-5.1:acme::x", tokens, at=AT) == (None, None)
+
+
+def test_our_own_data_file_fills_the_gaps(prices):
+    """gpt-6.2 is newer than the list; its rows say where the price comes from, and the tiers follow the rules."""
+    usage = TokenUsage(prompt_tokens=300_000, cached_tokens=100_000, cache_write_tokens=10_000, completion_tokens=1000)
+    for tier, factor in (("default", 1), ("flex", Fraction(1, 2)), ("batch", Fraction(1, 2)), ("priority", 2)):
+        cost, table = prices.cost("gpt-6.2-astra", usage, at=AT, tier=tier)
+        exact = (190_000 * 8 + 100_000 * Fraction("0.40") + 10_000 * 10) * 2 + 1000 * 40 * Fraction(3, 2)
+        assert cost == half_up(exact * factor * 10**6)
+        assert table == "headgate 2026-11-20: OpenAI's page of 2026-11-18, the cached rate derived"
+    assert prices.cost("gpt-6.2-astra", usage, at=AT, tier="scale") == (None, None)
+
+
+def test_sound_of_the_preview_models_does_not_cost_as_little_as_text(prices):
+    """The list has no rate for it; our file has."""
+    heard = TokenUsage(prompt_tokens=1000, prompt_audio_tokens=1000)
+    assert prices.cost("gpt-4o-audio-preview-2024-12-17", heard, at=AT)[0] == from_usd("0.04")
+
+
+def usd(cost):
+    """A cost per million tokens, in USD."""
+    return Decimal(cost) / 10**12
+
+
+ESTIMATES = [
+    ("gpt-6.3-sol", "gpt-6-rosalind", "15"),
+    ("gpt-5.6-mars", "gpt-5.6-cyber", "12.5"),
+    ("gpt-4.1-micro", "gpt-4.1", "2"),
+    ("text-embedding-4-large", "text-embedding-3-large", "0.13"),
+    ("gpt-image-3", "gpt-image-2", "5"),
+    ("house-llama", "gpt-5.4-pro", "30"),
+]
+
+
+@pytest.mark.parametrize(("name", "dearest", "rate"), ESTIMATES)
+def test_estimate_takes_the_dearest_living_model_of_the_family(name, dearest, rate, caplog):
+    """The more words of the name agree, the nearer the family; the row says what it was taken for."""
+    prices = Prices(Catalog(), unknown="estimate")
+    cost, table = prices.cost(name, TokenUsage(prompt_tokens=1_000_000 // 10), at=AT)
+    assert usd(cost) * 10 == Decimal(rate)
+    assert table.startswith("estimate: gpt-" if "embedding" not in name else "estimate: text-")
+    others = [found[0] for found in (prices.rates(dearest, at=AT),) if found]
+    assert others[0].input == cost * 10
+    assert "estimated" in caplog.text
+    assert not prices.known(name, at=AT)
+
+
+def test_an_estimate_of_a_tier_is_the_dearest_tier_of_the_model():
+    """The model is known, only not at that speed."""
+    prices = Prices(Catalog(), unknown="estimate")
+    cost, table = prices.cost("gpt-6-luna", TokenUsage(prompt_tokens=1000), at=AT, tier="ultrafast")
+    assert cost == prices.cost("gpt-6-luna", TokenUsage(prompt_tokens=1000), at=AT, tier="priority")[0]
+    assert table == f"estimate: gpt-6-luna, priority tier, {TABLE}"
+
+
+def test_what_is_known_is_not_estimated():
+    """The setting changes nothing about models with a price."""
+    usage = SHAPES[3]
+    for model in ("gpt-6-luna", "gpt-4o-mini", "ft:gpt-4.1-mini:acme::x"):
+        assert Prices(Catalog(), unknown="estimate").cost(model, usage, at=AT) == Prices().cost(model, usage, at=AT)
+
+
+@pytest.mark.parametrize("unknown", ["allow", "refuse"])
+def test_nothing_costs_nothing_by_ignorance(unknown):
+    """Whether it is let through or will be refused: an unknown price is None and no price is known."""
+    prices = Prices(Catalog(), unknown=unknown)
+    assert prices.cost("house-llama", SHAPES[1], at=AT) == (None, None)
+    assert not prices.known("house-llama", at=AT)
+    # It has a price, but none for tokens.
+    assert not prices.known("whisper-1", at=AT)
+    assert prices.known("gpt-6-luna", at=AT)
+    assert prices.known("anything", at=AT, provider=OWN)
+
+
+OURS = {
+    "acme-tuned": Own(base="gpt-4.1-mini", input=Decimal("0.80"), cached=Decimal("0.20"), output=Decimal("3.20")),
+    "house-llama": Own(input=Decimal(0), output=Decimal(0)),
+    "my-deployment": Own(base="gpt-6-luna"),
+    "half-known": Own(input=Decimal(1)),
+    "gpt-4o": Own(input=Decimal(9), output=Decimal(9)),
+    "nobody-knows": Own(base="house-mistral"),
+}
+
+
+@pytest.fixture(scope="module")
+def configured():
+    """A table that knows what a user says."""
+    return Prices(Catalog(OURS))
+
+
+@pytest.mark.parametrize("provider", ["openai", "azure", ELSEWHERE])
+def test_what_the_user_says_wins_everywhere(configured, provider):
+    """Whoever serves, whatever the tier, whatever the answer calls itself; 0 is a price; the row says who said so."""
+    usage = TokenUsage(prompt_tokens=1000, cached_tokens=400, completion_tokens=100)
+    tuned = (half_up((600 * Fraction("0.80") + 400 * Fraction("0.20") + 100 * Fraction("3.20")) * 10**6), CONFIGURED)
+    assert configured.cost("acme-tuned", usage, at=AT, provider=provider) == tuned
+    assert configured.cost("acme-tuned", usage, at=AT, provider=provider, tier="flex") == tuned
+    served = "gpt-4.1-mini-2025-04-14"
+    assert configured.cost(served, usage, at=AT, provider=provider, asked="acme-tuned") == tuned
+    assert configured.cost("house-llama", usage, at=AT, provider=provider) == (0, CONFIGURED)
+    assert configured.cost("gpt-4o-2024-08-06", usage, at=AT, provider=provider)[1] == CONFIGURED
+    assert configured.known("house-llama", at=AT, provider=provider)
+
+
+def test_what_the_user_leaves_out_is_not_known(configured):
+    """But for cached input, which costs as input does."""
+    assert configured.cost("half-known", TokenUsage(prompt_tokens=10, cached_tokens=5), at=AT) == (10**7, CONFIGURED)
+    assert configured.cost("half-known", TokenUsage(prompt_tokens=10, completion_tokens=1), at=AT) == (None, None)
+    assert configured.cost("nobody-knows", SHAPES[1], at=AT) == (None, None)
+
+
+def test_a_base_lends_its_price(configured):
+    """A deployment with a name of its own costs what it is, in each tier, wherever it stands."""
+    expected = configured.cost("gpt-6-luna", SHAPES[8], at=AT, tier="flex")[0]
+    for provider in ("openai", "azure", ELSEWHERE):
+        found = configured.cost("my-deployment", SHAPES[8], at=AT, tier="flex", provider=provider)
+        assert found == (expected, f"{TABLE}, as gpt-6-luna")
+
+
+def test_an_address_that_no_list_claims_charges_as_openai_does_and_says_so(prices):
+    """But for what anybody may serve at a price of his own."""
+    assert prices.list_at("https://proxy.example.com/v1") == ELSEWHERE
+    assert prices.list_at("https://api.groq.com/openai/v1") == "groq"
+    cost, table = prices.cost("gpt-6-luna", SHAPES[1], at=AT, provider=ELSEWHERE)
+    assert (cost, table) == (prices.cost("gpt-6-luna", SHAPES[1], at=AT)[0], f"{TABLE}, as if at openai")
+    assert prices.cost("gpt-oss-20b", SHAPES[1], at=AT)[0] is not None
+    assert prices.cost("gpt-oss-20b", SHAPES[1], at=AT, provider=ELSEWHERE) == (None, None)
+    assert prices.cost("llama-3", SHAPES[1], at=AT, provider=ELSEWHERE) == (None, None)
+
+
+def test_azure_costs_what_openai_does_unless_it_says_otherwise(prices):
+    """Its own list has few models; the others are on OpenAI's."""
+    assert (
+        prices.cost("gpt-6-luna", SHAPES[1], at=AT, provider="azure")[0]
+        == prices.cost("gpt-6-luna", SHAPES[1], at=AT)[0]
+    )
 
 
 def test_what_runs_on_our_own_machines_costs_nothing():

@@ -10,12 +10,14 @@ for "no". `Catalog.find` gives None for a model of which nothing is known at all
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from importlib.resources import files
 from typing import Literal
 
 import msgspec
 
 from headgate.catalog.names import LONGEST, spellings
+from headgate.catalog.rates import PriceList
 
 MOST = 1000
 """Names that are remembered."""
@@ -54,11 +56,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         stop: most stop sequences that it takes; 0: it refuses `stop`.
         n: most answers to one question.
         refuses: further parameters that it answers with 400.
-        encoding: the vocabulary of its tokens, as tiktoken calls it; `?` at the end marks one that is only likely.
+        encoding: the vocabulary of its tokens, as tiktoken calls it; None where it was not published.
         retires: the first day on which it does not answer any more (UTC).
         successor: the model that its maker names in its place.
         note: what else one should know, in one sentence.
-        source: where these facts come from; see the data file.
+        source: letters of `Facts.sources` that these facts come from.
+        base: for a model of the user's own: the shipped one that it is like.
     """
 
     id: str
@@ -85,6 +88,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     successor: str | None = None
     note: str = ""
     source: str = ""
+    base: str | None = None
 
     @property
     def reasons(self) -> bool:
@@ -121,12 +125,14 @@ class Facts(msgspec.Struct, frozen=True):
         sources: by letter or name, what it is and which version.
         models: by id.
         aliases: other names that exactly mean one of them.
+        prices: of models that the published lists do not have, or have wrong.
     """
 
     date: date
     sources: Mapping[str, str]
     models: Mapping[str, Model]
     aliases: Mapping[str, str] = {}
+    prices: Mapping[str, PriceList] = {}
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,10 +140,15 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         base: a known model that it is like.
+        input, cached, output: USD per million tokens. One of them makes the whole price the user's: what is left out
+            is not known then, but for cached input, which costs as input does.
         context, max_output, capabilities: as in `Model`.
     """
 
     base: str | None = None
+    input: Decimal | None = None
+    cached: Decimal | None = None
+    output: Decimal | None = None
     context: int | None = None
     max_output: int | None = None
     capabilities: frozenset[str] | None = None
@@ -152,6 +163,9 @@ class Catalog:
     Args:
         own: the user's facts, by the name that a target or a caller uses.
 
+    Attributes:
+        own: the same.
+
     Example:
         >>> catalog = Catalog({"my-deployment": Own(base="gpt-4.1-mini")})
         >>> catalog.find("openai/gpt-6-luna").id, catalog.find("my-deployment").max_output, catalog.find("llama")
@@ -159,15 +173,19 @@ class Catalog:
     """
 
     def __init__(self, own: Mapping[str, Own] = NOTHING) -> None:
-        self._own = own
+        self.own = own
         self._facts: Facts | None = None
         self._known: dict[str, Model | None] = {}
 
     @property
     def facts(self) -> Facts:
         """The shipped facts, without the user's."""
+        return self._facts or self.load()
+
+    def load(self) -> Facts:
+        """Read the shipped facts. May be called from a thread before the first question."""
         if self._facts is None:
-            self._facts = shipped()
+            self._facts = read()
         return self._facts
 
     def find(self, name: str) -> Model | None:
@@ -190,40 +208,31 @@ class Catalog:
     def all(self) -> Sequence[Model]:
         """Every model that is known, the user's own first, without those that have only another name."""
         shipped = self.facts.models
-        mine = [model for name in self._own if (model := self.find(name)) is not None]
+        mine = [model for name in self.own if (model := self.find(name)) is not None]
         taken = {model.id for model in mine}
         return [*mine, *(model for name, model in shipped.items() if name not in taken)]
 
+    def shipped(self, name: str) -> Model | None:
+        """The same without what the user says."""
+        facts = self.facts
+        names = (facts.aliases.get(spelling, spelling) for spelling in spellings(name))
+        return next((facts.models[known] for known in names if known in facts.models), None)
+
     def _look(self, name: str) -> Model | None:
         for spelling in spellings(name):
-            if spelling in self._own:
+            if spelling in self.own:
                 return self._mine(spelling)
-            found = self._shipped(spelling)
-            if found is not None:
-                return found
-        return None
-
-    def _shipped(self, name: str) -> Model | None:
-        facts = self.facts
-        return facts.models.get(facts.aliases.get(name, name))
+        return self.shipped(name)
 
     def _mine(self, name: str) -> Model:
-        own = self._own[name]
-        base: Model | None = None
-        for spelling in spellings(own.base or name):
-            base = self._shipped(spelling)
-            if base is not None:
-                break
-        said = {
-            "context": own.context,
-            "max_output": own.max_output,
-            "capabilities": own.capabilities,
-        }
+        own = self.own[name]
+        base = self.shipped(own.base or name)
+        said = {"context": own.context, "max_output": own.max_output, "capabilities": own.capabilities}
         given = {field: value for field, value in said.items() if value is not None}
-        return msgspec.structs.replace(base or Model(id=name), id=name, **given)
+        return msgspec.structs.replace(base or Model(id=name), id=name, base=base.id if base else None, **given)
 
 
-def shipped() -> Facts:
+def read() -> Facts:
     """Read the data file of the package."""
     raw = (files("headgate.catalog") / "data" / "models.json").read_bytes()
     return msgspec.json.decode(raw, type=Facts)

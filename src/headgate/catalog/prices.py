@@ -1,95 +1,66 @@
-"""What providers charge: tokens in, picodollars out.
+"""What providers charge for a model: from its name, at a time, in a tier.
 
-Decides which rates a model has and what tokens cost at them; refuses to know who used the tokens. The rates come from
-the data that `genai-prices` ships (imported at `load`, never updated over the network) and are turned into integers
-once per model and minute, because prices may change by date and by hour. A price that is not known is None, never 0.
+Decides which price list holds for a name and what is said where none does; refuses to know who used the tokens. In this
+order: what the user's configuration says, what our own data file says (models that the published lists lack), what
+`genai-prices` says. Rates are turned into integers once per model and minute, because prices may change by date and by
+hour. A price that is not known is None, never 0; it may be estimated, and then says so.
 
-The figures cover tokens and flat fees per request; what providers charge for hosted tools is not among the tokens.
+The figures cover tokens and flat fees per request; what providers charge for hosted tools, for hours of sound, and by
+region is not among the tokens.
 """
 
 import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Literal, NamedTuple
 
-from headgate.core.money import MILLION, from_usd
+from headgate.catalog.models import NOTHING, Catalog, Own
+from headgate.catalog.names import spellings
+from headgate.catalog.published import STANDARD, Published
+from headgate.catalog.rates import Figures, Ladder, Rates, cost, ladder
 from headgate.core.usage import TokenUsage
 
-if TYPE_CHECKING:
-    # The price data take about a second to import: at run time only `load` does that.
-    from genai_prices.types import ModelInfo, ModelPrice, Provider
-
-STANDARD = frozenset({None, "", "default", "standard", "auto"})
-"""Names of the ordinary tier. `auto` is what a provider says that has not chosen yet."""
 OWN = "own"
 """The price list of models that run on our own machines: nobody charges for their tokens."""
+ELSEWHERE = "elsewhere"
+"""The price list of an address that no published list claims: OpenAI's, as far as only OpenAI serves a model."""
+CONFIGURED = "configuration"
+"""The table of prices that the user has given."""
 MOST = 1000
 """Models whose rates, and unknown names whose warnings, are remembered."""
 LONGEST = 256
 """Characters that the name of a model and its tier may have together."""
+
+_MAKERS = frozenset(("openai", "anthropic", "google"))
+_OPEN = ("gpt-oss",)
+"""Models whose weights are public: somebody else's price for them is not OpenAI's."""
+_TIERS = (None, "priority", "fast", "flex", "batch")
+_WORDS = re.compile(r"[-.:/]")
 _log = logging.getLogger("headgate.catalog")
 
+Unknown = Literal["refuse", "estimate", "allow"]
+"""What is done about a call whose price is not known."""
 
-class Rates(NamedTuple):
-    """Picodollars per million tokens, for requests with more than `above` input tokens; None where there is no price.
 
-    `fee` is a millionth of a picodollar per request.
+class Priced(NamedTuple):
+    """What one model costs.
+
+    Attributes:
+        rates: of its steps.
+        table: who says so, as the rows of the ledger have it.
     """
 
-    above: int
-    input: int | None
-    cached: int | None
-    write: int | None
-    output: int | None
-    reasoning: int | None
-    fee: int
-    image_in: int | None = None
-    audio_in: int | None = None
-    image_out: int | None = None
-    audio_out: int | None = None
-
-    def cost(self, usage: TokenUsage) -> int | None:
-        """What the tokens cost, rounded half up once; None if some of them have no price.
-
-        Cached and written tokens, those of pictures and of sound replace plain tokens at their own rates, as do
-        reasoning tokens. A provider that reports more of these than of their totals is charged for all that it
-        reported.
-        """
-        # Spelled out, and a missing rate (None) left to the multiplication: this runs once per attempt.
-        total = self.fee
-        cached, write, reasoning = usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens
-        seen, heard = usage.prompt_image_tokens, usage.prompt_audio_tokens
-        drawn, voiced = usage.completion_image_tokens, usage.completion_audio_tokens
-        plain = usage.prompt_tokens - cached - write - seen - heard
-        spoken = usage.completion_tokens - reasoning - drawn - voiced
-        try:
-            if plain > 0:
-                total += plain * self.input  # type: ignore[operator]
-            if cached:
-                total += cached * self.cached  # type: ignore[operator]
-            if write:
-                total += write * self.write  # type: ignore[operator]
-            if spoken > 0:
-                total += spoken * self.output  # type: ignore[operator]
-            if reasoning:
-                total += reasoning * self.reasoning  # type: ignore[operator]
-            if seen or heard or drawn or voiced:
-                pairs = (
-                    (seen, self.image_in),
-                    (heard, self.audio_in),
-                    (drawn, self.image_out),
-                    (voiced, self.audio_out),
-                )
-                for tokens, rate in pairs:
-                    if tokens:
-                        total += tokens * rate  # type: ignore[operator]
-        except TypeError:
-            return None
-        return (total + MILLION // 2) // MILLION
+    rates: Ladder
+    table: str
 
 
 class Prices:
     """The price table.
+
+    Args:
+        catalog: which models there are, for estimates; it brings the prices of our data file and the user's.
+        unknown: `estimate`: a model without a price costs what the dearest known model of its family does.
 
     Example:
         >>> prices = Prices()
@@ -97,139 +68,190 @@ class Prices:
         100000000
     """
 
-    def __init__(self) -> None:
-        self._providers: dict[str, Provider] | None = None
-        self._all: list[Provider] = []
-        self._table = ""
-        # By provider, model and tier: the minute of which the rates are, and the rates, widest first.
-        self._known: dict[tuple[str, str, str | None], tuple[int, tuple[Rates, ...]]] = {}
+    def __init__(self, catalog: Catalog | None = None, *, unknown: Unknown = "allow") -> None:
+        self._catalog = catalog or Catalog()
+        self._own: Mapping[str, Own] = self._catalog.own if catalog else NOTHING
+        self._unknown = unknown
+        self._published = Published()
+        # By provider, model and tier: the minute of which the rates are, and the rates.
+        self._known: dict[tuple[str, str, str | None], tuple[int, Priced | None]] = {}
         self._warned: set[tuple[str, str, str | None]] = set()
+        # By maker: the hour of which they are, and its living models with their prices.
+        self._dear: dict[str, tuple[int, Mapping[str, Priced]]] = {}
 
     def load(self) -> None:
         """Import the price data. Takes about a second; may be called from a thread before the first `cost`."""
-        import genai_prices  # noqa: PLC0415  not at import of headgate
-        from genai_prices.data import providers  # noqa: PLC0415
+        self._published.load()
+        self._catalog.load()
 
-        self._table = f"genai-prices {genai_prices.__version__}"
-        self._all = providers
-        self._providers = {provider.id: provider for provider in providers}
+    def list_at(self, address: str) -> str:
+        """Whose price list holds at a provider's address; `ELSEWHERE` where none claims it."""
+        return self._published.at(address) or ELSEWHERE
 
     def cost(
-        self, model: str, usage: TokenUsage, *, at: float, provider: str = "openai", tier: str | None = None
+        self,
+        model: str,
+        usage: TokenUsage,
+        *,
+        at: float,
+        provider: str = "openai",
+        tier: str | None = None,
+        asked: str | None = None,
+        kept_long: bool = False,
     ) -> tuple[int | None, str | None]:
         """What tokens cost, in picodollars, and which price table says so; (None, None) where no price is known.
 
         Args:
-            model: the model's name, dated or not.
+            model: the model's name as the answer has it, dated or not.
             usage: the tokens.
             at: when, in seconds since 1970 UTC.
-            provider: whose price list, by its id in `genai-prices`; or `OWN`.
+            provider: whose price list, by its id in `genai-prices`; or `OWN`, or `ELSEWHERE`.
             tier: the service tier that served, as the answer names it; None for the standard one.
+            asked: the name that was asked for; what the user says of it wins over what the answer calls itself.
+            kept_long: what was written to the provider's cache is kept for twelve hours, which costs twice as much.
         """
         if provider == OWN:
             return 0, OWN
+        if asked is not None and asked in self._own:
+            model = asked
+        found = self._lookup(provider, model, tier, int(at) // 60)
+        if found is None:
+            return None, None
+        sum_ = cost(found.rates, usage, kept_long=kept_long)
+        if sum_ is None:
+            self._warn((provider, model[:LONGEST], tier), "for these tokens")
+            return None, None
+        return sum_, found.table
+
+    def known(self, model: str, *, at: float, provider: str = "openai") -> bool:
+        """Whether there is a price for what goes into a model, in the ordinary tier; an estimate is none."""
+        if provider == OWN:
+            return True
+        found = self._lookup(provider, model, None, int(at) // 60)
+        return found is not None and not found.table.startswith("estimate") and found.rates[-1].input is not None
+
+    def rates(self, model: str, *, at: float, provider: str = "openai") -> tuple[Rates, str] | None:
+        """The rates of an ordinary request and the table that says so; None where none are known."""
+        if provider == OWN:
+            return Rates(0, 0, 0, 0, 0, 0, 0), OWN
+        found = self._lookup(provider, model, None, int(at) // 60)
+        return None if found is None else (found.rates[-1], found.table)
+
+    def _lookup(self, provider: str, model: str, tier: str | None, minute: int) -> Priced | None:
         key = (provider, model, tier)
-        minute = int(at) // 60
-        found = self._known.get(key)
-        if found is None or found[0] != minute:
-            # Names come from outside. Endless ones are unknown, and many of them empty the table rather than grow it:
-            # models that are in use are back at once.
-            if len(model) + len(tier or "") > LONGEST:
-                key = (provider, model[:LONGEST], "…")
-            found = (minute, self._rates(key, minute))
-            if len(self._known) >= MOST:
-                self._known.clear()
-            self._known[key] = found
-        for rates in found[1]:
-            if usage.prompt_tokens > rates.above or not rates.above:
-                cost = rates.cost(usage)
-                if cost is None:
-                    self._warn(key)
-                return cost, None if cost is None else self._table
-        return None, None
+        kept = self._known.get(key)
+        if kept is not None and kept[0] == minute:
+            return kept[1]
+        # Names come from outside. Endless ones are unknown, and many of them empty the table rather than grow it:
+        # models that are in use are back at once.
+        if len(model) + len(tier or "") > LONGEST:
+            key = (provider, model[:LONGEST], "…")
+        found = self._find(*key, minute)
+        if found is None:
+            self._warn(key, "")
+            found = self._estimate(*key, minute) if self._unknown == "estimate" else None
+        if len(self._known) >= MOST:
+            self._known.clear()
+        self._known[key] = (minute, found)
+        return found
 
-    def _rates(self, key: tuple[str, str, str | None], minute: int) -> tuple[Rates, ...]:
-        if self._providers is None:
-            self.load()
-        assert self._providers is not None
-        name, model, tier = key
-        provider = self._providers.get(name)
-        # Asked of the provider directly: the library's own lookup remembers every name for ever.
-        info = provider.find_model(model, all_providers=self._all) if provider else None
-        prices = None if info is None else _prices(info, datetime.fromtimestamp(minute * 60, UTC), tier)
-        if prices is None:
-            self._warn(key)
-            return ()
-        return _compile(prices)
+    def _find(self, provider: str, model: str, tier: str | None, minute: int) -> Priced | None:
+        """What the first of the three tables says that says anything."""
+        names = list(spellings(model))
+        if any(name.startswith("ft:") for name in names):
+            # A tuned model costs more than its base.
+            names = [name for name in names if "ft:" in name]
+        for name in names:
+            own = self._own.get(name)
+            if own is not None and (own.input, own.cached, own.output) != (None, None, None):
+                figures = Figures(input=own.input, cached=own.cached, output=own.output)
+                return Priced(ladder((figures,)), CONFIGURED)
+            if own is not None and own.base is not None:
+                return self._based(provider, own.base, tier, minute)
+        return self._public(provider, names, tier, minute)
 
-    def _warn(self, key: tuple[str, str, str | None]) -> None:
+    def _based(self, provider: str, base: str, tier: str | None, minute: int) -> Priced | None:
+        """What the base costs that the user names, at the address if it has a list, else at its maker."""
+        known = self._catalog.shipped(base)
+        if provider == ELSEWHERE:
+            provider = known.maker if known is not None else "openai"
+        found = self._public(provider, list(spellings(base)), tier, minute)
+        return found and Priced(found.rates, f"{found.table}, as {base}")
+
+    def _public(self, provider: str, names: Sequence[str], tier: str | None, minute: int) -> Priced | None:
+        """What our data file says of the first of a model's spellings of which it says anything; else the list."""
+        mark = ""
+        if provider == ELSEWHERE:
+            names = [name for name in names if not name.startswith(_OPEN)]
+            provider, mark = "openai", ", as if at openai"
+        facts = self._catalog.facts
+        if provider in {"openai", "azure"}:
+            ours = next((facts.prices[name] for name in names if name in facts.prices), None)
+            if ours is not None:
+                steps = ours.tiers.get("standard" if tier in STANDARD else str(tier))
+                return None if steps is None else Priced(ladder(steps), f"headgate {facts.date}: {ours.source}{mark}")
+        for name in names:
+            found = self._published.figures(provider, name, minute=minute, tier=None)
+            if found is not None:
+                # Whatever the name means, its own tiers hold: a dated one may have others than its base.
+                found = self._published.figures(provider, name, minute=minute, tier=tier)
+                return None if found is None else Priced(ladder(found), self._published.table + mark)
+        return None
+
+    def _estimate(self, provider: str, model: str, tier: str | None, minute: int) -> Priced | None:
+        """The dearest that it can be taken for: the same model in another tier, else a model of its family."""
+        tiers = ((other, self._find(provider, model, other, minute)) for other in _TIERS if tier not in STANDARD)
+        of_tiers = {f"{model}, {other or 'standard'} tier": found for other, found in tiers if found is not None}
+        found = _dearest(of_tiers or self._family(provider, model, minute))
+        return found and Priced(found[1].rates, f"estimate: {found[0]}, {found[1].table}")
+
+    def _family(self, provider: str, model: str, minute: int) -> Mapping[str, Priced]:
+        """The living models whose names begin with as many of its words as possible; the chat models, if with none."""
+        living = self._living(provider if provider in _MAKERS else "openai", minute)
+        *names, name = spellings(model)
+        words = _WORDS.split(name)
+        # A tuned model costs more than its base, and so counts as one that is only like it.
+        tuned = any("ft:" in other for other in names)
+        for most in range(len(words) - tuned, 0, -1):
+            found = {other: priced for other, priced in living.items() if _WORDS.split(other)[:most] == words[:most]}
+            if found:
+                return found
+        kinds = self._catalog.facts.models
+        return {other: priced for other, priced in living.items() if kinds[other].kind == "chat"}
+
+    def _living(self, maker: str, minute: int) -> Mapping[str, Priced]:
+        hour = minute // 60
+        kept = self._dear.get(maker)
+        if kept is None or kept[0] != hour:
+            day = datetime.fromtimestamp(minute * 60, UTC).date()
+            kept = self._dear[maker] = (hour, dict(self._all(maker, minute, day.toordinal())))
+        return kept[1]
+
+    def _all(self, maker: str, minute: int, day: int) -> Iterator[tuple[str, Priced]]:
+        for name, facts in self._catalog.facts.models.items():
+            if facts.maker == maker and (facts.retires is None or facts.retires.toordinal() > day):
+                found = self._public(maker, [name], None, minute)
+                if found is not None and found.rates[-1].input is not None:
+                    yield name, found
+
+    def _warn(self, key: tuple[str, str, str | None], what: str) -> None:
         if key in self._warned or len(self._warned) >= MOST:
             return
         self._warned.add(key)
         provider, model, tier = key
         _log.warning(
-            "No price is known for model %r of %r (tier %r): its cost is booked as unknown.",
+            "No price is known%s for model %r of %r (tier %r): its cost is %s. Say it in `catalog.models`.",
+            what and f" {what}",
             model,
             provider,
             tier,
+            "estimated" if self._unknown == "estimate" and not what else "booked as unknown",
         )
 
 
-def _prices(info: "ModelInfo", when: datetime, tier: str | None) -> "ModelPrice | None":
-    """The prices of a model at a time in a tier; None if the tier is not in the price list."""
-    if tier in STANDARD:
-        return info.get_prices(when)
-    assert tier is not None
-    wanted = {"processing": "batch"} if tier == "batch" else {"service_tier": tier}
-    if not any(
-        variant.when == wanted and (variant.constraint is None or variant.constraint.active(when))
-        for variant in info.price_variants or ()
-    ):
-        return None
-    return info.get_prices(when, wanted)
+def _dearest(found: Mapping[str, Priced]) -> tuple[str, Priced] | None:
+    def price(entry: tuple[str, Priced]) -> int:
+        rates = entry[1].rates[-1]
+        return (rates.input or 0) + (rates.output or 0)
 
-
-def _compile(prices: "ModelPrice") -> tuple[Rates, ...]:
-    """Integer rates, the widest requests first; the last one is for every request."""
-    from genai_prices.types import TieredPrices  # noqa: PLC0415  not at import of headgate
-
-    def rate(name: str, above: int) -> int | None:
-        price: Decimal | TieredPrices | None = getattr(prices, name)
-        if isinstance(price, TieredPrices):
-            # The dearest step that the request is beyond holds for the whole of it.
-            steps = [tier.price for tier in price.tiers if tier.start <= above]
-            price = steps[-1] if above and steps else price.base
-        return None if price is None else from_usd(price)
-
-    names = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok", "output_reasoning_mtok")
-    kinds = ("input_image_mtok", "input_audio_mtok", "output_image_mtok", "output_audio_mtok")
-    tiered = [
-        price for price in (getattr(prices, name) for name in (*names, *kinds)) if isinstance(price, TieredPrices)
-    ]
-    starts = sorted({tier.start for price in tiered for tier in price.tiers} | {0}, reverse=True)
-    found: list[Rates] = []
-    for above in starts:
-        inputs, cached, write, output, reasoning = (rate(name, above) for name in names)
-        plain = (inputs, inputs, output, output)
-        image_in, audio_in, image_out, audio_out = (
-            own if (own := rate(kind, above)) is not None else instead
-            for kind, instead in zip(kinds, plain, strict=True)
-        )
-        fee = rate("requests_kcount", above)
-        found.append(
-            Rates(
-                above=above,
-                input=inputs,
-                cached=inputs if cached is None else cached,
-                write=inputs if write is None else write,
-                output=output,
-                reasoning=output if reasoning is None else reasoning,
-                image_in=image_in,
-                audio_in=audio_in,
-                image_out=image_out,
-                audio_out=audio_out,
-                # Per thousand requests, as the others are per million tokens.
-                fee=0 if fee is None else fee * (MILLION // 1000),
-            )
-        )
-    return tuple(found)
+    return max(found.items(), key=price, default=None)
