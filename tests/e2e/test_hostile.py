@@ -277,6 +277,9 @@ CASES = {
     "a large body": refused(
         POST + JSON + b"Content-Length: 3000000\r\n\r\n" + b"x" * 3_000_000, status=413, code="request_too_large"
     ),
+    "a body in one piece": Case(
+        (POST + JSON + b"Content-Length: 500000\r\n\r\n" + b" " * 500_000, 0.1, ALIVE), (400, 200), closed=False
+    ),
     "a large body in chunks": refused(CHUNKED + chunk(b"x" * 60_000) * 50, status=413, code="request_too_large"),
     "not JSON": Case((CALL.replace(b'{"model"', b'<"model"'),), (400,), closed=False, code="invalid_json"),
     "not called JSON": Case(

@@ -332,6 +332,23 @@ def test_a_body_waits_for_the_application():
     assert converse(story, app).said[0].body == b"/ 200000"
 
 
+def test_a_body_that_came_in_one_piece_stops_nothing():
+    """However large it was: the next request is heard, and so is the caller's leaving meanwhile."""
+
+    async def story(at):
+        body = b"x" * 2 * HIGH_WATER
+        await at.hear(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert at.wire.reading
+        at.app.gate.set()
+        await turn()
+        assert at.wire.reading
+        await at.hear(GET % 2)
+        return at
+
+    at = converse(story, App(held=True))
+    assert [answer.body for answer in at.said] == [b"/ %d" % (2 * HIGH_WATER), b"/2 0"]
+
+
 def test_a_caller_who_leaves_takes_all_requests_along():
     """Also the one that is being answered while another waits."""
 
