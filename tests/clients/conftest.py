@@ -122,6 +122,8 @@ async def _gate(folder: Path, upstream: str) -> AsyncIterator[str]:
         "journal": {"path": str(folder / "journal")},
         "providers": {"up": up},
         "models": {name: {"targets": [{"provider": "up"}]} for name in (MODEL, EMBEDDING_MODEL)},
+        # The model calls tools in Chat Completions only with effort none, of which most clients know nothing.
+        "policies": {"on_unsupported": "drop"},
         "keys": [{"name": "visitor", "sha256": hashlib.sha256(KEY.encode()).hexdigest(), "project": "clients"}],
     }
     (folder / "headgate.yaml").write_text(json.dumps(config))

@@ -107,6 +107,7 @@ async def _chat_whole(face: Face, kind: str) -> Got:
         raw = await face.of(completions.parse, **asked, response_format=City)
     elif kind == "tool":
         tools = [{"type": "function", "function": FUNCTION}]
+        asked["reasoning_effort"] = "none"  # this model calls tools in chat only so
         raw = await face.of(completions.create, **asked, tools=tools, tool_choice="required")
     else:
         raw = await face.of(completions.create, **asked)
@@ -131,6 +132,7 @@ async def _chat_streamed(face: Face, kind: str) -> Got:
         return Got(raw.headers, model, text, None, None, (usage.prompt_tokens, usage.completion_tokens))
     if kind == "tool":
         asked |= {"tools": [{"type": "function", "function": FUNCTION}], "tool_choice": "required"}
+        asked["reasoning_effort"] = "none"
     else:
         asked |= {"response_format": City}
     stream = await face.entered(face.sdk.chat.completions.stream(**asked))

@@ -64,7 +64,8 @@ def test_the_shape_of_a_row():
         call_id="abc", attempt=1, day="1970-01-01", time=1.5, operation="chat", model_requested="fast", stream=True,
         key="web", project="team-a", user="u", tags={"team": "a"}, provider="openai", model="gpt-6-luna",
         dropped=("top_p",), model_served="gpt-6-luna-1", service_tier="default", settled=Settled.BILLED,
-        basis=Basis.REPORTED, prompt_tokens=1, completion_tokens=2, cached_tokens=3, cache_write_tokens=4, reasoning_tokens=5,
+        basis=Basis.REPORTED,
+        prompt_tokens=1, completion_tokens=2, cached_tokens=3, cache_write_tokens=4, reasoning_tokens=5,
         cost=1_234_500_000, price_table="genai-prices 0.2.3", status=200, latency_ms=1.5, first_token_ms=0.5,
         cache="miss",
     )  # fmt: skip

@@ -12,6 +12,7 @@ from headgate.providers.simulator.problem import (
     scripted,
     too_large,
     too_small,
+    unknown,
     unsupported,
     unsupported_value,
 )
@@ -32,12 +33,15 @@ def test_each_kind_names_its_field_and_code():
         too_small("a", 1, 2),
         too_large("a", 3, 2),
         unsupported("a"),
+        unknown("a"),
+        unknown("a", "b"),
         unsupported_value("a", 2, "Only 1."),
         invalid_schema("a", "n", "why."),
     ]
     assert [problem.code for problem in problems] == [
         "missing_required_parameter", "invalid_type", "invalid_value", "integer_below_min_value",
-        "integer_above_max_value", "unsupported_parameter", "unsupported_value", "invalid_json_schema",
+        "integer_above_max_value", "unsupported_parameter", "unknown_parameter", "unsupported_parameter",
+        "unsupported_value", "invalid_json_schema",
     ]  # fmt: skip
     assert {problem.param for problem in problems} == {"a"}
     assert {problem.status for problem in problems} == {400}

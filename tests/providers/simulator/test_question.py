@@ -8,9 +8,11 @@ from headgate.providers.simulator.problem import Problem
 from headgate.providers.simulator.question import (
     IMAGE,
     Tool,
+    check_cache,
     check_cap,
     check_sampling,
     check_schema,
+    check_verbosity,
     choose,
     decode,
     effort_of,
@@ -87,15 +89,26 @@ def test_sampling():
     assert problem(check_sampling, luna, "medium", {"temperature": 0.7}).code == "unsupported_value"
     assert problem(check_sampling, luna, "medium", {"top_logprobs": 2}).param == "top_logprobs"
     assert problem(check_sampling, luna, "none", {"stop": ["x"]}).code == "unsupported_parameter"
+    check_sampling(luna, "none", {"stop": [], "logit_bias": {}, "modalities": ["text"]})
+    assert problem(check_sampling, luna, "none", {"modalities": ["text", "audio"]}).param == "modalities"
     assert problem(check_sampling, plain, "none", {"temperature": 2.1}).code == "decimal_out_of_range"
     assert problem(check_sampling, plain, "none", {"top_p": -1}).param == "top_p"
 
 
 def test_small_rules():
     """Caps, tiers, the life of cache entries, schemas."""
-    check_cap("p", None, 16)
-    check_cap("p", 16, 16)
-    assert problem(check_cap, "p", 15, 16).code == "integer_below_min_value"
+    plain = MODELS["gpt-4o"]
+    check_cap(plain, "p", None, 16)
+    check_cap(plain, "p", 16, 16)
+    assert problem(check_cap, plain, "p", 15, 16).code == "integer_below_min_value"
+    assert problem(check_cap, plain, "p", 16_385, 16).message == (
+        "p is too large: 16385. This model supports at most 16384 completion tokens, whereas you provided 16385."
+    )
+    check_cache(MODELS["gpt-6-luna"], {"ttl": "12h"})
+    check_cache(plain, None)
+    assert problem(check_cache, plain, {}).param == "prompt_cache_options"
+    check_verbosity("p", "low")
+    assert problem(check_verbosity, "p", "loud").code == "invalid_value"
     assert [tier_of(name) for name in (None, "auto", "flex", "fast", "priority", "ultrafast")] == [
         "default", "default", "flex", "priority", "priority", "default",
     ]  # fmt: skip

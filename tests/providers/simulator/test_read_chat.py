@@ -50,13 +50,18 @@ def test_caps():
     assert refused(max_tokens=5, model="gpt-6-luna") == ("unsupported_parameter", "max_tokens")
     assert read(max_completion_tokens=1, model="gpt-6-luna").cap == 1
     assert refused(max_tokens=0) == ("integer_below_min_value", "max_tokens")
+    assert refused(max_tokens=16_385) == ("invalid_value", "max_tokens")
+    assert refused(max_completion_tokens=128_001, model="gpt-6-luna") == ("invalid_value", "max_completion_tokens")
+    assert read(max_completion_tokens=128_000, model="gpt-6-luna").cap == 128_000
+    assert read(max_tokens=10**9, model="fake").cap == 10**9
     assert refused(max_tokens=1, max_completion_tokens=1) == ("invalid_parameter_combination", "max_tokens")
 
 
 def test_tools_where_models_reason():
-    """Some models call tools only in Responses, some not with an effort; a call that names none is served."""
-    assert read(model="gpt-6-luna", tools=[TOOL]).mode == "auto"
+    """Some models call tools only in Responses, some only where the effort, asked for or by default, is none."""
+    assert refused(model="gpt-6-luna", tools=[TOOL]) == ("unsupported_parameter", "reasoning_effort")
     assert read(model="gpt-6-luna", tools=[TOOL], reasoning_effort="none").mode == "auto"
+    assert read(model="gpt-5.4", tools=[TOOL]).mode == "auto"
     assert refused(model="gpt-6-luna", tools=[TOOL], reasoning_effort="low")[1] == "reasoning_effort"
     assert refused(model="gpt-6-astra", tools=[TOOL]) == ("unsupported_parameter", "tools")
     assert refused(model="gpt-6.1-sol", reasoning_effort="max") == ("unsupported_value", "reasoning_effort")
@@ -109,6 +114,15 @@ def test_formats():
         ({"stream": "yes"}, "invalid_type", "stream"),
         ({"tools": [{"type": "web_search"}]}, "invalid_value", "tools[0].type"),
         ({"functions": [{}]}, "unsupported_parameter", "functions"),
+        ({"verbosity": "loud"}, "invalid_value", "verbosity"),
+        ({"prompt_cache_options": {"ttl": "12h"}}, "unsupported_parameter", "prompt_cache_options"),
+        ({"max_output_tokens": 5}, "unknown_parameter", "max_output_tokens"),
+        ({"reasoning": {"effort": "low"}}, "unknown_parameter", "reasoning"),
+        ({"text": {}}, "unknown_parameter", "text"),
+        ({"model": "gpt-6-luna", "prediction": {}, "stop": "x"}, "unsupported_parameter", "stop"),
+        ({"model": "gpt-6-luna", "prediction": {"type": "content"}}, "unsupported_parameter", "prediction"),
+        ({"model": "gpt-6-luna", "modalities": ["audio"]}, "unsupported_parameter", "modalities"),
+        ({"model": "gpt-6-luna", "audio": {"voice": "a"}}, "unsupported_parameter", "audio"),
         ({"model": "nobody"}, "model_not_found", None),
         ({"model": None}, "invalid_type", "model"),
     ],

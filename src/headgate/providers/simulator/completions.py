@@ -130,7 +130,7 @@ def _questions(asked: _Request) -> list[Question]:
     if len(prompts) * (best or n) > _MOST_IN_ALL:
         message = f"Too many completions: {len(prompts)} prompts with {best or n} each. At most {_MOST_IN_ALL} in all."
         raise Problem(400, message, code="invalid_value", param="n" if best is None else "best_of")
-    check_cap("max_tokens", asked.max_tokens, 1)
+    check_cap(model, "max_tokens", asked.max_tokens, 1)
     check_sampling(model, "none", {"temperature": asked.temperature, "top_p": asked.top_p})
     return [
         Question(

@@ -1,6 +1,7 @@
 """Which models the simulated account has, and what each of them takes.
 
-Decides names, what they can be asked for, reasoning efforts and the dates of retirement; prices are in `bill.py`. A
+Decides names, what they can be asked for, reasoning efforts, how long their answers may be, and the dates of
+retirement; prices are in `bill.py`. Written by hand, and not from the catalog: that both agree proves something. A
 model's retirement is shown and not enforced: what works today in a test should work tomorrow.
 """
 
@@ -26,10 +27,11 @@ class Model(msgspec.Struct, frozen=True):
         name: as callers ask for it.
         efforts: reasoning efforts that it takes; empty for a model that does not reason.
         default: the effort of a call that names none.
-        chat_tools: `yes`: calls tools in Chat Completions; `unless reasoning`: not when an effort other than none was
-            asked for; `no`: only in Responses.
+        chat_tools: `yes`: calls tools in Chat Completions; `unless reasoning`: only where the effort, asked for or by
+            default, is none; `no`: only in Responses.
         chat_max: takes the effort `max` in Chat Completions, too.
-        writes_cache: prompts written to the cache are counted (and cost more).
+        writes_cache: prompts written to the cache are counted (and cost more), and it takes `prompt_cache_options`.
+        longest: output tokens that may be asked for; None: any number.
         shutdown: day of retirement, `YYYY-MM-DD`.
         serves: what it can be asked for.
     """
@@ -40,6 +42,7 @@ class Model(msgspec.Struct, frozen=True):
     chat_tools: str = "yes"
     chat_max: bool = True
     writes_cache: bool = False
+    longest: int | None = 128_000
     shutdown: str | None = None
     serves: Serves = "talk"
 
@@ -68,12 +71,12 @@ MODELS: dict[str, Model] = {
         Model("gpt-5", ("minimal", *_LOW_HIGH), "medium", shutdown="2026-12-11"),
         Model("gpt-5-mini", ("minimal", *_LOW_HIGH), "medium", shutdown="2026-12-11"),
         Model("gpt-5-nano", ("minimal", *_LOW_HIGH), "medium", shutdown="2026-12-11"),
-        Model("o3", _LOW_HIGH, "medium", shutdown="2026-12-11"),
-        Model("gpt-4.1", shutdown="2027-01-14"),
-        Model("gpt-4.1-mini", shutdown="2027-01-14"),
-        Model("gpt-4o", shutdown="2027-01-14"),
-        Model("gpt-4o-mini", shutdown="2027-01-14"),
-        Model("gpt-3.5-turbo-instruct", serves="completions"),
+        Model("o3", _LOW_HIGH, "medium", longest=100_000, shutdown="2026-12-11"),
+        Model("gpt-4.1", longest=32_768, shutdown="2027-01-14"),
+        Model("gpt-4.1-mini", longest=32_768, shutdown="2027-01-14"),
+        Model("gpt-4o", longest=16_384, shutdown="2027-01-14"),
+        Model("gpt-4o-mini", longest=16_384, shutdown="2027-01-14"),
+        Model("gpt-3.5-turbo-instruct", longest=4_096, serves="completions"),
         Model("text-embedding-3-small", serves="embeddings"),
         Model("text-embedding-3-large", serves="embeddings"),
         Model("text-embedding-ada-002", serves="embeddings"),
@@ -92,7 +95,7 @@ MODELS: dict[str, Model] = {
         Model("gpt-4o-transcribe", serves="transcriptions", shutdown="2027-02-26"),
         Model("gpt-4o-mini-transcribe", serves="transcriptions", shutdown="2027-02-26"),
         Model("whisper-1", serves="transcriptions", shutdown="2027-02-26"),
-        Model("fake", serves="everything"),
+        Model("fake", longest=None, writes_cache=True, serves="everything"),
     )
 }
 """By name. `fake` costs nothing and takes everything."""

@@ -103,6 +103,13 @@ def unsupported(param: str, hint: str = "") -> Problem:
     return Problem(400, message, code="unsupported_parameter", param=param)
 
 
+def unknown(param: str, moved: str = "") -> Problem:
+    """The address has no such field; `moved` is what it has in its place."""
+    if moved:
+        return unsupported(param, f"In this API, it has moved to '{moved}'.")
+    return Problem(400, f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+
+
 def unsupported_value(param: str, value: object, hint: str) -> Problem:
     """The model takes the field, but not this value."""
     message = f"Unsupported value: '{param}' does not support {value!r} with this model. {hint}"

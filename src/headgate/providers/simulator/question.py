@@ -27,6 +27,12 @@ T = TypeVar("T")
 # What stands in the prompt for an image: 85 tokens of four characters.
 IMAGE = "<image" + "." * 333 + ">"
 
+# What models that reason refuse at any effort, and what of it asks for nothing.
+_NOT_WHERE_IT_REASONS: tuple[str, ...] = (
+    "stop", "presence_penalty", "frequency_penalty", "logit_bias", "prediction", "modalities", "audio",
+)  # fmt: skip
+_NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {}, ["text"])
+
 _TIERS = {
     None: "default",
     "auto": "default",
@@ -186,22 +192,50 @@ def check_sampling(model: Model, effort: str, fields: Mapping[str, Any]) -> None
             raise Problem(400, message, code="decimal_out_of_range", param=name)
         if value not in (None, 1) and effort != "none":
             raise unsupported_value(name, value, "Only the default (1) value is supported.")
-    refused: tuple[str, ...] = ("stop", "presence_penalty", "frequency_penalty", "logit_bias") if model.efforts else ()
+    refused = _NOT_WHERE_IT_REASONS if model.efforts else ()
     if effort != "none":
         refused += ("logprobs", "top_logprobs")
     for name in refused:
-        if fields.get(name):
+        if fields.get(name) not in _NOTHING:
             raise unsupported(name)
 
 
-def check_cap(param: str, cap: int | None, least: int) -> None:
-    """Refuse an output cap that is too small.
+def check_cap(model: Model, param: str, cap: int | None, least: int) -> None:
+    """Refuse an output cap that is too small, or beyond what the model can write.
 
     Raises:
         Problem: 400, naming the field.
     """
-    if cap is not None and cap < least:
+    if cap is None:
+        return
+    if cap < least:
         raise too_small(param, cap, least)
+    if model.longest is not None and cap > model.longest:
+        message = (
+            f"{param} is too large: {cap}. This model supports at most {model.longest} completion tokens, whereas you "
+            f"provided {cap}."
+        )
+        raise Problem(400, message, code="invalid_value", param=param)
+
+
+def check_cache(model: Model, options: Mapping[str, Any] | None) -> None:
+    """Refuse `prompt_cache_options` where the model has none.
+
+    Raises:
+        Problem: 400.
+    """
+    if options is not None and not model.writes_cache:
+        raise unsupported("prompt_cache_options")
+
+
+def check_verbosity(param: str, verbosity: object) -> None:
+    """Refuse what is no verbosity.
+
+    Raises:
+        Problem: 400.
+    """
+    if verbosity not in (None, "low", "medium", "high"):
+        raise invalid(param, verbosity, ["low", "medium", "high"])
 
 
 def tier_of(asked: str | None) -> str:

@@ -12,15 +12,18 @@ from headgate.providers.simulator.problem import (
     mistyped,
     too_large,
     too_small,
+    unknown,
     unsupported,
     unsupported_value,
 )
 from headgate.providers.simulator.question import (
     Question,
     Tool,
+    check_cache,
     check_cap,
     check_sampling,
     check_schema,
+    check_verbosity,
     choose,
     decode,
     effort_of,
@@ -69,8 +72,18 @@ class _Request(msgspec.Struct):
     functions: list[Any] | None = None
     service_tier: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
+    verbosity: Any = None
+    prediction: Any = None
+    modalities: Any = None
+    audio: Any = None
+    max_output_tokens: Any = None
+    reasoning: Any = None
+    text: Any = None
+    input: Any = None
+    instructions: Any = None
 
 
+_OF_RESPONSES = ("max_output_tokens", "reasoning", "text", "input", "instructions")
 _DECODER = msgspec.json.Decoder(_Request)
 
 
@@ -87,7 +100,12 @@ def read_chat(body: bytes) -> Question:
         raise Problem(400, message, code="empty_array", param="messages")
     if asked.functions:
         raise unsupported("functions", "The simulator does not speak this deprecated form: use 'tools'.")
+    for name in _OF_RESPONSES:
+        if getattr(asked, name) is not None:
+            raise unknown(name)
     effort = _effort(model, asked)
+    check_verbosity("verbosity", asked.verbosity)
+    check_cache(model, asked.prompt_cache_options)
     cap = _cap(model, asked)
     n = 1 if asked.n is None else asked.n
     if n < 1:
@@ -96,7 +114,7 @@ def read_chat(body: bytes) -> Question:
         raise too_large("n", n, 128)
     tools: tuple[Tool, ...] = ()
     if asked.tools:
-        tools = _tools(model, asked)
+        tools = _tools(model, asked, effort)
     may, mode = choose(tools, asked.tool_choice)
     schema, as_json = _format(asked.response_format)
     parts = [] if not asked.tools else [msgspec.json.encode(asked.tools).decode()]
@@ -139,6 +157,9 @@ def _effort(model: Model, asked: _Request) -> str:
         "logit_bias": asked.logit_bias,
         "logprobs": asked.logprobs,
         "top_logprobs": asked.top_logprobs,
+        "prediction": asked.prediction,
+        "modalities": asked.modalities,
+        "audio": asked.audio,
     }
     check_sampling(model, effort, sampling)
     return effort
@@ -150,8 +171,8 @@ def _cap(model: Model, asked: _Request) -> int | None:
     if asked.max_tokens is not None and asked.max_completion_tokens is not None:
         message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
         raise Problem(400, message, code="invalid_parameter_combination", param="max_tokens")
-    check_cap("max_tokens", asked.max_tokens, 1)
-    check_cap("max_completion_tokens", asked.max_completion_tokens, 1)
+    check_cap(model, "max_tokens", asked.max_tokens, 1)
+    check_cap(model, "max_completion_tokens", asked.max_completion_tokens, 1)
     return asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens
 
 
@@ -170,13 +191,11 @@ def stops(stop: str | list[str] | None) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
 
 
-def _tools(model: Model, asked: _Request) -> tuple[Tool, ...]:
-    # The API's own rule is harder: no tools at all while a model reasons. A call that names no effort is served here,
-    # because most callers never name one; a call that names one is refused as the API does it.
+def _tools(model: Model, asked: _Request, effort: str) -> tuple[Tool, ...]:
     if model.chat_tools == "no":
         message = f"Function tools are not supported with {model.name} in /v1/chat/completions. Use /v1/responses."
         raise Problem(400, message, code="unsupported_parameter", param="tools")
-    if model.chat_tools != "yes" and asked.reasoning_effort not in (None, "none"):
+    if model.chat_tools != "yes" and effort != "none":
         message = (
             f"Function tools with reasoning_effort are not supported for {model.name} in /v1/chat/completions. "
             "Please use /v1/responses instead."

@@ -7,14 +7,16 @@ from typing import Any
 import msgspec
 
 from headgate.providers.simulator.items import as_listed
-from headgate.providers.simulator.problem import Problem, invalid, missing, mistyped
+from headgate.providers.simulator.problem import Problem, invalid, missing, mistyped, unknown, unsupported
 from headgate.providers.simulator.question import (
     Past,
     Question,
     Tool,
+    check_cache,
     check_cap,
     check_sampling,
     check_schema,
+    check_verbosity,
     choose,
     decode,
     effort_of,
@@ -61,8 +63,35 @@ class _Request(msgspec.Struct):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
+    messages: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    reasoning_effort: Any = None
+    verbosity: Any = None
+    response_format: Any = None
+    n: Any = None
+    stop: Any = None
+    seed: Any = None
+    presence_penalty: Any = None
+    frequency_penalty: Any = None
+    logit_bias: Any = None
+    logprobs: Any = None
+    prediction: Any = None
+    modalities: Any = None
+    audio: Any = None
 
 
+# What of Chat Completions is called otherwise here, or is not there at all.
+_MOVED = {
+    "messages": "input", "max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort", "verbosity": "text.verbosity", "response_format": "text.format",
+    **dict.fromkeys(
+        ("n", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "prediction",
+         "modalities", "audio"),
+        "",
+    ),
+}  # fmt: skip
+_LOGPROBS = "message.output_text.logprobs"
 _DECODER = msgspec.json.Decoder(_Request)
 
 
@@ -88,6 +117,9 @@ def read_responses(body: bytes, recall: Recall = nothing) -> Question:
     """
     asked = decode(_DECODER, body)
     model = known_model(asked.model)
+    for name, moved in _MOVED.items():
+        if getattr(asked, name) is not None:
+            raise unknown(name, moved)
     if asked.input is None:
         raise missing("input")
     past = _past(asked, recall)
@@ -95,7 +127,11 @@ def read_responses(body: bytes, recall: Recall = nothing) -> Question:
     effort = effort_of(model, _string(reasoning.get("effort"), "reasoning.effort"), "reasoning.effort")
     sampling = {"temperature": asked.temperature, "top_p": asked.top_p, "top_logprobs": asked.top_logprobs}
     check_sampling(model, effort, sampling)
-    check_cap("max_output_tokens", asked.max_output_tokens, _LEAST_CAP)
+    if effort != "none" and _LOGPROBS in (asked.include or ()):
+        raise unsupported("include", f"'{_LOGPROBS}' is not given while the model reasons.")
+    check_verbosity("text.verbosity", (asked.text or {}).get("verbosity"))
+    check_cache(model, asked.prompt_cache_options)
+    check_cap(model, "max_output_tokens", asked.max_output_tokens, _LEAST_CAP)
     given = [tool_of(entry, entry, f"tools[{at}]") for at, entry in enumerate(asked.tools or ())]
     tools: tuple[Tool, ...] = tuple(tool for tool in given if tool is not None)
     may, mode = choose(tools, asked.tool_choice)
