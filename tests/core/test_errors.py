@@ -23,7 +23,9 @@ LoopError | 508 | invalid_request_error | loop_detected | never | never | no
 SlowSenderError | 408 | invalid_request_error | request_timeout | never | never | no
 Refused | 429 | refused | refused | never | never | no
 NoTargetError | 503 | refused | no_target | never | at once | no
+UnpricedError | 403 | refused | unknown_price | never | at once | no
 BacklogError | 503 | refused | journal_full | never | never | no
+StoreError | 503 | refused | store_unavailable | never | never | no
 StoppingError | 503 | refused | stopping | never | never | no
 ProviderError | 502 | server_error | upstream_error | never | never | yes
 APIError | 4xx | invalid_request_error | upstream_error | never | never | no

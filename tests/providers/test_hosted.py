@@ -867,3 +867,12 @@ def test_each_attempt_sends_the_same_upload():
 
     assert virtual_time(story()) == [b"xxx"] * 2
     assert reads == [(3, 5)] * 2
+
+
+def test_subtitles_may_come_whole_though_a_stream_was_wanted():
+    """A model that cannot stream them answers in JSON: that is the answer, and no failure. A chat that does is one."""
+    form = Form([Part("model", b'content-disposition: form-data; name="model"\r\n', b"m")], "x")
+    asked = call(stream=True, operation=Operation.TRANSCRIPTIONS, body=form)
+    reply, (event,), _ = told(Line(200, JSON, b'{"text": "Hi", "usage": null}'), asked)
+    assert (reply.stream, event.kind, event.raw) == (False, Kind.TERMINAL, b'{"text": "Hi", "usage": null}')
+    failed(Line(200, JSON, WHOLE), call(stream=True), GarbledError)

@@ -70,7 +70,9 @@ def _call(*, stream: bool = True, operation: Operation = Operation.CHAT) -> Call
     )
 
 
-def _exchange(client, answer, *, trailer=False, open_after=15.0, operation=Operation.CHAT, until=1000.0, **how):
+def _exchange(
+    client, answer, *, trailer=False, open_after=15.0, operation=Operation.CHAT, until=1000.0, wanted=None, **how
+):
     """Run one exchange; also check that nothing is left behind."""
 
     async def story():
@@ -78,7 +80,7 @@ def _exchange(client, answer, *, trailer=False, open_after=15.0, operation=Opera
 
         async def app(_scope, receive, send) -> None:
             await receive()
-            call = _call(stream=answer.stream, operation=operation)
+            call = _call(stream=answer.stream if wanted is None else wanted, operation=operation)
             await Exchange(answer, call, receive, send, tasks=tasks, open_after=open_after, trailer=trailer).run()
 
         got = await client(app).post(**how)
@@ -192,6 +194,16 @@ def test_a_whole_answer_is_not_opened_early(client):
     got = _exchange(client, Answer(60, Event(kind=Kind.TERMINAL, raw=b"{}"), stream=False), open_after=15)
     assert got.chunks == [b"{}"]
     assert got.times == [60]
+
+
+def test_a_whole_answer_to_a_stream_that_was_opened_is_its_one_event(client):
+    """Subtitles that come whole after the head of a stream was sent: a second head would be rubbish."""
+
+    answer = Answer(20, Event(kind=Kind.TERMINAL, raw=b'{"text": "Hi"}'), stream=False)
+    got = _exchange(client, answer, open_after=15, wanted=True)
+    assert got.status == 200
+    assert got.chunks[-1] == b'data: {"text": "Hi"}\n\n'
+    assert got.complete
 
 
 @pytest.mark.parametrize("stream", [True, False])

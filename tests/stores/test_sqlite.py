@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from headgate.core.attempt import Settled
-from headgate.core.errors import ConfigError
+from headgate.core.errors import ConfigError, StoreError
 from headgate.stores.protocols import Query
 from headgate.stores.records import Entry, Intent, Outcome
 from headgate.stores.sqlite import SqliteLedger, _use_wal
@@ -138,6 +138,8 @@ def test_a_file_that_is_taken_away_takes_no_rows(tmp_path, instead):
         with pytest.raises(ConfigError, match="moved or replaced") as caught:
             await ledger.book([attempt("b")])
         assert "Put the file back" in caught.value.hint
+        with pytest.raises(StoreError, match="whose these objects are"):
+            await ledger.owners(["resp_1"])
         assert (await ledger.health())["status"] == "down"
         if instead == "a folder":
             path.rmdir()

@@ -6,7 +6,7 @@
     │   ├── BadRequestError         malformed, mistyped, duplicate, missing, or too many fields
     │   ├── InvalidKeyError         no key, an unknown one, or an expired one
     │   ├── NotAllowedError         this key may not do that
-    │   ├── UnknownModelError       no route leads to that model
+    │   ├── UnknownModelError       no route leads to that model, or it is gone
     │   ├── UnknownObjectError      no such file, batch, upload or response, or not the caller's
     │   ├── UnknownPathError        no such address
     │   ├── MethodNotAllowedError   the address exists, the method does not
@@ -17,7 +17,9 @@
     │   └── SlowSenderError         the request did not come in time
     ├── Refused                     our own rules said no; nothing was sent
     │   ├── NoTargetError           no target of this route can take the call now
+    │   ├── UnpricedError           nobody knows what the model costs
     │   ├── BacklogError            the journal is full: the books come first
+    │   ├── StoreError              the store is away, and the call cannot do without
     │   └── StoppingError           the gate is shutting down
     ├── ProviderError               the provider, or the way to it, failed
     │   ├── APIError                answered with an error status
@@ -155,7 +157,7 @@ class NotAllowedError(CallerError):
 
 
 class UnknownModelError(CallerError):
-    """No route leads to the model that the call asks for."""
+    """No route leads to the model that the call asks for, or its maker has shut it down."""
 
     status = 404
     code = "model_not_found"
@@ -235,12 +237,28 @@ class NoTargetError(Refused):
     onward = Onward.NOW
 
 
+class UnpricedError(Refused):
+    """Nobody knows what the model costs, and `policies.budget.unknown_price` says not to ask it then."""
+
+    status = 403
+    code = "unknown_price"
+    onward = Onward.NOW
+
+
 class BacklogError(Refused):
     """The journal has reached its backlog limit: a call that cannot be booked is not made."""
 
     status = 503
     code = "journal_full"
     hint = "The ledger does not drain; look at `store` in `/health`."
+
+
+class StoreError(Refused):
+    """The store is away, and only it knows whose the objects are that the call names."""
+
+    status = 503
+    code = "store_unavailable"
+    hint = "Look at `store` in `/health`; calls that name no objects go on."
 
 
 class StoppingError(Refused):

@@ -39,6 +39,8 @@ TOLD = ("content-type", "content-disposition")
 """What is said of bytes that pass unread."""
 DEFAULTED = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS))
 """Operations whose parameters a provider's `defaults` are."""
+WHOLE = frozenset((Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS))
+"""Operations that may be answered whole though a stream was asked for."""
 HEALTH_SECONDS = 5.0
 """How long a health check waits."""
 HOP = "x-headgate-hop"
@@ -136,8 +138,9 @@ class Hosted:
             if call.opaque:
                 pieces = Pieces(incoming, self._clock, limits.silence, end)
                 return self._reply(call, incoming, [await pieces.__anext__()], pieces)
-            if call.stream:
-                kind = incoming.headers.get("content-type", "")
+            kind = incoming.headers.get("content-type", "")
+            # A model that cannot stream subtitles says all at once, whatever was asked for.
+            if call.stream and not (call.operation in WHOLE and kind.lower().startswith(Body.content_type)):
                 if not kind.lower().startswith("text/event-stream"):
                     raise GarbledError(f"{self.name} was asked for a stream and sent {kind[:80] or 'nothing'!r}.")
                 stream = Stream(

@@ -16,6 +16,7 @@ from functools import partial
 from headgate.core.call import Call
 from headgate.core.errors import HeadgateError, StoppingError
 from headgate.core.reply import Event, Reply
+from headgate.dialects import sse
 from headgate.dialects.registry import DIALECTS
 from headgate.gate import present
 from headgate.gate.gate import Gate
@@ -137,6 +138,10 @@ class Exchange:
     async def _whole(self, reply: Reply) -> None:
         event = await reply.read()
         self._over = True
+        if self._started:
+            # It was opened as a stream already: then this is its one event.
+            await self._send({"type": BODY, "body": sse.write(event.raw)})
+            return
         headers = present.reply_headers(self._call, reply)
         if reply.status == 200 and self._direct is not None and self._direct.whole(block(headers), event.raw):
             return

@@ -83,7 +83,11 @@ class Ledger(Protocol):
         ...
 
     async def owners(self, ids: Sequence[str]) -> Mapping[str, Owner]:
-        """Whose objects these are; what is not booked is not among them, and nobody's. Ids are ASCII."""
+        """Whose objects these are; what is not booked is not among them, and nobody's. Ids are ASCII.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
         ...
 
     async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:

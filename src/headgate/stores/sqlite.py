@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
-from headgate.core.errors import ConfigError
+from headgate.core.errors import ConfigError, StoreError
 from headgate.stores import tables
 from headgate.stores.protocols import Query, Usage
 from headgate.stores.records import AttemptRow, Entry, ObjectRow, Owner
@@ -80,10 +80,12 @@ class SqliteLedger:
         """Whose objects these are; what is not booked is not among them, and nobody's.
 
         Raises:
-            ConfigError: the database cannot be used.
-            sqlite3.Error: it is away or busy.
+            StoreError: the database cannot be asked.
         """
-        return await self._do(_owners, ids)
+        try:
+            return await self._do(_owners, ids)
+        except (ConfigError, sqlite3.Error) as error:
+            raise StoreError(f"The store cannot be asked whose these objects are: {error}") from error
 
     async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
         """The total, and one entry per group, dearest first.
