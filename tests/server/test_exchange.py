@@ -198,7 +198,6 @@ def test_a_whole_answer_is_not_opened_early(client):
 
 def test_a_whole_answer_to_a_stream_that_was_opened_is_its_one_event(client):
     """Subtitles that come whole after the head of a stream was sent: a second head would be rubbish."""
-
     answer = Answer(20, Event(kind=Kind.TERMINAL, raw=b'{"text": "Hi"}'), stream=False)
     got = _exchange(client, answer, open_after=15, wanted=True)
     assert got.status == 200
