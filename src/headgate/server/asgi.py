@@ -21,7 +21,10 @@ DIRECT = "headgate.direct"
 
 
 class Direct(Protocol):
-    """The shorter way to the socket; see `protocol.Direct`."""
+    """The shorter way to the socket; see `cycle.Cycle`."""
+
+    disconnected: bool
+    gone: Callable[[], None] | None
 
     def whole(self, head: bytes, body: bytes) -> bool: ...  # noqa: D102  told there
 

@@ -12,6 +12,7 @@ takes it out may use it instead of `send`, and after `begin` the ordinary `send`
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -67,7 +68,7 @@ class Cycle:
 
     __slots__ = (
         "_arrived", "_chunked", "_head", "_left", "_line", "_old", "_parts", "_read", "complete", "disconnected",
-        "expects", "head_only", "keep_alive", "more_body", "size", "started", "transport",
+        "expects", "gone", "head_only", "keep_alive", "more_body", "size", "started", "transport",
     )  # fmt: skip
 
     def __init__(self, line: Line, *, head_only: bool, old: bool, keep_alive: bool, expects: bool) -> None:
@@ -91,6 +92,8 @@ class Cycle:
         """It has ended."""
         self.disconnected = False
         """The caller has left, or was answered otherwise."""
+        self.gone: Callable[[], None] | None = None
+        """Told of that at once."""
         self._head = b""
         """An answer's head, to be sent along with the first bytes of its body."""
         self._chunked = False
@@ -112,8 +115,10 @@ class Cycle:
 
     def disconnect(self) -> None:
         """Nobody waits for an answer any more."""
-        if not self.complete:
+        if not self.complete and not self.disconnected:
             self.disconnected = True
+            if self.gone is not None:
+                self.gone()
         self.wake()
 
     def wake(self) -> None:

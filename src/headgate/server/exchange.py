@@ -3,8 +3,8 @@
 Decides when an answer is begun, how it goes on and how it ends: whole, as events, as an error before the first byte or
 inside the stream. Refuses to know how the call was read and what the gate does with it.
 
-- Nothing is spent on a call that is answered at once: the watch for a caller who leaves begins after `WATCH_AFTER`,
-  the head of a silent stream is sent after `server.stream_open_after`; until then both are timers.
+- Nothing is spent on a call that is answered at once. Our own server tells of a caller who leaves; under another one
+  the watch begins after `WATCH_AFTER`. The head of a silent stream is sent after `server.stream_open_after`.
 - Whatever happens, the reply is closed: a caller who leaves takes the call along with its connection upstream.
 """
 
@@ -97,7 +97,12 @@ class Exchange:
     async def run(self) -> None:
         """Answer the call. Nothing is raised but a cancellation from outside."""
         loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(WATCH_AFTER, self._watch))
+        if self._direct is None:
+            self._timers.append(loop.call_later(WATCH_AFTER, self._watch))
+        elif self._direct.disconnected:
+            return
+        else:
+            self._direct.gone = self._leave
         if self._call.stream:
             self._timers.append(loop.call_later(self._open_after, self._open))
         try:
@@ -127,6 +132,8 @@ class Exchange:
 
     async def _close(self) -> None:
         self._over = True
+        if self._direct is not None:
+            self._direct.gone = None
         for timer in self._timers:
             timer.cancel()
         for task in (self._watching, self._opening):
@@ -199,6 +206,10 @@ class Exchange:
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != GONE:
             pass
+        self._leave()
+
+    def _leave(self) -> None:
+        """The caller has left."""
         if not self._over and self._me is not None:
             self._gone = True
             self._me.cancel()
