@@ -40,7 +40,14 @@ def auth(config: Config) -> Literal["none", "keys"]:
 
 def incoherent(config: Config) -> list[Problem]:
     """What does not fit together."""
-    return [*_stores(config), *_server(config), *_providers(config), *_models(config), *_keys(config), *_keys_models(config)]
+    return [
+        *_stores(config),
+        *_server(config),
+        *_providers(config),
+        *_models(config),
+        *_keys(config),
+        *_keys_models(config),
+    ]
 
 
 def idle(config: Config) -> list[str]:
