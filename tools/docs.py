@@ -112,6 +112,36 @@ def _kinds(found: Mapping[str, Any]) -> Iterator[str]:
         yield "JSON" if kind == "application/json" else "a form"
 
 
+def model_parameters() -> str:
+    """What models take: those of OpenAI that talk in either API and whose refusals are known; alike ones in one row."""
+    from headgate.catalog.models import Catalog  # noqa: PLC0415  ditto
+
+    catalog = Catalog()
+    today = catalog.facts.date
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for model in catalog.all():
+        if model.maker == "openai" and model.refuses and model.takes("chat") and not model.retired(today):
+            rows.setdefault(taken(model), []).append(f"`{model.id}`")
+    head = ["models", "`reasoning_effort`", "`temperature`, `top_p`, log probabilities", "tools in chat", "not at all"]
+    return table([*head, "longest answer"], [[", ".join(names), *cells] for cells, names in rows.items()])
+
+
+def taken(model: Any) -> tuple[str, ...]:
+    """A row of what a model takes, without its name."""
+    when = {"always": "yes", "yes": "yes", "without_reasoning": "with effort `none`", "never": "no", "no": "no"}
+    chat = model.efforts if model.chat_efforts is None else model.chat_efforts
+    notes = {model.default_effort: " (default)"} | {one: " (not in chat)" for one in model.efforts if one not in chat}
+    efforts = [f"`{effort}`{notes.get(effort, '')}" for effort in model.efforts]
+    refused = sorted({*model.refuses, *(() if model.stop else ("stop",))})
+    return (
+        ", ".join(efforts) or "no",
+        when[model.sampling],
+        when[model.chat_tools],
+        ", ".join(f"`{name}`" for name in refused),
+        "" if model.max_output is None else f"{model.max_output:,}",
+    )
+
+
 def cli() -> str:
     """Every command with its arguments and options."""
     return "\n".join(described(name, command) for name, command in commands())
@@ -160,6 +190,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "error-codes": codes,
     "configuration": configuration,
     "addresses": addresses,
+    "model-parameters": model_parameters,
     "cli": cli,
 }
 

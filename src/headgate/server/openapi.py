@@ -38,6 +38,7 @@ _TOLD_HEADERS = {
     "x-headgate-provider": "Who answered.",
     "x-headgate-model": "The model it was asked for.",
     "x-headgate-attempts": "How many attempts it took.",
+    "x-headgate-dropped": "Parameters that the model did not get as they came, because it does not take them.",
     "x-headgate-cost-usd": "What a whole answer cost; missing where the price is not known.",
     "x-headgate-upstream-request-id": "The provider's own request id.",
     "x-headgate-simulated": "`1`: the simulator made the answer up.",
