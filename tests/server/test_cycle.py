@@ -148,6 +148,21 @@ def test_nothing_is_sent_to_who_has_left():
     assert line.writes == []
 
 
+def test_who_waits_for_it_is_told_once_that_the_caller_has_left():
+    """At once, and not behind an answer that is complete."""
+    told: list[str] = []
+    cycle, _ = made()
+    cycle.gone = lambda: told.append("gone")
+    cycle.disconnect()
+    cycle.disconnect()
+    assert told == ["gone"]
+    answered, _ = made()
+    answered.gone = lambda: told.append("never")
+    assert answered.whole(b"", b"{}")
+    answered.disconnect()
+    assert told == ["gone"]
+
+
 def test_a_full_socket_is_waited_for():
     """Before anything is written, and the shorter way is not taken."""
     cycle, line = made()
