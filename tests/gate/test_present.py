@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from headgate.core.attempt import Attempt, Settled
 from headgate.core.body import Body
-from headgate.core.call import Call, Operation
+from headgate.core.call import Call, Operation, Target
 from headgate.core.errors import (
     Answer,
     APIError,
@@ -23,6 +24,7 @@ from headgate.core.errors import (
 from headgate.core.reply import Event, Kind, Reply
 from headgate.core.usage import TokenUsage
 from headgate.gate import present
+from headgate.gate.offers import Offer
 
 CALL = Call(id="c" * 32, operation=Operation.CHAT, model="m", body=Body(b"{}"), started=0.0, day="2027-01-15")
 VALUE = re.compile(r"[\x20-\x7e]*")
@@ -144,13 +146,52 @@ def test_the_trailer_tells_the_cost():
 
 def test_the_list_of_models_has_the_apis_shape():
     """Each name is an object of its own; any name is JSON."""
-    listed = json.loads(present.model_list(["a", 'b"\n']))
+
+    def offer(name):
+        return Offer(name=name)
+
+    listed = json.loads(present.model_list(map(offer, ["a", 'b"\n'])))
     assert listed["object"] == "list"
-    assert listed["data"][1] == {"id": 'b"\n', "object": "model", "created": 0, "owned_by": "headgate"}
-    assert json.loads(present.model('b"\n', ["a", 'b"\n'])) == listed["data"][1]
+    plain = {"id": 'b"\n', "object": "model", "created": 0, "owned_by": "headgate"}
+    unknown = ("shutdown_date", "successor", "context_window", "max_output_tokens", "capabilities")
+    assert listed["data"][1] == {**plain, **dict.fromkeys(unknown)}
+    assert json.loads(present.model('b"\n', ["a", 'b"\n'], offer)) == listed["data"][1]
     with pytest.raises(UnknownModelError, match="'c' does not exist") as caught:
-        present.model("c", ["a", 'b"\n'])
+        present.model("c", ["a", 'b"\n'], offer)
     assert caught.value.http_status == 404
+
+
+def test_what_is_known_of_a_model_is_in_the_list():
+    """Beside OpenAI's own fields, and under OpenAI's own name where it has one."""
+    known = Offer(
+        name="fast",
+        context=400_000,
+        max_output=128_000,
+        capabilities=frozenset({"vision", "tools"}),
+        retires=date(2026, 12, 11),
+        successor="gpt-5.6-sol",
+    )
+    assert json.loads(present.model("fast", ["fast"], lambda _: known)) == {
+        "id": "fast",
+        "object": "model",
+        "created": 0,
+        "owned_by": "headgate",
+        "shutdown_date": "2026-12-11",
+        "successor": "gpt-5.6-sol",
+        "context_window": 400_000,
+        "max_output_tokens": 128_000,
+        "capabilities": ["tools", "vision"],
+    }
+
+
+def test_a_model_that_retires_says_so_in_a_header():
+    """And one that stands in for another names that one; no other answer has these headers."""
+    made = reply(attempt(1))
+    assert not {"x-headgate-retires", "x-headgate-instead-of"} & present.reply_headers(CALL, made).keys()
+    made.target = Target("p", "m", retires="2026-12-11", instead_of="old\r\nx: y")
+    shown = present.reply_headers(CALL, made)
+    assert shown["x-headgate-retires"] == "2026-12-11"
+    assert shown["x-headgate-instead-of"] == "old%0D%0Ax: y"
 
 
 def test_our_own_error_has_openais_shape():

@@ -58,8 +58,11 @@ class Priced(NamedTuple):
 class Prices:
     """The price table.
 
+    Attributes:
+        catalog: which models there are.
+
     Args:
-        catalog: which models there are, for estimates; it brings the prices of our data file and the user's.
+        catalog: it brings the prices of our data file and the user's, and the families of estimates.
         unknown: `estimate`: a model without a price costs what the dearest known model of its family does.
 
     Example:
@@ -69,8 +72,8 @@ class Prices:
     """
 
     def __init__(self, catalog: Catalog | None = None, *, unknown: Unknown = "allow") -> None:
-        self._catalog = catalog or Catalog()
-        self._own: Mapping[str, Own] = self._catalog.own if catalog else NOTHING
+        self.catalog = catalog or Catalog()
+        self._own: Mapping[str, Own] = self.catalog.own if catalog else NOTHING
         self._unknown = unknown
         self._published = Published()
         # By provider, model and tier: the minute of which the rates are, and the rates.
@@ -82,7 +85,7 @@ class Prices:
     def load(self) -> None:
         """Import the price data. Takes about a second; may be called from a thread before the first `cost`."""
         self._published.load()
-        self._catalog.load()
+        self.catalog.load()
 
     def list_at(self, address: str) -> str:
         """Whose price list holds at a provider's address; `ELSEWHERE` where none claims it."""
@@ -131,10 +134,13 @@ class Prices:
         return found is not None and not found.table.startswith("estimate") and found.rates[-1].input is not None
 
     def rates(self, model: str, *, at: float, provider: str = "openai") -> tuple[Rates, str] | None:
-        """The rates of an ordinary request and the table that says so; None where none are known."""
+        """The rates of an ordinary request and the table that says so; None where none are known.
+
+        For whoever wants to see them: nothing is remembered, estimated or warned of.
+        """
         if provider == OWN:
             return Rates(0, 0, 0, 0, 0, 0, 0), OWN
-        found = self._lookup(provider, model, None, int(at) // 60)
+        found = self._find(provider, model[:LONGEST], None, int(at) // 60)
         return None if found is None else (found.rates[-1], found.table)
 
     def _lookup(self, provider: str, model: str, tier: str | None, minute: int) -> Priced | None:
@@ -172,7 +178,7 @@ class Prices:
 
     def _based(self, provider: str, base: str, tier: str | None, minute: int) -> Priced | None:
         """What the base costs that the user names, at the address if it has a list, else at its maker."""
-        known = self._catalog.shipped(base)
+        known = self.catalog.shipped(base)
         if provider == ELSEWHERE:
             provider = known.maker if known is not None else "openai"
         found = self._public(provider, list(spellings(base)), tier, minute)
@@ -184,7 +190,7 @@ class Prices:
         if provider == ELSEWHERE:
             names = [name for name in names if not name.startswith(_OPEN)]
             provider, mark = "openai", ", as if at openai"
-        facts = self._catalog.facts
+        facts = self.catalog.facts
         if provider in {"openai", "azure"}:
             ours = next((facts.prices[name] for name in names if name in facts.prices), None)
             if ours is not None:
@@ -216,7 +222,7 @@ class Prices:
             found = {other: priced for other, priced in living.items() if _WORDS.split(other)[:most] == words[:most]}
             if found:
                 return found
-        kinds = self._catalog.facts.models
+        kinds = self.catalog.facts.models
         return {other: priced for other, priced in living.items() if kinds[other].kind == "chat"}
 
     def _living(self, maker: str, minute: int) -> Mapping[str, Priced]:
@@ -228,7 +234,7 @@ class Prices:
         return kept[1]
 
     def _all(self, maker: str, minute: int, day: int) -> Iterator[tuple[str, Priced]]:
-        for name, facts in self._catalog.facts.models.items():
+        for name, facts in self.catalog.facts.models.items():
             if facts.maker == maker and (facts.retires is None or facts.retires.toordinal() > day):
                 found = self._public(maker, [name], None, minute)
                 if found is not None and found.rates[-1].input is not None:

@@ -289,7 +289,9 @@ def _models(gate: Gate, request: httpx2.Request, path: str) -> bytes:
     if request.method != "GET":
         raise MethodNotAllowedError(f"/v1{path} takes GET, not {request.method}.")
     names = gate.models()
-    return present.model_list(names) if path == MODELS else present.model(path[len(MODELS) + 1 :], names)
+    if path == MODELS:
+        return present.model_list(map(gate.offer, names))
+    return present.model(path[len(MODELS) + 1 :], names, gate.offer)
 
 
 def _headers(gate: Gate) -> dict[str, str]:

@@ -112,12 +112,16 @@ class Target(msgspec.Struct, frozen=True):
         model: the model to ask it for; None passes the caller's own name on.
         weight: share among targets of the same priority.
         priority: 1 is asked first.
+        retires: the first day on which the model does not answer any more (`YYYY-MM-DD`), where that day is near.
+        instead_of: the retired model that this one, its successor, stands in for.
     """
 
     provider: str
     model: str | None = None
     weight: float = 1.0
     priority: int = 1
+    retires: str | None = None
+    instead_of: str | None = None
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):

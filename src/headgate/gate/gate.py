@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import msgspec
 
-from headgate.catalog.models import Catalog
 from headgate.catalog.prices import Prices
 from headgate.core.body import Body
 from headgate.core.call import ANONYMOUS, MODELLESS, NO_TAGS, Call, Caller, Operation, Timeouts, Unsupported
@@ -24,8 +23,9 @@ from headgate.core.reply import Reply
 from headgate.core.upload import Form, Upload
 from headgate.dialects.endpoints import Found
 from headgate.dialects.registry import DIALECTS
-from headgate.gate import stack, wiring
+from headgate.gate import makers, stack, wiring
 from headgate.gate.config import Config
+from headgate.gate.offers import Offer, Offers
 from headgate.gate.ports import SystemChance, SystemClock
 from headgate.gate.spool import Spool
 from headgate.gate.tasks import Tasks
@@ -86,6 +86,7 @@ class Gate:
         self._ledger = ledger
         self._plans: Mapping[str, Plan] = wiring.plans(config)
         self._default = _default_model(config)
+        self._offers = Offers(self._plans, prices.catalog, makers.makers(config))
         self._providers: Mapping[str, Provider] = wiring.providers(config, clock, self.simulators, self.instance)
         self._drain = Drain(journal, ledger, clock)
         self._tasks = Tasks()
@@ -100,7 +101,7 @@ class Gate:
                 chance=chance,
                 journal=journal,
                 prices=prices,
-                catalog=Catalog(),
+                catalog=prices.catalog,
                 providers=self._providers,
                 plans=self._plans,
                 meter=self.meter,
@@ -116,7 +117,7 @@ class Gate:
             ConfigError: the store or the journal cannot be used.
         """
         clock, chance = clock or SystemClock(), chance or SystemChance()
-        prices = Prices()
+        prices = Prices(wiring.catalog(config), unknown=config.policies.budget.unknown_price or "allow")
         journal: FileJournal | MemoryJournal
         if config.store == MEMORY:
             prices.load()
@@ -251,6 +252,14 @@ class Gate:
 
     def _any(self, wanted: frozenset[str]) -> frozenset[str]:
         return wanted if ANY in self._plans else frozenset()
+
+    def offer(self, name: str) -> Offer:
+        """What one of those names leads to, as far as it is known today."""
+        return self._offers.of(name, self._clock.time())
+
+    def fates(self) -> list[str]:
+        """The models behind those names that are gone, or go soon: a sentence for each."""
+        return [found.told(name) for name, found in self._offers.fates(self.models(), self._clock.time())]
 
     def speaks(self, model: str | None, operation: Operation) -> bool:
         """Whether every target of a model has an operation."""

@@ -5,7 +5,7 @@ in a header from here is printable ASCII, so that no door needs to look again.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +16,7 @@ from headgate.core.errors import APIError, AuthenticationError, HeadgateError, U
 from headgate.core.money import show_usd
 from headgate.core.reply import Reply
 from headgate.dialects.openai_errors import error_object
+from headgate.gate.offers import Offer
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
@@ -41,6 +42,11 @@ def reply_headers(call: Call, reply: Reply) -> dict[str, str]:
     _tell_attempts(headers, reply.attempts)
     if reply.simulated:
         headers["x-headgate-simulated"] = "1"
+    target = reply.target
+    if target is not None and target.retires is not None:
+        headers["x-headgate-retires"] = target.retires
+    if target is not None and target.instead_of is not None:
+        headers["x-headgate-instead-of"] = plain(target.instead_of)
     if not reply.stream and (cost := total_cost(reply.attempts)) is not None:
         headers["x-headgate-cost-usd"] = show_usd(cost)
     return headers
@@ -60,13 +66,18 @@ def total_cost(attempts: Sequence[Attempt]) -> int | None:
     return total
 
 
-def model_list(names: Sequence[str]) -> bytes:
+def model_list(offers: Iterable[Offer]) -> bytes:
     """The body of `GET /v1/models`."""
-    return _encode({"object": "list", "data": [_model(name) for name in names]})
+    return _encode({"object": "list", "data": [_model(offer) for offer in offers]})
 
 
-def model(name: str, names: Sequence[str]) -> bytes:
+def model(name: str, names: Sequence[str], offer: Callable[[str], Offer]) -> bytes:
     """The body of `GET /v1/models/{id}`.
+
+    Args:
+        name: which one.
+        names: those that the caller may ask for.
+        offer: what is known of one of them.
 
     Raises:
         UnknownModelError: it is none of the names that the caller may ask for.
@@ -74,12 +85,22 @@ def model(name: str, names: Sequence[str]) -> bytes:
     if name not in names:
         message = f"The model {name[:80]!r} does not exist here."
         raise UnknownModelError(message, param="model", hint="`GET /v1/models` lists the names that do.")
-    return _encode(_model(name))
+    return _encode(_model(offer(name)))
 
 
-def _model(name: str) -> dict[str, object]:
-    # A name of the gateway was made by nobody at no time; clients want the fields all the same.
-    return {"id": name, "object": "model", "created": 0, "owned_by": "headgate"}
+def _model(offer: Offer) -> dict[str, object]:
+    return {
+        "id": offer.name,
+        "object": "model",
+        # A name of the gateway was made by nobody at no time; clients want the fields all the same.
+        "created": 0,
+        "owned_by": "headgate",
+        "shutdown_date": None if offer.retires is None else offer.retires.isoformat(),
+        "successor": offer.successor,
+        "context_window": offer.context,
+        "max_output_tokens": offer.max_output,
+        "capabilities": None if offer.capabilities is None else sorted(offer.capabilities),
+    }
 
 
 def trailer(reply: Reply) -> bytes:

@@ -21,11 +21,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from headgate.catalog.models import Catalog
-from headgate.catalog.prices import OWN, Prices
+from headgate.catalog.prices import Prices
+from headgate.catalog.retirement import Retirement
 from headgate.core.call import Call, Operation, Target
 from headgate.core.clock import Chance, Clock
 from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Reply
+from headgate.gate import makers
 from headgate.gate.config import Config
 from headgate.policies.budget import Budget
 from headgate.policies.fit import Fit
@@ -76,7 +78,16 @@ def _route(parts: Parts) -> Policy:
     def speaks(provider: str, operation: Operation) -> bool:
         return parts.providers[provider].speaks(operation)
 
-    return Route(parts.plans, speaks=speaks, accounts=parts.accounts, chance=parts.chance, clock=parts.clock)
+    served = makers.makers(parts.config)
+    retirement = Retirement(parts.catalog.find, served, parts.config.policies.on_retired)
+    return Route(
+        parts.plans,
+        speaks=speaks,
+        accounts=parts.accounts,
+        chance=parts.chance,
+        clock=parts.clock,
+        living=retirement.living if served else None,
+    )
 
 
 def _retry(parts: Parts, target: Target) -> Policy:
@@ -93,8 +104,13 @@ def _retry(parts: Parts, target: Target) -> Policy:
 
 
 def _budget(parts: Parts, target: Target) -> Policy:
-    own = parts.config.providers[target.provider].type == "local"
-    return Budget(parts.journal, parts.prices, parts.clock, price_list=OWN if own else "openai")
+    return Budget(
+        parts.journal,
+        parts.prices,
+        parts.clock,
+        price_list=makers.price_list(parts.config.providers[target.provider], parts.prices),
+        must_know=parts.config.policies.budget.unknown_price == "refuse",
+    )
 
 
 ABOVE = (
@@ -127,14 +143,19 @@ def build(parts: Parts) -> Handler:
     targets = {(target.provider, target.model): target for plan in parts.plans.values() for target in plan.targets}
     # What asks no model asks an account.
     targets |= {(name, None): Target(name) for name in parts.providers if (name, None) not in targets}
-    chains: dict[tuple[str, str | None], Handler] = {
-        name: compose([layer.build(parts, target) for layer in BELOW], parts.providers[target.provider])
-        for name, target in targets.items()
-    }
+
+    def chain(target: Target) -> Handler:
+        return compose([layer.build(parts, target) for layer in BELOW], parts.providers[target.provider])
+
+    chains = {name: chain(target) for name, target in targets.items()}
 
     def dispatch(call: Call) -> Awaitable[Reply]:
         target = call.target
         assert target is not None, "route has picked one"
-        return chains[target.provider, target.model](call)
+        name = (target.provider, target.model)
+        if name not in chains:
+            # The successor of a retired model: one of the catalog's, so there are never many.
+            chains[name] = chain(target)
+        return chains[name](call)
 
     return compose([layer.build(parts) for layer in ABOVE], dispatch)

@@ -86,11 +86,11 @@ def _addressed(provider: Provider) -> Provider:
         responses = provider.responses if provider.responses is not None else provider.type == "simulator"
         return provider.model_copy(update={"responses": responses})
     address = provider.base_url or OPENAI
-    responses = provider.responses if provider.responses is not None else _is_openai(address)
+    responses = provider.responses if provider.responses is not None else is_openai(address)
     return provider.model_copy(update={"base_url": address, "responses": responses})
 
 
-def _is_openai(address: str) -> bool:
+def is_openai(address: str) -> bool:
     """Whether an address is OpenAI's own; it has one host for each region."""
     return f".{urlsplit(address).hostname}".endswith(".api.openai.com")
 
@@ -102,7 +102,7 @@ def _lacking(name: str, provider: Provider, empty: Mapping[Path, str]) -> str:
             return f"its `{path[2]}` needs {variable}, which is empty"
     if provider.api_key is not None and not provider.api_key:
         return "its `api_key` is empty"
-    if provider.api_key is None and not provider.headers and provider.base_url and _is_openai(provider.base_url):
+    if provider.api_key is None and not provider.headers and provider.base_url and is_openai(provider.base_url):
         return "it has no `api_key`; set OPENAI_API_KEY"
     return ""
 

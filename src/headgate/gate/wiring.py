@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from headgate.catalog.models import Catalog, Own
 from headgate.core.call import Target, Timeouts
 from headgate.core.clock import Clock
 from headgate.core.errors import ConfigError
@@ -36,6 +37,25 @@ def plans(config: settings.Config) -> dict[str, Plan]:
         targets = tuple(Target(t.provider, t.model, t.weight, t.priority) for t in route.targets)
         found[name] = Plan(targets, "weighted" if route.strategy == "weighted" else "priority")
     return found
+
+
+def catalog(config: settings.Config) -> Catalog:
+    """What is known of models, the user's own facts included. Nothing is read yet."""
+    return Catalog(
+        {
+            name: Own(
+                base=own.base,
+                input=own.input_usd_per_million,
+                cached=own.cached_input_usd_per_million,
+                output=own.output_usd_per_million,
+                context=own.context,
+                max_output=own.max_output,
+                # An empty list says that it can do nothing; silence says nothing.
+                capabilities=frozenset(own.capabilities) if "capabilities" in own.model_fields_set else None,
+            )
+            for name, own in config.catalog.models.items()
+        }
+    )
 
 
 def simulator(provider: settings.Provider, clock: Clock) -> Simulator:

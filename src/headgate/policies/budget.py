@@ -27,9 +27,10 @@ from msgspec.structs import astuple
 
 from headgate.catalog.prices import Prices
 from headgate.core.attempt import Attempt, Basis, Settled
-from headgate.core.call import FREE, UNMEASURED, Call
+from headgate.core.body import Body
+from headgate.core.call import FREE, UNMEASURED, Call, Operation
 from headgate.core.clock import Clock
-from headgate.core.errors import APIError, HeadgateError
+from headgate.core.errors import APIError, HeadgateError, UnpricedError
 from headgate.core.policy import Handler
 from headgate.core.reply import Abandoned, Event, Kind, Reply
 from headgate.core.usage import TokenUsage
@@ -50,23 +51,30 @@ class Budget:
         prices: what tokens cost.
         clock: for timings, and for the date of a price.
         price_list: whose prices hold at this target, by its id in the price table.
+        must_know: a model whose price is not known is not asked.
     """
 
-    def __init__(self, journal: Journal, prices: Prices, clock: Clock, *, price_list: str = "openai") -> None:
+    def __init__(
+        self, journal: Journal, prices: Prices, clock: Clock, *, price_list: str = "openai", must_know: bool = False
+    ) -> None:
         self._journal = journal
         self._prices = prices
         self._clock = clock
         self._price_list = price_list
+        self._must_know = must_know
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Make one attempt.
 
         Raises:
+            UnpricedError: nobody knows what the model costs; nothing has left.
             BacklogError: the intent cannot be written; nothing has left.
             HeadgateError: what the attempt failed with; its `attempts` are those of the whole call so far.
         """
         target = call.target
         assert target is not None, "budget stands below route"
+        if self._must_know:
+            self._check_price(call, target.model or call.model)
         attempt = Attempt(len(call.trail) + 1, target.provider, target.model or call.model, call.dropped)
         start = self._clock.monotonic()
         try:
@@ -93,6 +101,18 @@ class Budget:
         reply.watch(account.on_event, account.on_end)
         return reply
 
+    def _check_price(self, call: Call, model: str) -> None:
+        if call.operation in FREE or call.operation is Operation.PASSTHROUGH:
+            return
+        if not self._prices.known(model, at=self._clock.time(), provider=self._price_list):
+            error = UnpricedError(
+                f"Nobody knows what the model {model[:80]!r} costs, and `policies.budget.unknown_price` is `refuse`.",
+                param="model",
+                hint="Give it prices in `catalog.models`, or set `unknown_price: estimate` or `allow`.",
+            )
+            error.attempts = call.trail
+            raise error
+
     def settle(self, call: Call, attempt: Attempt, start: float) -> None:
         """Price an attempt whose outcome is known, and write it down."""
         attempt.latency_ms = milliseconds(self._clock.monotonic() - start)
@@ -105,6 +125,8 @@ class Budget:
                         at=self._clock.time(),
                         provider=self._price_list,
                         tier=attempt.service_tier,
+                        asked=attempt.model,
+                        kept_long=attempt.usage.cache_write_tokens > 0 and _kept_long(call),
                     )
                 elif call.operation in FREE:
                     attempt.cost, attempt.price_table = 0, "free"
@@ -183,6 +205,15 @@ class _Account:
         attempt.settled = settled
         attempt.basis = basis
         self._budget.settle(self._call, attempt, self._start)
+
+
+def _kept_long(call: Call) -> bool:
+    """Whether the request asks the provider to keep what it caches for twelve hours."""
+    body = call.body
+    if not isinstance(body, Body) or b"12h" not in body.raw:
+        return False
+    options = body.view.get("prompt_cache_options")
+    return isinstance(options, dict) and options.get("ttl") == "12h"
 
 
 def _not_billed(attempt: Attempt, error: BaseException) -> bool:

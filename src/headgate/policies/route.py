@@ -20,6 +20,9 @@ ANY = "*"
 """The route of every name that has none of its own."""
 
 
+Living = Callable[[Call, Sequence[Target]], Sequence[Target]]
+
+
 class Plan(msgspec.Struct, frozen=True):
     """Who answers to one name.
 
@@ -42,6 +45,7 @@ class Route:
             asks no model and names nothing that another one keeps.
         chance: draws among equals.
         clock: tells when a deadline has passed.
+        living: what becomes of targets whose model is retired: the ones that may be asked. May refuse the call.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Route:
         accounts: Callable[[Operation], Sequence[str]],
         chance: Chance,
         clock: Clock,
+        living: Living | None = None,
     ) -> None:
         self._plans = plans
         self._able: dict[tuple[Plan, Operation], tuple[Target, ...]] = {}
@@ -59,16 +64,19 @@ class Route:
         self._accounts = accounts
         self._chance = chance
         self._clock = clock
+        self._living = living
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Ask the targets in turn until one answers.
 
         Raises:
-            UnknownModelError: no route leads to the model.
+            UnknownModelError: no route leads to the model, or only to models that are retired.
             NoTargetError: none of its targets has the operation.
             HeadgateError: what the last target that was asked failed with.
         """
         targets = self._order(call)
+        if self._living is not None:
+            targets = self._living(call, targets)
         remaining = len(targets)
         for target in targets:
             remaining -= 1

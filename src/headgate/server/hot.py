@@ -85,7 +85,8 @@ class Hot:
         if method not in {"GET", "HEAD"}:
             raise MethodNotAllowedError(f"{path[:80]} does not take {method[:80]}.", hint=f"It takes {allowed}.")
         names = self._gate.models(self._intake.caller(scope))
-        body = present.model(name, names) if name else present.model_list(names)
+        offer = self._gate.offer
+        body = present.model(name, names, offer) if name else present.model_list(map(offer, names))
         await answer(send, 200, {"content-type": present.JSON, "x-request-id": self._request_id()}, body)
 
     async def _refuse(self, error: HeadgateError, scope: Scope, send: Send) -> None:

@@ -182,6 +182,7 @@ def banner(gate: Gate, address: str) -> str:
         f"  models     {', '.join(names) if names else 'any name'}",
         f"  callers    {who}",
     ]
+    lines += [f"  RETIRING   {told}" for told in gate.fates()]
     if gate.simulated:
         lines.append(
             f"  SIMULATED  answers of {', '.join(gate.simulators)} are made up; none of them comes from a model"
