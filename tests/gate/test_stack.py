@@ -17,7 +17,7 @@ BUSY = {"kind": "status", "status": 503}
 def test_every_layer_says_why_it_stands_there():
     """Name and reason are told, in travel order, as the page's own picture has them."""
     layers = [*stack.ABOVE, *stack.BELOW]
-    assert [layer.name for layer in layers] == ["meter", "own", "route", "fit", "retry", "budget"]
+    assert [layer.name for layer in layers] == ["meter", "own", "route", "fit", "room", "retry", "budget"]
     assert all(len(layer.because) > 10 for layer in layers)
     picture = [line.split() for line in (stack.__doc__ or "").splitlines() if line.startswith("     ")]
     drawn = [words[1] for words in picture if "(not built yet)" not in " ".join(words)]

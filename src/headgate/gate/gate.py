@@ -14,6 +14,7 @@ from typing import Any, Self
 import msgspec
 
 from headgate.catalog.prices import Prices
+from headgate.catalog.tokens import Tokens
 from headgate.core.body import Body
 from headgate.core.call import ANONYMOUS, MODELLESS, NO_TAGS, Call, Caller, Operation, Timeouts, Unsupported
 from headgate.core.clock import Chance, Clock
@@ -58,6 +59,7 @@ class Gate:
         instance: an unguessable name of this very gate; it travels upstream so that a loop is noticed.
         meter: counts of this process since its start.
         simulators: the simulators inside, by provider name.
+        tokens: counts tokens, where somebody asks.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Gate:
             for name, provider in config.providers.items()
             if provider.type == "simulator"
         }
+        self.tokens = Tokens()
         self._clock = clock
         self._chance = chance
         self._journal = journal
@@ -102,6 +105,7 @@ class Gate:
                 journal=journal,
                 prices=prices,
                 catalog=prices.catalog,
+                tokens=self.tokens,
                 providers=self._providers,
                 plans=self._plans,
                 meter=self.meter,
@@ -346,6 +350,7 @@ class Gate:
             await self._tasks.close()
             await self._drain.finish()
             await self._ledger.close()
+            self.tokens.close()
             self._closed = True
 
     async def _farewell(self) -> None:

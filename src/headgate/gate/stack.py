@@ -7,6 +7,7 @@
      -  own       objects belong to who made them, and lead to the account that keeps them
      5  route     picks a target; falls back
      -  fit       the parameters that the model takes
+     -  room      what cannot fit into the model's context is refused
      6  retry     repeats at the same target
      7  breaker   (not built yet) rests a failing target
      8  pace      (not built yet) waits for the provider's limits
@@ -23,6 +24,7 @@ from typing import NamedTuple
 from headgate.catalog.models import Catalog
 from headgate.catalog.prices import Prices
 from headgate.catalog.retirement import Retirement
+from headgate.catalog.tokens import Tokens
 from headgate.core.call import Call, Operation, Target
 from headgate.core.clock import Chance, Clock
 from headgate.core.policy import Handler, Policy, compose
@@ -34,6 +36,7 @@ from headgate.policies.fit import Fit
 from headgate.policies.meter import Meter
 from headgate.policies.own import Own, Owners
 from headgate.policies.retry import Retry
+from headgate.policies.room import Room
 from headgate.policies.route import Plan, Route
 from headgate.providers.provider import Provider
 from headgate.stores.protocols import Journal
@@ -48,6 +51,7 @@ class Parts(NamedTuple):
     journal: Journal
     prices: Prices
     catalog: Catalog
+    tokens: Tokens
     providers: Mapping[str, Provider]
     plans: Mapping[str, Plan]
     meter: Meter
@@ -90,6 +94,15 @@ def _route(parts: Parts) -> Policy:
     )
 
 
+def _room(parts: Parts, target: Target) -> Policy:
+    find = parts.catalog.find
+    if target.provider in makers.makers(parts.config):
+        return Room(find, parts.tokens)
+    # Elsewhere a name says nothing, unless the user says what it means.
+    named = parts.config.catalog.models
+    return Room(lambda name: find(name) if name in named else None, parts.tokens)
+
+
 def _retry(parts: Parts, target: Target) -> Policy:
     settings = parts.config.policies.retry
     provider = parts.config.providers[target.provider]
@@ -127,6 +140,11 @@ BELOW = (
         "fit",
         "what a model takes is known once there is one, is the same for each attempt, and bounds what is held for it",
         lambda parts, _target: Fit(parts.catalog.find, parts.config.policies.on_unsupported),
+    ),
+    TargetLayer(
+        "room",
+        "what a model holds is known once there is one, and a question that cannot fit is neither retried nor paid for",
+        _room,
     ),
     TargetLayer("retry", "closest to the target it repeats", _retry),
     TargetLayer(
