@@ -25,8 +25,9 @@ from headgate.core.errors import (
     ValidationError,
 )
 from headgate.gate.load import load
+from headgate.providers.simulator.models import MODELS
 from headgate.stores.protocols import Query
-from headgate.testing import virtual_time
+from headgate.testing import VirtualClock, virtual_time
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LONG = "Tell me everything, please: " + "more " * 200
@@ -41,6 +42,13 @@ class City(BaseModel):
 
 def _simulator(gate, name="sim"):
     return gate._gate.simulators[name]
+
+
+class InNovember(VirtualClock):
+    """2026-11-20, when each of the simulator's models still answered."""
+
+    def time(self):
+        return 1_795_132_800 + self.monotonic()
 
 
 def _nothing_is_left():
@@ -168,6 +176,84 @@ def test_a_response_says_everything(practice):
             assert sent.path.endswith("/responses")
             assert b'"store":false' in sent.body
             assert b'"max_output_tokens":50' in sent.body
+
+    asyncio.run(story())
+
+
+EVERYTHING = {
+    "max_tokens": 10**6, "reasoning_effort": "max", "verbosity": "low", "temperature": 0.2, "top_p": 0.9,
+    "store": False,
+}  # fmt: skip
+TALKS = sorted(name for name, model in MODELS.items() if model.serves in {"talk", "everything"})
+
+
+@pytest.mark.parametrize("responses", [True, False])
+def test_every_model_takes_the_same_options(practice, responses):
+    """Through either API; what a model does not take is named as the option it was. One that takes all gets all."""
+
+    async def story():
+        dropped = {}
+        gate = AsyncHeadgate(practice(responses=responses))
+        gate._clock = InNovember()
+        async with gate:
+            for model in TALKS:
+                reply = await gate.generate_response("Name a city.", model=model, **EVERYTHING)
+                assert reply.text
+                dropped[model] = reply.dropped
+                streamed = [piece async for piece in gate.stream("Name a city.", model=model, **EVERYTHING)]
+                assert streamed[-1].dropped == reply.dropped
+                assert (await gate.parse(City, "Describe Lyon.", model=model, **EVERYTHING)).name is not None
+        return dropped
+
+    dropped = asyncio.run(story())
+    assert dropped["fake"] == ()
+    assert set(dropped["gpt-4.1"]) == {"reasoning_effort", "max_tokens"}
+    assert set(dropped["gpt-6-luna"]) == {"max_tokens", "temperature", "top_p"}
+    assert set(dropped["o3"]) == {"reasoning_effort", "max_tokens", "temperature", "top_p"}
+
+
+def test_options_that_only_chat_has(practice):
+    """They are asked for there, so that a model that takes them gets them."""
+
+    async def story():
+        gate = AsyncHeadgate(practice())
+        gate._clock = InNovember()
+        async with gate:
+            old = await gate.generate_response("Name a city.", model="gpt-4.1", stop=["zzz"], seed=7)
+            assert b'"stop":["zzz"],"seed":7' in _simulator(gate).last.body
+            new = await gate.generate_response("Name a city.", model="gpt-6-luna", stop="zzz", seed=7)
+            assert (old.raw["object"], old.dropped) == ("chat.completion", ())
+            assert (new.raw["object"], new.dropped) == ("chat.completion", ("stop",))
+
+    asyncio.run(story())
+
+
+def test_a_setting_holds_at_this_door_too(practice):
+    """Whoever wants to hear of what a model does not take hears of it; nothing leaves."""
+
+    async def story():
+        config = practice()
+        config["policies"] = {"on_unsupported": "refuse"}
+        async with AsyncHeadgate(config) as gate:
+            with pytest.raises(BadRequestError, match="takes no `temperature`"):
+                await gate.generate_response("Name a city.", temperature=0.2)
+            assert len(_simulator(gate).log) == 0
+            assert (await gate.generate_response("Name a city.", max_tokens=50)).dropped == ()
+
+    asyncio.run(story())
+
+
+def test_callers_of_the_api_hear_it_from_the_model(practice):
+    """`http_client` speaks the provider's language: what leaves is what came."""
+
+    async def story():
+        async with AsyncHeadgate(practice()) as gate, gate.http_client() as client:
+            body = b'{"model":"gpt-6-luna","input":"Hi","temperature":0.2}'
+            answer = await client.post(
+                "http://gate/v1/responses", content=body, headers={"content-type": "application/json"}
+            )
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_value")
+            assert _simulator(gate).last.body == body
 
     asyncio.run(story())
 

@@ -69,6 +69,19 @@ def test_the_last_piece_says_what_a_whole_answer_says():
     assert (nobody.model, nobody.provider, nobody.usage, nobody.simulated) == (None, None, None, False)
 
 
+def test_options_that_the_model_did_not_get():
+    """By the names that this door has for them, each once, on whole answers and on last pieces."""
+    wire = ("max_tokens", "max_completion_tokens", "reasoning.effort", "text.format", "top_p")
+    attempt = _attempt(dropped=wire, cost=0)
+    names = ("max_tokens", "reasoning_effort", "schema", "top_p")
+    assert _shown(Event(kind=Kind.TERMINAL), attempt).dropped == names
+    reply = Reply([Event(kind=Kind.TERMINAL)])
+    reply.attempts = [attempt]
+    assert last_piece(reply, finish="stop", usage=None).dropped == names
+    assert _shown(Event(kind=Kind.TERMINAL), _attempt(cost=0)).dropped == ()
+    assert _shown(Event(kind=Kind.TERMINAL)).dropped == ()
+
+
 def test_costs_of_answers_add_up():
     """`sum` of costs works, starting at its integer 0."""
     event = Event(kind=Kind.TERMINAL)

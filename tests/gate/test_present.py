@@ -64,6 +64,19 @@ def test_a_whole_answer_tells_everything():
     }
 
 
+def test_what_the_model_did_not_get_is_told():
+    """Of the last attempt, on answers, on streams, and on its failure."""
+    first, last = attempt(), attempt(5)
+    first.dropped, last.dropped = ("stop",), ("temperature", "reasoning.effort")
+    for stream in (True, False):
+        shown = present.reply_headers(CALL, reply(first, last, stream=stream))
+        assert shown["x-headgate-dropped"] == "temperature,reasoning.effort"
+    error = OverloadedError("Busy.")
+    error.attempts = [first]
+    assert present.error_answer(error, "req_1")[1]["x-headgate-dropped"] == "stop"
+    assert "x-headgate-dropped" not in present.reply_headers(CALL, reply(attempt(5)))
+
+
 def test_a_stream_tells_no_cost():
     """Nobody knows it yet; and no proxy on the way may hold words back."""
     shown = present.reply_headers(CALL, reply(attempt(5), stream=True))
