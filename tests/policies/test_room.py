@@ -123,6 +123,7 @@ def test_who_is_not_known_is_not_judged():
         {"model": None},
         {"model": msgspec.structs.replace(SMALL, context=None)},
         {"operation": Operation.MODERATIONS},
+        {"operation": Operation.EMBEDDINGS},
         {"body": Upload("text/plain", [b"x" * 100_000])},
     ):
         found, reply, counter = ask(long, **how)

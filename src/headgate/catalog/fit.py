@@ -33,7 +33,8 @@ _NAMED = b'"type"'
 _TYPE = re.compile(rb'"type"\s*:\s*"([^"]*)"')
 _KEPT = (b'"id"', b'"previous_response_id"', b'"conversation"', b'"prompt"')
 _ELSEWHERE = {
-    Operation.CHAT: (b'"audio"', b'"web_search_options"'),
+    # A function of the older kind may be an empty object, which counts for more than its two bytes.
+    Operation.CHAT: (b'"audio"', b'"web_search_options"', b'"functions"'),
     Operation.RESPONSES: _KEPT,
     Operation.INPUT_TOKENS: _KEPT,
     Operation.EMBEDDINGS: (),

@@ -12,11 +12,15 @@ import msgspec
 
 from headgate.catalog.fit import bound, fits
 from headgate.catalog.models import Model
-from headgate.catalog.tokens import COUNTED, Count, Tokens
+from headgate.catalog.tokens import Count, Tokens
 from headgate.core.body import Body
-from headgate.core.call import Call
+from headgate.core.call import Call, Operation
 from headgate.core.policy import Handler
 from headgate.core.reply import Event, Reply
+
+
+TALKS = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS))
+"""Operations whose whole request has to fit into the context. Of embeddings, each input has to."""
 
 
 class _Caps(msgspec.Struct, gc=False):
@@ -50,7 +54,7 @@ class Room:
         name = call.target.model or call.model
         body = call.body
         model = self._find(name)
-        if model is None or model.context is None or not isinstance(body, Body) or call.operation not in COUNTED:
+        if model is None or model.context is None or not isinstance(body, Body) or call.operation not in TALKS:
             return await next(call)
         # No token is shorter than a byte, and no answer longer than the longest.
         if body.size + (model.context // 2 if model.max_output is None else model.max_output) <= model.context:
