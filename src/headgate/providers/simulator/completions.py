@@ -13,10 +13,18 @@ from headgate.core.usage import TokenUsage
 from headgate.providers.simulator.job import Job, Told
 from headgate.providers.simulator.plan import Plan, Said, plan
 from headgate.providers.simulator.problem import Problem, too_large, too_small, unsupported
-from headgate.providers.simulator.question import Question, check_cap, check_sampling, decode, known_model
+from headgate.providers.simulator.question import (
+    Question,
+    decode,
+    known_model,
+)
 from headgate.providers.simulator.read_chat import stops
 from headgate.providers.simulator.reported import chat_usage
 from headgate.providers.simulator.script import Script, Step
+from headgate.providers.simulator.taking import (
+    check_cap,
+    check_sampling,
+)
 from headgate.providers.simulator.write_chat import DONE, Identity, chat_error
 
 _encode = msgspec.json.encode

@@ -19,20 +19,22 @@ from headgate.providers.simulator.problem import (
 from headgate.providers.simulator.question import (
     Question,
     Tool,
-    check_cache,
-    check_cap,
-    check_sampling,
     check_schema,
-    check_verbosity,
     choose,
     decode,
-    effort_of,
     is_long_ttl,
     known_model,
     named_part,
     text_of,
     tier_of,
     tool_of,
+)
+from headgate.providers.simulator.taking import (
+    check_cache,
+    check_cap,
+    check_sampling,
+    check_verbosity,
+    effort_of,
 )
 
 _ROLES = ("developer", "system", "user", "assistant", "tool", "function")

@@ -12,19 +12,21 @@ from headgate.providers.simulator.question import (
     Past,
     Question,
     Tool,
-    check_cache,
-    check_cap,
-    check_sampling,
     check_schema,
-    check_verbosity,
     choose,
     decode,
-    effort_of,
     is_long_ttl,
     known_model,
     text_of,
     tier_of,
     tool_of,
+)
+from headgate.providers.simulator.taking import (
+    check_cache,
+    check_cap,
+    check_sampling,
+    check_verbosity,
+    effort_of,
 )
 
 _ROLES = ("developer", "system", "user", "assistant")
