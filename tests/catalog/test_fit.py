@@ -114,7 +114,6 @@ def function(parameters: object) -> dict:
         (Operation.CHAT, {"messages": [{"name": name} for name in RARE]}),
         (Operation.CHAT, {"messages": [{"role": name, "content": name} for name in RARE]}),
         (Operation.CHAT, {"messages": [], "tools": [{"function": {"name": name}} for name in RARE]}),
-        (Operation.CHAT, {"messages": [], "functions": [{"name": name} for name in RARE]}),
         (Operation.CHAT, {"messages": [], "tools": [function({"properties": {name: {} for name in RARE}})]}),
         (Operation.CHAT, {"messages": [], "tools": [function({"enum": RARE})]}),
         (Operation.CHAT, {"messages": [], "tools": [function({"enum": [""] * 1000})]}),

@@ -18,7 +18,6 @@ from headgate.core.call import Call, Operation
 from headgate.core.policy import Handler
 from headgate.core.reply import Event, Reply
 
-
 TALKS = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS))
 """Operations whose whole request has to fit into the context. Of embeddings, each input has to."""
 
