@@ -198,3 +198,23 @@ def test_any_page_may_call_only_where_keys_are_asked_for():
     keys = [{"name": "a", "sha256": HASH}]
     assert complaints(server={**server, "auth": "keys"}, keys=keys) == []
     assert complaints(server={"cors": {"origins": ["https://a.example"]}}) == []
+
+
+def test_the_users_own_models_are_like_known_ones():
+    """A base that nobody knows would lend nothing; a word that is no capability would never be asked for."""
+    own = {
+        "good": {"base": "gpt-4.1-mini-2025-04-14", "capabilities": ["tools", "vision"]},
+        "bad": {"base": "gpt-4.1-mini-x", "capabilities": ["tools", "tool"]},
+        "worse": {"base": "zzz", "capabilities": ["zzz"]},
+    }
+    assert [line[:2] for line in complaints(catalog={"models": own})] == [
+        ("catalog.models.bad.base", "is 'gpt-4.1-mini-x', but nothing is known of such a model."),
+        ("catalog.models.bad.capabilities[1]", "is 'tool', which is no capability."),
+        ("catalog.models.worse.base", "is 'zzz', but nothing is known of such a model."),
+        ("catalog.models.worse.capabilities[0]", "is 'zzz', which is no capability."),
+    ]
+    hints = [line[2] for line in complaints(catalog={"models": own})]
+    assert hints[:3] == [
+        "Did you mean `gpt-4.1-mini`?", "Did you mean `tools`?", "`headgate models --all` lists those that are known.",
+    ]  # fmt: skip
+    assert hints[3].startswith("There are: audio_in, ")

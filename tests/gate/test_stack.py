@@ -4,11 +4,12 @@ import pytest
 
 from headgate.core.attempt import Settled
 from headgate.core.call import Operation
-from headgate.core.errors import OverloadedError
-from headgate.gate import stack
+from headgate.core.errors import HeadgateError, OverloadedError, UnknownModelError, UnpricedError
+from headgate.gate import present, stack
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.gate.ports import SystemChance
+from headgate.stores.protocols import Query
 from headgate.testing import VirtualClock, virtual_time
 
 BUSY = {"kind": "status", "status": 503}
@@ -95,3 +96,77 @@ def test_what_is_learned_belongs_to_a_provider_and_a_model():
     assert found == ["overloaded"] * 3
     # Ten retries a minute are always allowed: the second route finds none left, another model all of them.
     assert [len(trail) for trail in trails] == [11, 1, 11]
+
+
+def booked(call, **settings):
+    """What a gate with a simulator makes of a call for a model: the reply's headers, or the error; and the ledger."""
+
+    async def story():
+        given = {"store": "memory://", "providers": {"p": {"type": "simulator"}}, **settings}
+        config = load(None, environment={}, settings=given).config
+        async with await Gate.open(config, clock=VirtualClock(), chance=SystemChance(3)) as gate:
+            made = gate.call(Operation.CHAT, b'{"model": "%s", "messages": [{"role": "user", "content": "hi"}]}' % call)
+            try:
+                async with await gate(made) as reply:
+                    await reply.read()
+                    told = present.reply_headers(made, reply)
+            except HeadgateError as error:
+                told = error
+            return told, [row async for row in gate.rows(Query())]
+
+    return virtual_time(story())
+
+
+def test_a_retired_model_is_refused_and_booked_as_such():
+    """The virtual day is 2027-01-15: gpt-4o is gone since yesterday, and nothing is sent."""
+    told, (row,) = booked(b"gpt-4o")
+    assert isinstance(told, UnknownModelError)
+    assert "'gpt-6-luna'" in told.message
+    assert (row.attempt, row.model_requested, row.model, row.status, row.error_type) == (
+        0, "gpt-4o", None, 404, "model_not_found",
+    )  # fmt: skip
+
+
+def test_a_successor_answers_and_is_booked_as_such():
+    """Header and ledger say what was asked and what served; the price is that of who served."""
+    told, (row,) = booked(b"gpt-4o", policies={"on_retired": "successor"})
+    assert (told["x-headgate-instead-of"], told["x-headgate-model"]) == ("gpt-4o", "gpt-6-luna")
+    assert (row.model_requested, row.model, row.model_served) == ("gpt-4o", "gpt-6-luna", "gpt-6-luna")
+    assert row.cost == row.prompt_tokens * 100_000 + row.completion_tokens * 500_000
+
+
+def test_a_model_that_goes_soon_says_so():
+    """On its answers, and not on those of others."""
+    told, _ = booked(b"gpt-5.4-nano")
+    assert told["x-headgate-retires"] == "2027-04-01"
+    told, _ = booked(b"gpt-6-luna")
+    assert "x-headgate-retires" not in told
+
+
+@pytest.mark.parametrize(
+    ("unknown", "own", "cost", "table"),
+    [
+        (None, {}, None, None),
+        ("allow", {}, None, None),
+        ("estimate", {}, "dear", "estimate: "),
+        (None, {"fake": {"input_usd_per_million": 0, "output_usd_per_million": 0}}, 0, "configuration"),
+        ("refuse", {"fake": {"input_usd_per_million": 1, "output_usd_per_million": 1}}, "some", "configuration"),
+    ],
+)
+def test_a_model_without_a_price(unknown, own, cost, table):
+    """It is booked as unknown, as estimated, or at what the user says; 0 only where somebody said 0."""
+    policies = {"budget": {"unknown_price": unknown}} if unknown else {}
+    told, (row,) = booked(b"fake", policies=policies, catalog={"models": own})
+    assert told["x-headgate-attempts"] == "1"
+    assert (row.cost is None, row.price_table is None) == (cost is None, table is None)
+    if cost is not None:
+        assert row.price_table.startswith(table)
+        assert (row.cost > 0) == (cost != 0)
+    assert ("x-headgate-cost-usd" in told) == (cost is not None)
+
+
+def test_a_model_without_a_price_is_refused_where_that_is_wished():
+    """Before anything leaves; the ledger has the refusal."""
+    told, (row,) = booked(b"fake", policies={"budget": {"unknown_price": "refuse"}})
+    assert isinstance(told, UnpricedError)
+    assert (row.attempt, row.status, row.error_type) == (0, 403, "unknown_price")

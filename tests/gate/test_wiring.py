@@ -1,10 +1,12 @@
 """What the words of a configuration become."""
 
 import sys
+from decimal import Decimal
 
 import pytest
 import trustme
 
+from headgate.catalog.models import Own
 from headgate.core.call import Operation, Target, Timeouts
 from headgate.core.errors import ConfigError
 from headgate.core.secret import Secret
@@ -199,3 +201,16 @@ def test_without_its_file_a_local_provider_is_refused(tmp_path):
         wiring.providers(given.config, CLOCK, {}, "hop")
     assert str(tmp_path / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf") in caught.value.message
     assert "headgate local install" in caught.value.hint
+
+
+def test_the_users_facts_reach_the_catalog():
+    """Prices, limits and abilities; an empty list of abilities is not the same as none."""
+    own = {
+        "acme": {"base": "gpt-4.1-mini", "input_usd_per_million": "0.80", "cached_input_usd_per_million": 0.2},
+        "house": {"output_usd_per_million": 0, "context": 9, "max_output": 8, "capabilities": []},
+    }
+    found = wiring.catalog(config(providers={"p": {"type": "simulator"}}, catalog={"models": own})).own
+    assert found == {
+        "acme": Own(base="gpt-4.1-mini", input=Decimal("0.80"), cached=Decimal("0.2")),
+        "house": Own(output=Decimal(0), context=9, max_output=8, capabilities=frozenset()),
+    }

@@ -5,6 +5,7 @@ import itertools
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from fractions import Fraction
 
 import genai_prices
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from headgate.catalog.models import Catalog, Own
 from headgate.catalog.prices import Prices
 from headgate.core.attempt import Basis, Settled
 from headgate.core.body import Body
@@ -25,8 +27,10 @@ from headgate.core.errors import (
     GarbledError,
     HeadgateError,
     InterruptedError,  # noqa: A004
+    Onward,
     OverloadedError,
     TimeoutError,  # noqa: A004
+    UnpricedError,
     UnreachableError,
 )
 from headgate.core.money import PICO
@@ -258,6 +262,57 @@ def test_another_price_list():
     provider = Script(events=[Event(kind=Kind.TERMINAL, usage=USAGE)])
     run(Budget(journal, PRICES, VirtualClock(), price_list="anthropic")(call, provider))
     assert call.attempt.cost == PRICES.cost("claude-haiku-4-5", USAGE, at=EPOCH, provider="anthropic")[0] > 0
+
+
+def test_what_the_user_says_of_the_model_asked_wins():
+    """An answer calls itself by its base's name; the price is that of the model that was asked."""
+    own = Prices(Catalog({"acme": Own(input=Decimal(7), output=Decimal(7))}))
+    call = msgspec.structs.replace(CALL, trail=[], target=Target("openai", "acme"))
+    answer = Event(kind=Kind.TERMINAL, usage=USAGE, model="gpt-4.1-mini-2025-04-14")
+    run(Budget(MemoryJournal(), own, VirtualClock())(call, Script(events=[answer])))
+    assert (call.attempt.cost, call.attempt.price_table) == (1100 * 7_000_000, "configuration")
+
+
+@pytest.mark.parametrize(
+    ("body", "factor"),
+    [
+        (b'{"prompt_cache_options": {"mode": "auto", "ttl": "12h"}}', 2),
+        (b'{"prompt_cache_options": {"ttl": "30m"}, "messages": "12h"}', 1),
+        (b'{"prompt_cache_options": "12h"}', 1),
+        (b"{}", 1),
+    ],
+)
+def test_what_is_cached_for_twelve_hours_costs_twice_as_much_to_write(body, factor):
+    """The answer does not say so; the request did."""
+    call = msgspec.structs.replace(CALL, trail=[], body=Body(body))
+    usage = TokenUsage(prompt_tokens=2000, cache_write_tokens=2000)
+    run(Budget(MemoryJournal(), PRICES, VirtualClock())(call, Script(events=[whole(usage=usage)])))
+    assert call.attempt.cost == 2000 * 125_000 * factor
+
+
+def test_a_model_without_a_price_is_not_asked_where_that_is_refused():
+    """403 that names the model and the setting; nothing is written and nothing leaves. The next target may be asked."""
+    journal, provider = MemoryJournal(), Script(events=[whole(usage=USAGE)])
+    strict = Budget(journal, PRICES, VirtualClock(), must_know=True)
+    for name in ("house-llama", "whisper-1"):
+        call = msgspec.structs.replace(CALL, trail=[], target=Target("openai", name))
+        with pytest.raises(UnpricedError, match=rf"'{name}'.*`policies.budget.unknown_price` is `refuse`") as caught:
+            run(strict(call, provider))
+        assert (caught.value.http_status, caught.value.code, caught.value.onward) == (403, "unknown_price", Onward.NOW)
+        assert call.trail == []
+    assert journal.read(0).records == []
+    call = msgspec.structs.replace(CALL, trail=[])
+    run(strict(call, provider))
+    assert call.attempt.cost is not None
+
+
+def test_what_is_free_needs_no_price():
+    """Files, batches and moderations are not refused for it; what passes unread has no model to ask about."""
+    strict = Budget(MemoryJournal(), PRICES, VirtualClock(), must_know=True)
+    for operation in (Operation.MODERATIONS, Operation.FILES, Operation.PASSTHROUGH):
+        call = msgspec.structs.replace(CALL, trail=[], operation=operation, target=Target("openai", "house-llama"))
+        run(strict(call, Script(events=[whole()])))
+        assert len(call.trail) == 1
 
 
 def test_a_complete_answer_without_usage_is_counted():

@@ -1,6 +1,7 @@
 """Covers policies/route.py."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -187,4 +188,44 @@ def test_an_account_that_has_no_part_in_the_model_is_refused():
     with pytest.raises(BadRequestError, match=r"'c'.*'m'") as caught:
         ask(route(A, B), providers, msgspec.structs.replace(CALL, account="c"))
     assert (caught.value.code, caught.value.param) == ("wrong_account", "model")
+    assert providers.asked == []
+
+
+def living(*gone: str) -> Route:
+    """A route to all three that asks first who lives."""
+
+    def living(call: Call, targets: Sequence[Target]) -> Sequence[Target]:
+        left = [
+            msgspec.structs.replace(target, retires="2027-02-01") for target in targets if target.provider not in gone
+        ]
+        if not left:
+            raise UnknownModelError(f"{call.model} is gone", param="model")
+        return left
+
+    policy = route(A, B, C)
+    return Route(
+        policy._plans,
+        speaks=lambda _provider, _operation: True,
+        accounts=lambda _: ["a", "b", "c"],
+        chance=SystemChance(seed=3),
+        clock=VirtualClock(),
+        living=living,
+    )
+
+
+def test_a_retired_target_is_not_asked_and_does_not_count_as_another():
+    """The one that is left knows that it is the last; what is known of it travels along."""
+    providers = Providers(c=OverloadedError("busy"))
+    with pytest.raises(OverloadedError):
+        ask(living("a", "b"), providers)
+    assert providers.asked == [("c", 0)]
+    answer = ask(living("a", "c"), providers)
+    assert answer.target == msgspec.structs.replace(B, retires="2027-02-01")
+
+
+def test_where_none_is_left_nothing_is_asked():
+    """The refusal is the caller's answer."""
+    providers = Providers()
+    with pytest.raises(UnknownModelError, match="m is gone"):
+        ask(living("a", "b", "c"), providers)
     assert providers.asked == []

@@ -36,6 +36,19 @@ def test_the_banner_says_that_it_simulates(simulated_gate):
     assert "SIMULATED" in _banner(simulated_gate)
 
 
+def test_the_banner_says_what_retires(simulated_gate):
+    """Models that are gone or go soon, on the virtual day 2027-01-15; nothing of others."""
+    assert "RETIRING" not in _banner(simulated_gate)
+    targets = [{"provider": "p", "model": name} for name in ("gpt-4o", "gpt-5.4-nano", "gpt-6-luna")]
+    told = _banner(simulated_gate, models={"m": {"targets": targets}})
+    assert "  RETIRING   The model 'gpt-4o' was shut down by its maker on 2027-01-14; its successor is" in told
+    assert (
+        "  RETIRING   The model 'gpt-5.4-nano' retires in 76 days, on 2027-04-01; its successor is 'gpt-6-luna'."
+        in told
+    )
+    assert told.count("RETIRING") == 2
+
+
 def test_the_banner_says_who_may_call(simulated_gate):
     """Anybody, or holders of a key; never a key or its hash."""
     assert "anybody" in _banner(simulated_gate)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import asking, books, demo, doctor, embedding, judging, local, local_demo, serving, settings
+from headgate.cli import asking, books, demo, doctor, embedding, judging, local, local_demo, models, serving, settings
 from headgate.cli.voice import WRONG_USE, complain, put, say
 from headgate.core.errors import HeadgateError
 
@@ -40,6 +40,7 @@ app.command()(asking.ask)
 app.command()(embedding.embed)
 app.command()(judging.moderate)
 app.command()(books.usage)
+app.command()(models.models)
 app.add_typer(local.app, name="local")
 local.app.command()(local_demo.demo)
 app.add_typer(settings.app, name="config")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Literal
 
+from headgate.catalog.models import CAPABILITIES, Catalog
 from headgate.gate.config import Config, Provider, Route
 from headgate.gate.problems import Path, Problem, nearest, shown
 
@@ -40,14 +41,8 @@ def auth(config: Config) -> Literal["none", "keys"]:
 
 def incoherent(config: Config) -> list[Problem]:
     """What does not fit together."""
-    return [
-        *_stores(config),
-        *_server(config),
-        *_providers(config),
-        *_models(config),
-        *_keys(config),
-        *_keys_models(config),
-    ]
+    parts = (_stores, _server, _providers, _models, _keys, _keys_models, _catalog)
+    return [problem for part in parts for problem in part(config)]
 
 
 def idle(config: Config) -> list[str]:
@@ -174,3 +169,17 @@ def _keys(config: Config) -> Iterator[Problem]:
             else f"is `keys` by default for {config.server.host!r}, which is not loopback, but there are no `keys`.",
             hint="Add one under `keys`, or set `server.auth: none`.",
         )
+
+
+def _catalog(config: Config) -> Iterator[Problem]:
+    known = Catalog()
+    for name, model in config.catalog.models.items():
+        if model.base is not None and known.shipped(model.base) is None:
+            hint = nearest(model.base, known.facts.models) or "`headgate models --all` lists those that are known."
+            text = f"is {shown(model.base)}, but nothing is known of such a model."
+            yield Problem(path=("catalog", "models", name, "base"), text=text, hint=hint)
+        for number, capability in enumerate(model.capabilities):
+            if capability not in CAPABILITIES:
+                at: Path = ("catalog", "models", name, "capabilities", number)
+                hint = nearest(capability, CAPABILITIES) or f"There are: {', '.join(sorted(CAPABILITIES))}."
+                yield Problem(path=at, text=f"is {shown(capability)}, which is no capability.", hint=hint)

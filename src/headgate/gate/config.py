@@ -263,7 +263,11 @@ class GuardSettings(Section):
 class BudgetPolicy(Section):
     """What happens where a budget cannot tell."""
 
-    unknown_price: Literal["refuse", "estimate", "allow"] | None = Field(None, description="a price that is not known")
+    unknown_price: Literal["refuse", "estimate", "allow"] | None = Field(
+        None,
+        description="a model whose price is not known: it is not asked (`refuse`, 403), costs what the dearest of its "
+        "family does, or is let through at an unknown cost (default: `allow`)",
+    )
     on_shortage: Literal["refuse", "clamp"] = Field("refuse", description="too little is left")
     on_unknown: Literal["charge", "estimate", "release"] = Field("charge", description="an outcome nobody knows")
     unbounded: Literal["refuse", "estimate"] = Field("refuse", description="no bound exists")
@@ -272,7 +276,9 @@ class BudgetPolicy(Section):
 class Policies(Section):
     """The rules of the gate."""
 
-    on_retired: Literal["refuse", "successor"] = Field("refuse", description="a model that its provider shut down")
+    on_retired: Literal["refuse", "successor"] = Field(
+        "refuse", description="a model that its maker shut down: 404 that names the successor, or the successor answers"
+    )
     on_unsupported: Unsupported | None = Field(
         None,
         description="a parameter the model does not take (default: `pass` for callers of the API, who hear it from the "
@@ -289,13 +295,17 @@ class Policies(Section):
 class CatalogModel(Section):
     """The user's own facts about a model."""
 
-    base: str | None = Field(None, description="a known model that it is like")
-    input_usd_per_million: Decimal | None = Field(None, ge=0, description="price of input")
-    cached_input_usd_per_million: Decimal | None = Field(None, ge=0, description="price of cached input")
+    base: str | None = Field(None, description="a known model that it is like, and costs as much as")
+    input_usd_per_million: Decimal | None = Field(None, ge=0, description="price of input; 0 is a price")
+    cached_input_usd_per_million: Decimal | None = Field(
+        None, ge=0, description="price of cached input (default: that of input)"
+    )
     output_usd_per_million: Decimal | None = Field(None, ge=0, description="price of output")
     context: int | None = Field(None, gt=0, description="context window, in tokens")
     max_output: int | None = Field(None, gt=0, description="longest output, in tokens")
-    capabilities: list[str] = Field(default_factory=list, description="what it can do")
+    capabilities: list[str] = Field(
+        default_factory=list, description="what it can do (default: what `base` can): `tools`, `vision`, …"
+    )
 
 
 class CatalogSettings(Section):
