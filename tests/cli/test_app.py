@@ -12,7 +12,7 @@ def test_the_commands_are_listed(headgate):
     """Help is data: it goes to stdout; each command is told in one line that is not cut."""
     done = headgate("--help")
     assert (done.code, done.said) == (0, "")
-    for name in ("serve", "demo", "simulate", "ask", "embed", "moderate", "usage", "doctor", "config"):
+    for name in ("serve", "demo", "simulate", "ask", "embed", "moderate", "usage", "models", "doctor", "config"):
         assert f"\n  {name} " in done.out
     assert "..." not in done.out.partition("Commands:")[2]
 

@@ -51,9 +51,9 @@ def test_what_is_attached_is_changed(headgate, tmp_path):
 
 def test_another_model_may_draw(headgate):
     """As everywhere."""
-    done = headgate("ask", "--simulate", "--image", "a", "-m", "gpt-image-1-mini", "a fox")
+    done = headgate("ask", "--simulate", "--image", "a", "-m", "gpt-image-2.5-flare", "a fox")
     assert done.code == 0
-    assert "/gpt-image-1-mini, " in done.said
+    assert "/gpt-image-2.5-flare, " in done.said
 
 
 @pytest.mark.parametrize(

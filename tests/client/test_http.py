@@ -85,7 +85,7 @@ def test_the_async_sdk_whole_streamed_tools_and_parsed(practice):
         assert [chunk async for chunk in stream][-1].usage.total_tokens == chat.usage.total_tokens
         tool = {"type": "function", "function": {"name": "weather", "parameters": WEATHER, "strict": True}}
         called = await sdk.chat.completions.create(
-            model="gpt-4.1-mini", messages=HELLO, tools=[tool], tool_choice="required"
+            model="gpt-5.4-mini", messages=HELLO, tools=[tool], tool_choice="required"
         )
         assert json.loads(called.choices[0].message.tool_calls[0].function.arguments).keys() == {"city"}
         parsed = await sdk.chat.completions.parse(model=MODEL, messages=HELLO, response_format=City)

@@ -33,7 +33,11 @@ def models(
     config: ConfigFile = None,
     simulate: Simulate = False,
 ) -> None:
-    """Show the models: what they lead to, what fits, what they cost per million tokens, and until when they live."""
+    """Show models: limits, prices, abilities, last days.
+
+    Prices are USD per million tokens of an ordinary request; of several targets the dearest, as the limits are the
+    smallest. A day of retirement is marked `!` 90 days before, `!!` 30 days before, and `gone` from then on.
+    """
     settings = configuration(config, simulate=simulate, serving=False).config
     clock = SystemClock()
     lines = list(_lines(settings, clock, every=every))
