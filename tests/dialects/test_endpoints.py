@@ -64,6 +64,22 @@ def test_what_is_no_address_is_unknown(path, method):
     assert allowed(path) is None
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/v1/chat/completions", "It is `/v1/chat/completions`: a base URL ends with `/v1`, once."),
+        ("/v1/files/file-1", "It is `/v1/files/file-1`: a base URL ends with `/v1`, once."),
+        ("/v1/nothing", "`/docs` lists the addresses of this gateway."),
+        ("/embeddings/", "`/docs` lists the addresses of this gateway."),
+    ],
+)
+def test_a_base_url_that_says_v1_twice_is_noticed(path, hint):
+    """The hint names the address that was meant, where there is one."""
+    with pytest.raises(UnknownPathError) as caught:
+        find("POST", path)
+    assert caught.value.hint == hint
+
+
 def test_the_longest_id():
     """256 characters are one; a message shows not all of a longer path."""
     assert find("GET", "/files/" + "x" * 256).names == ("x" * 256,)

@@ -55,6 +55,17 @@ def test_what_no_page_answers_is_refused_in_shape(simulated_gate, client):
     assert "allow" not in nowhere.headers
 
 
+def test_a_base_url_without_v1_is_noticed(simulated_gate, client):
+    """The first mistake that people make: the hint names the address that was meant."""
+
+    async def act(client, _gate):
+        return await client.post("/chat/completions")
+
+    got = _pages(simulated_gate, client, act)
+    assert got.status == 404
+    assert "It is `/v1/chat/completions`" in got.json["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [("/docs", "GET, HEAD, OPTIONS"), ("/health", "GET, HEAD, OPTIONS"), ("*", "DELETE, GET, HEAD, OPTIONS, POST")],

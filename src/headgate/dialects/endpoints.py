@@ -146,7 +146,22 @@ def allowed(path: str) -> str | None:
 def unknown(path: str) -> UnknownPathError:
     """There is no such address below `/v1`."""
     shown = path if len(path) <= 80 else path[:77] + "..."
-    return UnknownPathError(f"There is no {'/v1' + shown!r} here.", hint="`/docs` lists the addresses of this gateway.")
+    return UnknownPathError(f"There is no {'/v1' + shown!r} here.", hint=way_to(path.removeprefix("/v1")))
+
+
+def way_to(path: str) -> str:
+    """The hint for whoever asked for an address that is none: what it was meant to be, or where the addresses stand.
+
+    Args:
+        path: what was asked for, without any `/v1` before it.
+
+    Example:
+        >>> way_to("/chat/completions")
+        'It is `/v1/chat/completions`: a base URL ends with `/v1`, once.'
+    """
+    if allowed(path) is None:
+        return "`/docs` lists the addresses of this gateway."
+    return f"It is `/v1{path}`: a base URL ends with `/v1`, once."
 
 
 def passes(path: str, patterns: Iterable[str]) -> bool:

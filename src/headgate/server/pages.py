@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 
 from headgate.core.clock import Clock
 from headgate.core.errors import HeadgateError, InvalidKeyError, MethodNotAllowedError, UnknownPathError
+from headgate.dialects.endpoints import way_to
 from headgate.gate import present
 from headgate.gate.gate import Gate
 from headgate.server.auth import Anyone, Keys
@@ -111,7 +112,7 @@ async def _elsewhere(request: Request, _error: Exception) -> Response:
     allowed = ", ".join(sorted({*found, "OPTIONS"}))
     if found and method == "OPTIONS":
         return Response(status_code=204, headers={"allow": allowed})
-    error: HeadgateError = UnknownPathError(f"There is no {path!r} here.", hint="`/docs` lists the addresses that are.")
+    error: HeadgateError = UnknownPathError(f"There is no {path!r} here.", hint=way_to(request.scope["path"]))
     if found:
         error = MethodNotAllowedError(f"{path} does not take {method}.", hint=f"It takes {allowed}.")
     # The id is named to every page alike, behind this.
