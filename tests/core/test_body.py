@@ -65,8 +65,8 @@ def test_bad_bodies_are_refused(raw: bytes, code: str):
 
 
 def test_the_field_at_fault_is_named():
-    """The error names the field, the type that was expected and the one that came."""
-    with pytest.raises(BadRequestError, match=r"expected `str . null`, got `int`") as caught:
+    """The error names the field, the type that was expected and the one that came, as JSON calls them."""
+    with pytest.raises(BadRequestError, match=r"expected `string . null`, got `integer`") as caught:
         READER.read(b'{"model":5}')
     assert caught.value.param == "model"
 

@@ -25,6 +25,9 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 # Only where a value ends is asked; a number of ten thousand digits has an end, too, but no int.
 _VALUE = json.JSONDecoder(parse_int=str, parse_float=str)
 
+_JSON_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_PYTHON_TYPE = re.compile(r"\b(?:str|int|float|bool)\b")
+
 
 class Span(NamedTuple):
     """A top-level field: its name, where its value lies (characters, end excluded), and where its name begins."""
@@ -187,9 +190,20 @@ class ObjectReader(Generic[T]):
             seen.add(low)
 
 
+def json_types(message: str) -> str:
+    """The same message with JSON's names of types instead of Python's: its reader may never have seen Python.
+
+    Example:
+        >>> json_types("Expected `str | null`, got `int`")
+        'Expected `string | null`, got `integer`'
+    """
+    return _PYTHON_TYPE.sub(lambda found: _JSON_TYPES[found[0]], message)
+
+
 def _mistyped(message: str) -> BadRequestError:
     """Turn msgspec's words (``Expected `str`, got `int` - at `$.model` ``) into ours."""
     what, _, where = message.partition(" - at ")
+    what = json_types(what)
     path = where.strip("`").removeprefix("$").removeprefix(".")
     if not path:
         return BadRequestError(f"The body must be a JSON object: {what[0].lower()}{what[1:]}.", code="invalid_json")

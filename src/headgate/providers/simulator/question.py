@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from headgate.core.body import json_types
 from headgate.providers.simulator.models import MODELS, Model, Serves
 from headgate.providers.simulator.problem import (
     Problem,
@@ -134,7 +135,7 @@ def misfit(error: str) -> Problem:
     lacks = _LACKS.match(what)
     if lacks:
         return missing(f"{where}.{lacks[1]}" if where else lacks[1])
-    return mistyped(where or "body", what[0].lower() + what[1:].replace("`", ""))
+    return mistyped(where or "body", json_types(what[0].lower() + what[1:].replace("`", "")))
 
 
 def known_model(name: str, serves: Serves = "talk") -> Model:
