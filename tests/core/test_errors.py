@@ -1,9 +1,11 @@
 """Covers core/errors.py: the one table, row by row."""
 
+import traceback
+
 import pytest
 
 from headgate.core import errors
-from headgate.core.errors import Answer, APIError, HeadgateError, OverloadedError, table, tree
+from headgate.core.errors import Answer, APIError, ConfigError, HeadgateError, OverloadedError, table, tree
 
 EXPECTED = """
 HeadgateError | 500 | server_error | internal_error | never | never | no
@@ -91,3 +93,10 @@ def test_facts_of_one_error_do_not_leak_into_its_class():
     assert (APIError.code, APIError.type, APIError.hint) == ("upstream_error", "invalid_request_error", "")
     assert HeadgateError("m").http_status == 500
     assert list(error.attempts) == []
+
+
+def test_a_traceback_tells_the_cure():
+    """The hint stands below it; where there is none, nothing does."""
+    told = traceback.format_exception(ConfigError("No key.", hint="Set one."))
+    assert "".join(told).endswith("ConfigError: No key.\nhint: Set one.\n")
+    assert "hint" not in "".join(traceback.format_exception(ConfigError("No key.")))

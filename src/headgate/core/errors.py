@@ -116,6 +116,9 @@ class HeadgateError(Exception):
             self.code = code
         if hint is not None:
             self.hint = hint
+        if self.hint:
+            # Python shows notes below a traceback, where whoever gets one looks for the cure.
+            self.add_note(f"hint: {self.hint}")
 
     @property
     def http_status(self) -> int:
