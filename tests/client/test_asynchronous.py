@@ -107,6 +107,12 @@ def test_a_wrong_setting_is_named():
         AsyncHeadgate({"provders": {}})
 
 
+def test_a_configuration_of_no_known_type_is_not_passed_over():
+    """Else the gate would be made of the environment, and nobody would know."""
+    with pytest.raises(ConfigError, match="of the type list"):
+        AsyncHeadgate([("providers", {})], simulate=True)
+
+
 def test_what_is_skipped_is_warned_of(practice, caplog):
     """A provider without its key is left out, and the log says so."""
     config = practice()
@@ -322,6 +328,7 @@ def test_a_prompt_about_pictures(practice, tmp_path):
     [
         ({"max_token": 5}, "max_token"),
         ({"tags": {"Team": "a"}}, "x-headgate-tags"),
+        ({"tags": ["team"]}, "not a mapping"),
         ({"priority": 10}, "priority"),
         ({"images": ["a.png"]}, "not an address"),
         ({"messages": [{"role": "user", "content": "Hi"}], "images": ["https://x.example/a.png"]}, "images"),
@@ -514,6 +521,18 @@ def test_many_prompts(practice):
             assert (report.calls, report.attempts, report.errors) == (30, 30, 0)
             assert report.cost_usd == _simulator(gate).bill.usd()
             assert [part.group for part in report.by] == [{"tag:run": "r1"}]
+
+    asyncio.run(story())
+
+
+def test_one_prompt_is_not_many(practice):
+    """A string would be a paid call for each of its letters."""
+
+    async def story():
+        async with AsyncHeadgate(practice()) as gate:
+            with pytest.raises(BadRequestError, match="`prompts` is a string"):
+                await gate.batch_generate("Hello")
+            assert not _simulator(gate).log
 
     asyncio.run(story())
 

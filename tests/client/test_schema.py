@@ -160,6 +160,13 @@ def test_a_model_that_is_no_object_is_refused():
         strict_schema(RootModel[list[int]])
 
 
+@pytest.mark.parametrize("into", [dict, "City", None, list[int]])
+def test_what_is_no_model_is_refused(into):
+    """By name, before anything is sent."""
+    with pytest.raises(BadRequestError, match="is not a Pydantic model"):
+        strict_schema(into)
+
+
 def test_an_answer_that_fits_is_an_object():
     """The text becomes the validated model."""
     assert fit(Cat, _answer('{"kind":"cat","lives":3}')) == Cat(lives=3)

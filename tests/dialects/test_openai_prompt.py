@@ -147,6 +147,9 @@ def test_responses_keeps_what_is_given_by_its_own_names():
     assert request["store"] is True
     assert request["max_output_tokens"] == 16
     assert responses_prompt("Hi", {"max_tokens": "many"})["max_output_tokens"] == "many"
+    # What is no length is not made one: the model refuses it.
+    for wrong in (-1, 0, True):
+        assert responses_prompt("Hi", {"max_tokens": wrong})["max_output_tokens"] is wrong
 
 
 @pytest.mark.parametrize("write", [chat_prompt, responses_prompt])

@@ -27,7 +27,7 @@ from headgate.client.picture import Picture
 from headgate.client.report import UsageReport, query, report
 from headgate.client.response import ModelResponse, Piece
 from headgate.core.call import Call, Operation
-from headgate.core.errors import BadRequestError, StoppingError
+from headgate.core.errors import BadRequestError, ConfigError, StoppingError
 from headgate.core.usage import TokenUsage
 from headgate.dialects.openai_prompt import PROMPTS
 from headgate.gate.config import Config
@@ -201,8 +201,12 @@ class AsyncHeadgate:
 
         Raises:
             PartialFailureError: calls failed; its `results` hold what succeeded and the errors, in order.
-            BadRequestError: `concurrency` is less than 1.
+            BadRequestError: `concurrency` is less than 1, or `prompts` is a single one.
         """
+        if isinstance(prompts, str):
+            # A string is an iterable of its letters, each of which would be a call that costs.
+            message = "`prompts` is a string; it takes a list of prompts."
+            raise BadRequestError(message, param="prompts", hint="Ask a single one with `generate_response`.")
         if concurrency < 1:
             raise BadRequestError(f"`concurrency` is {concurrency}; it must be at least 1.", param="concurrency")
         results = await batch.all_of(
@@ -431,6 +435,9 @@ def _loaded(
     model: str | None,
 ) -> Loaded:
     """Read the configuration, wherever it is."""
+    if not isinstance(config, str | os.PathLike | Mapping | Config | None):
+        message = f"The configuration is of the type {type(config).__name__}; it takes a path, a mapping or a `Config`."
+        raise ConfigError(message, hint='Write `Headgate("headgate.yaml")` or `Headgate({"providers": …})`.')
     given = {"OPENAI_API_KEY": api_key, "OPENAI_BASE_URL": base_url}
     environment = process_environment() | {name: value for name, value in given.items() if value is not None}
     if isinstance(config, Config):

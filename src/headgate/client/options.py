@@ -91,6 +91,8 @@ def for_the_gate(given: Wishes) -> dict[str, Any]:
         BadRequestError: a tag or the priority is not allowed.
     """
     tags = given.get("tags") or NO_TAGS
+    if not isinstance(tags, Mapping):
+        raise BadRequestError(f"`tags` is {tags!r}, not a mapping.", param="tags", hint='Write {"team": "a"}.')
     for name, text in tags.items():
         ask.check_tag(name, text)
     priority = given.get("priority")

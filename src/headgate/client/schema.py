@@ -24,7 +24,7 @@ def strict_schema(model: type[BaseModel]) -> dict[str, object]:
     """The schema that asks for an object of this model: `{"name", "schema", "strict"}`.
 
     Raises:
-        BadRequestError: the model's JSON is not an object.
+        BadRequestError: it is no Pydantic model, or the model's JSON is not an object.
 
     Example:
         >>> class City(BaseModel):
@@ -32,6 +32,9 @@ def strict_schema(model: type[BaseModel]) -> dict[str, object]:
         >>> strict_schema(City)["schema"]["required"]
         ['name']
     """
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        hint = "Give the class itself, a subclass of `pydantic.BaseModel`."
+        raise BadRequestError(f"{model!r} is not a Pydantic model.", param="schema", hint=hint)
     plain = model.model_json_schema()
     reference = plain.get("$ref", "")
     if reference.startswith(_REFERENCE):

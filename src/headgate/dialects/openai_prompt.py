@@ -49,8 +49,8 @@ def responses_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, ob
 
     Args:
         prompt: the user's words; not used where `messages` is given.
-        options: as for `chat_prompt`. `max_tokens` is raised to 16, the least that is allowed; text and image parts
-            of `messages` are respelled.
+        options: as for `chat_prompt`. `max_tokens` is raised to 16, the least that is allowed, unless it is no
+            length at all; text and image parts of `messages` are respelled.
 
     Raises:
         BadRequestError: an option has the wrong form.
@@ -67,7 +67,7 @@ def responses_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, ob
         request["instructions"] = given.pop("system")
     if "max_tokens" in given:
         most = given.pop("max_tokens")
-        request["max_output_tokens"] = max(_FEWEST_OUTPUT, most) if isinstance(most, int) else most
+        request["max_output_tokens"] = max(_FEWEST_OUTPUT, most) if type(most) is int and most > 0 else most
     if "schema" in given:
         given["text"] = _object(given, "text") | {"format": {"type": "json_schema"} | _object(given, "schema")}
     if "verbosity" in given:
