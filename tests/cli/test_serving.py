@@ -75,6 +75,7 @@ def test_a_simulator_to_order(headgate, served):
     [
         (["--fault", "{"], "error: --fault '{': "),
         (["--fault", '{"kind": "explode"}'], "Invalid enum value 'explode'"),
+        (["--fault", '{"kind": "explode"}'], "kinds are status, reset, silence"),
         (["--fault", '{"kind": "cut", "afer": 1}'], "afer"),
         (
             ["--log", "/none/seen.jsonl"],

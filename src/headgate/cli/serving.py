@@ -1,7 +1,7 @@
 """`headgate serve` and `headgate simulate`: the gate, or a provider to practise with, until somebody stops it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 import typer
@@ -49,6 +49,7 @@ def simulate(
     """Run a made-up OpenAI to practise with, until SIGTERM or Ctrl-C."""
     from headgate.gate.ports import SystemClock
     from headgate.providers.simulator import Fault, Latency, Limits, Simulator
+    from headgate.providers.simulator.settings import FaultKind
     from headgate.server.serve import simulate as run
 
     faults = []
@@ -56,9 +57,9 @@ def simulate(
         try:
             faults.append(msgspec.json.decode(text, type=Fault))
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise ConfigError(
-                f"--fault {text!r}: {error}.", hint='Write it as \'{"kind": "status", "status": 503}\'.'
-            ) from None
+            kinds = ", ".join(get_args(FaultKind))
+            hint = f'Write it as \'{{"kind": "status", "status": 503}}\'; kinds are {kinds}.'
+            raise ConfigError(f"--fault {text!r}: {error}.", hint=hint) from None
     limits = Limits(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
     try:
         simulator = Simulator(
