@@ -57,6 +57,8 @@ def test_facts_for_scripts(headgate, in_process):
     assert "SIMULATED" in done.said
     assert "the same, to the picodollar" in done.said
     assert "\n80 calls" in done.said
+    assert "\n2 calls were bad requests on purpose" in done.said
+    assert "OTHER" not in done.said
     assert in_process[0][1] == 0
 
 

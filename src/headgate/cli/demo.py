@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CALLS = 240
 CONCURRENCY = 12
+BAD_EVERY = 40
+"""One call of so many is a bad request."""
 REFRESH_SECONDS = 0.25
 PORT = 4000
 QUESTIONS = (
@@ -90,14 +92,25 @@ async def _demo(port: int, *, serve_on: bool, json: bool) -> bool:
                 "seconds": round(seconds, 3),
             }
             put(msgspec.json.encode(facts).decode())
+        say(f"\n{_remarks(errors, total.attempts)}")
         agrees = "the same, to the picodollar" if total.cost == bill else "NOT the same"
-        say(f"\nOur ledger says ${show_usd(total.cost)}, the simulator's own bill ${show_usd(bill)}: {agrees}.")
+        say(f"Our ledger says ${show_usd(total.cost)}, the simulator's own bill ${show_usd(bill)}: {agrees}.")
         if serve_on:
             say(f"\nServing on at {address} (docs: {address}/docs). Ctrl-C ends it. Try:\n")
             say(f"  curl {address}/v1/chat/completions -H 'content-type: application/json' \\")
             say("""    -d '{"model": "resilient", "messages": [{"role": "user", "content": "Hello"}]}'""")
             await _until_interrupted()
         return total.cost == bill
+
+
+def _remarks(errors: int, attempts: int) -> str:
+    """Why there are errors, and more attempts than calls: it looks like trouble, and is what the demo shows."""
+    bad = CALLS // BAD_EVERY
+    others = f" {errors - bad} OTHER CALLS FAILED." if errors != bad else ""
+    return (
+        f"{bad} calls were bad requests on purpose: refused by the provider, and not repeated.{others} A provider that "
+        f"fails on purpose cost {attempts - CALLS} further attempts, elsewhere, and no answer."
+    )
 
 
 async def _until_interrupted() -> None:
@@ -140,7 +153,7 @@ async def _call(client: "AsyncOpenAI", turn: int) -> None:
     model = ("gpt-6-luna", "gpt-5.4-mini", "resilient")[turn % 3]
     messages: Any = [{"role": "user", "content": question}]
     match turn % 4:
-        case _ if turn % 40 == 39:
+        case _ if turn % BAD_EVERY == BAD_EVERY - 1:
             # A bad request, as people send them: refused by the provider, passed on as it came, never retried.
             await client.chat.completions.create(model=model, messages=messages, max_tokens=-1)
         case 0:
