@@ -68,6 +68,21 @@ def test_the_books_stay(tmp_path):
     connection.close()
 
 
+def test_only_its_owner_reads_a_new_ledger(tmp_path):
+    """Nor the files beside it; a file that was there keeps the mode that its owner gave it."""
+    (tmp_path / "shared.db").touch(mode=0o640)
+
+    async def modes(name):
+        ledger = SqliteLedger(tmp_path / name)
+        await ledger.book([attempt("a")])
+        found = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob(f"{name}*")}
+        await ledger.close()
+        return found
+
+    assert asyncio.run(modes("h.db")) == {"h.db": 0o600, "h.db-wal": 0o600, "h.db-shm": 0o600}
+    assert asyncio.run(modes("shared.db"))["shared.db"] == 0o640
+
+
 def test_a_missing_folder_is_named(tmp_path):
     """The error names path and cure, and nothing is made."""
     ledger = SqliteLedger(tmp_path / "nowhere" / "h.db")

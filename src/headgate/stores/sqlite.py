@@ -10,9 +10,11 @@ where nobody looks. The journal keeps the records until the file is back, or the
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -171,6 +173,8 @@ def _connect(path: str) -> sqlite3.Connection:
         raise ConfigError(message, hint=f"Make the folder '{Path(path).parent}', or change `store`.")
     connection: sqlite3.Connection | None = None
     try:
+        if path != MEMORY:
+            _make_private(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         found: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
@@ -195,6 +199,16 @@ def _connect(path: str) -> sqlite3.Connection:
         message = f"The store 'sqlite:///{path}' cannot be used: {error}."
         raise ConfigError(message, hint="Let `store` name a writable file that headgate made, or a new one.") from None
     return connection
+
+
+def _make_private(path: str) -> None:
+    """Make the file, if there is none, so that only its owner reads who asked what, and when.
+
+    SQLite gives the files beside it the same mode. One that is there keeps its own, and is not even opened here:
+    closing it would drop this process's locks on it. What cannot be made is told by SQLite.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
