@@ -194,6 +194,24 @@ def test_the_list_of_models_is_the_callers():
     assert on_a_gate(story, models=by_default) == [["d"], ["d"], ["gpt-6-luna", "x"], []]
 
 
+def test_one_model_is_told_to_who_may_ask_for_it():
+    """A route or the default; where `*` takes every name, any; to the holder of a key only what the key may use."""
+
+    async def story(gate):
+        callers = (Caller(), Caller(models=frozenset({"x"})))
+        return [[_exists(gate, name, caller) for name in ("gpt-6-luna", "x")] for caller in callers]
+
+    def _exists(gate, name, caller):
+        try:
+            return gate.offer(name, caller).name == name
+        except UnknownModelError as error:
+            assert error.http_status == 404
+            return False
+
+    assert on_a_gate(story) == [[True, False], [False, False]]
+    assert on_a_gate(story, models={"*": ROUTE}) == [[True, True], [False, True]]
+
+
 def test_a_model_without_a_route_is_unknown():
     """Only the stack knows routes: the call is made, and refused and booked there."""
 

@@ -141,8 +141,9 @@ def test_an_address_alone_is_enough_where_it_is_not_openai_s():
 
 def test_nothing_configured_is_refused_with_a_hint():
     """The simulator does not answer unasked."""
-    with pytest.raises(ConfigError, match=r"^No usable provider\.$") as error:
+    with pytest.raises(ConfigError, match=r"^No usable provider\.") as error:
         from_environment()
+    assert error.value.message == "No usable provider."
     assert "OPENAI_API_KEY" in error.value.hint
     assert "--simulate" in error.value.hint
 

@@ -288,10 +288,9 @@ def _timeouts(request: httpx2.Request) -> Timeouts | None:
 def _models(gate: Gate, request: httpx2.Request, path: str) -> bytes:
     if request.method != "GET":
         raise MethodNotAllowedError(f"/v1{path} takes GET, not {request.method}.")
-    names = gate.models()
     if path == MODELS:
-        return present.model_list(map(gate.offer, names))
-    return present.model(path[len(MODELS) + 1 :], names, gate.offer)
+        return present.model_list(map(gate.offer, gate.models()))
+    return present.model(gate.offer(path[len(MODELS) + 1 :]))
 
 
 def _headers(gate: Gate) -> dict[str, str]:

@@ -18,7 +18,7 @@ from headgate.catalog.tokens import Tokens
 from headgate.core.body import Body
 from headgate.core.call import ANONYMOUS, MODELLESS, NO_TAGS, Call, Caller, Operation, Timeouts, Unsupported
 from headgate.core.clock import Chance, Clock
-from headgate.core.errors import BadRequestError, NotAllowedError, StoppingError
+from headgate.core.errors import BadRequestError, NotAllowedError, StoppingError, UnknownModelError
 from headgate.core.policy import Handler
 from headgate.core.reply import Reply
 from headgate.core.upload import Form, Upload
@@ -257,8 +257,17 @@ class Gate:
     def _any(self, wanted: frozenset[str]) -> frozenset[str]:
         return wanted if ANY in self._plans else frozenset()
 
-    def offer(self, name: str) -> Offer:
-        """What one of those names leads to, as far as it is known today."""
+    def offer(self, name: str, caller: Caller = ANONYMOUS) -> Offer:
+        """What a name leads to, as far as it is known today. Where `*` takes every name, it may be any.
+
+        Raises:
+            UnknownModelError: it is none that the caller may ask for.
+        """
+        known = name in self._plans or ANY in self._plans or name == self._default
+        if not known or (caller.models is not None and name not in caller.models):
+            message = f"The model {name[:80]!r} does not exist here."
+            hint = "`GET /v1/models` and `headgate models` list the names that do."
+            raise UnknownModelError(message, param="model", hint=hint)
         return self._offers.of(name, self._clock.time())
 
     def fates(self) -> list[str]:

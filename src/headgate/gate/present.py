@@ -5,14 +5,14 @@ in a header from here is printable ASCII, so that no door needs to look again.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 import msgspec
 
 from headgate.core.attempt import Attempt, Settled
 from headgate.core.call import Call
-from headgate.core.errors import APIError, AuthenticationError, HeadgateError, UnknownModelError
+from headgate.core.errors import APIError, AuthenticationError, HeadgateError
 from headgate.core.money import show_usd
 from headgate.core.reply import Reply
 from headgate.dialects.openai_errors import error_object
@@ -71,21 +71,9 @@ def model_list(offers: Iterable[Offer]) -> bytes:
     return _encode({"object": "list", "data": [_model(offer) for offer in offers]})
 
 
-def model(name: str, names: Sequence[str], offer: Callable[[str], Offer]) -> bytes:
-    """The body of `GET /v1/models/{id}`.
-
-    Args:
-        name: which one.
-        names: those that the caller may ask for.
-        offer: what is known of one of them.
-
-    Raises:
-        UnknownModelError: it is none of the names that the caller may ask for.
-    """
-    if name not in names:
-        message = f"The model {name[:80]!r} does not exist here."
-        raise UnknownModelError(message, param="model", hint="`GET /v1/models` lists the names that do.")
-    return _encode(_model(offer(name)))
+def model(offer: Offer) -> bytes:
+    """The body of `GET /v1/models/{id}`."""
+    return _encode(_model(offer))
 
 
 def _model(offer: Offer) -> dict[str, object]:

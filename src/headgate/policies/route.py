@@ -93,7 +93,9 @@ class Route:
         plan = self._plans.get(call.model) or self._plans.get(ANY)
         if plan is None:
             message = f"The model {call.model!r} does not exist here."
-            raise UnknownModelError(message, param="model", hint="`GET /v1/models` lists the names that do.")
+            raise UnknownModelError(
+                message, param="model", hint="`GET /v1/models` and `headgate models` list the names that do."
+            )
         targets = self._able.get((plan, call.operation))
         if targets is None:
             able = (target for target in plan.targets if self._speaks(target.provider, call.operation))

@@ -84,9 +84,8 @@ class Hot:
             return
         if method not in {"GET", "HEAD"}:
             raise MethodNotAllowedError(f"{path[:80]} does not take {method[:80]}.", hint=f"It takes {allowed}.")
-        names = self._gate.models(self._intake.caller(scope))
-        offer = self._gate.offer
-        body = present.model(name, names, offer) if name else present.model_list(map(offer, names))
+        caller, offer = self._intake.caller(scope), self._gate.offer
+        body = present.model(offer(name, caller)) if name else present.model_list(map(offer, self._gate.models(caller)))
         await answer(send, 200, {"content-type": present.JSON, "x-request-id": self._request_id()}, body)
 
     async def _refuse(self, error: HeadgateError, scope: Scope, send: Send) -> None:
