@@ -86,6 +86,14 @@ def test_the_demo_shows_every_door(home, command, tmp_path):
     asyncio.run(story())
 
 
+async def well(door):
+    """Whether it is, by its health: a health check is short, and a busy machine may need several."""
+    for _ in range(12):
+        if (await door.health())["providers"]["local"]["state"] == "ok":
+            return True
+    return False
+
+
 def test_its_tokens_are_its_own_and_cost_nothing(home):
     """Any name will do and the answer says who served; the price is 0, not unknown; faithful to its bytes' counts."""
 
@@ -104,7 +112,7 @@ def test_its_tokens_are_its_own_and_cost_nothing(home):
             assert len([piece for piece in pieces if piece.text]) > 3
             report = await door.usage()
             assert (report.calls, report.cost_usd) == (4, 0)
-            assert (await door.health())["providers"]["local"]["state"] == "ok"
+            assert await well(door)
             assert await door.models() == ["default", "smollm2-135m-instruct"]
 
     asyncio.run(story())
@@ -147,7 +155,7 @@ def test_nobody_else_on_this_machine_may_use_it(home):
 
     async def story():
         async with gate(home) as door:
-            await door.health()
+            assert await well(door)
             at = (await process(door)).address
             url = f"http://127.0.0.1:{at.port}/v1/chat/completions"
             async with httpx2.AsyncClient(trust_env=False) as client:

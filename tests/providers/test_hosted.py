@@ -661,11 +661,13 @@ def test_health_is_one_cheap_request(line, health):
     """`GET /models` with our credentials; whatever happens is told, and nothing is raised."""
     wire = Wire(line)
     assert virtual_time(provider(wire).health()) == health
-    (request,) = wire.sent
+    request, *again = wire.sent
+    # A kept connection may have been closed in that very moment: a new one is tried, once.
+    assert again == ([request] if isinstance(line, UnreachableError) else [])
     assert (request.method, request.url, request.body) == ("GET", "https://llm.example/v1/models", b"")
     assert dict(request.headers)["authorization"] == f"Bearer {KEY}"
     assert "x-headgate-hop" not in dict(request.headers)
-    assert wire.deadlines == [hosted.HEALTH_SECONDS]
+    assert set(wire.deadlines) == {hosted.HEALTH_SECONDS}
     if isinstance(line, Line):
         assert line.closed == 1
 

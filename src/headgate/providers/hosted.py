@@ -19,6 +19,7 @@ from headgate.core.errors import (
     HeadgateError,
     ProviderError,
     StoppingError,
+    UnreachableError,
 )
 from headgate.core.reply import Event, Reply
 from headgate.core.secret import Secret
@@ -224,7 +225,11 @@ class Hosted:
         """Ask for the list of models; never raises."""
         start = self._clock.monotonic()
         try:
-            status, _ = await self._fetch("/models")
+            try:
+                status, _ = await self._fetch("/models")
+            except UnreachableError:
+                # A kept connection may have been closed by the other end in this moment. A new one says how it is.
+                status, _ = await self._fetch("/models")
         except HeadgateError as error:
             garbled = isinstance(error, GarbledError)
             return Health(state="failing" if garbled else "unreachable", error=error.message)
