@@ -233,7 +233,7 @@ def test_llm(python, prove, need):
     home = python("llm")
     plan = [*_talk("chat", "chat"), *_embed("chat", "base64"), *_talk("responses", "responses", error=False)]
     said = "Error: Error code: 404 - The model 'no-such-model' does not exist here.\n\n"
-    error = {"said": said + "hint: `GET /v1/models` lists the names that do."}
+    error = {"said": said + "hint: `GET /v1/models` and `headgate models` list the names that do."}
     path = os.pathsep.join([str(home / "bin"), os.environ["PATH"]])
     prove(python.version("llm", home), ["bash", PROGRAMS / "llm_command.sh"], plan, error, PATH=path)
 
