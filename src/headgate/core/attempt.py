@@ -4,9 +4,14 @@ An attempt is opened before anything leaves and settled exactly once. It is the 
 the provider notes what happened on it, the budget policy settles it, everybody else reads.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 from headgate.core.usage import TokenUsage
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+"""The headers of an answer that did not come."""
 
 
 class Settled(StrEnum):
@@ -38,6 +43,7 @@ class Attempt:
         dropped: names of parameters that were left out or changed, because the model does not take them.
         sent: the request was written completely.
         status: the HTTP status that the provider answered with, if any.
+        headers: those of the provider's answer, lower-case; empty before it came.
         upstream_request_id: the provider's own `x-request-id`.
         model_served, service_tier: what the answer says of itself.
         made: ids of the objects that the answer made at the provider (`resp_…`, `file-…`, `batch_…`).
@@ -54,6 +60,7 @@ class Attempt:
         "dropped",
         "error_type",
         "first_token_ms",
+        "headers",
         "latency_ms",
         "made",
         "model",
@@ -76,6 +83,7 @@ class Attempt:
         self.dropped = dropped
         self.sent = False
         self.status: int | None = None
+        self.headers: Mapping[str, str] = _NONE
         self.upstream_request_id: str | None = None
         self.model_served: str | None = None
         self.service_tier: str | None = None

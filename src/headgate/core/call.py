@@ -12,6 +12,7 @@ import msgspec
 
 from headgate.core.attempt import Attempt
 from headgate.core.body import Body
+from headgate.core.limits import Limits
 from headgate.core.upload import Upload
 
 NO_TAGS: Mapping[str, str] = {}
@@ -80,6 +81,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         models: names of models that may be asked for; None for all.
         tags: tags that the key pins to each of its calls.
         passthrough: further paths of a provider that it may use as they are; a `*` at the end stands for the rest.
+        limits: how much it may ask; None does not limit.
+        priority: the highest priority that it may claim; a higher claim is lowered.
     """
 
     key: str | None = None
@@ -87,6 +90,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     models: frozenset[str] | None = None
     tags: Mapping[str, str] = NO_TAGS
     passthrough: tuple[str, ...] = ()
+    limits: Limits | None = None
+    priority: int = 9
 
     @property
     def tenant(self) -> str | None:
@@ -180,6 +185,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         unsupported: what becomes of parameters that the model does not take, where the configuration does not say.
         dropped: names of parameters that were left out or changed for the target, as the caller spelled them.
         target: which target this copy of the call is for; None above route.
+        avoid: targets, as provider and model, that have failed this question already. Set by recover.
         others: how many other targets remain if this one fails.
         trail: the attempts made so far, oldest first, shared by all copies of the call. Only budget appends to it.
     """
@@ -208,6 +214,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     unsupported: Unsupported = "pass"
     dropped: tuple[str, ...] = ()
     target: Target | None = None
+    avoid: tuple[tuple[str, str], ...] = ()
     others: int = 0
     trail: list[Attempt] = msgspec.field(default_factory=list)
 

@@ -17,6 +17,10 @@
     │   └── SlowSenderError         the request did not come in time
     ├── Refused                     our own rules said no; nothing was sent
     │   ├── NoTargetError           no target of this route can take the call now
+    │   ├── RestingError            the target rests after failures
+    │   ├── DeadlineError           the provider's limits let the call through only after its deadline
+    │   ├── TooFastError            the key has asked for more than its limits allow
+    │   ├── SharedStoreError        the store of rates is away, and limits are closed meanwhile
     │   ├── UnpricedError           nobody knows what the model costs
     │   ├── BacklogError            the journal is full: the books come first
     │   ├── StoreError              the store is away, and the call cannot do without
@@ -238,6 +242,45 @@ class NoTargetError(Refused):
     status = 503
     code = "no_target"
     onward = Onward.NOW
+
+
+class RestingError(Refused):
+    """The target has failed too often and rests; `retry_after` says for how long."""
+
+    status = 503
+    code = "target_resting"
+    onward = Onward.NOW
+
+
+class DeadlineError(Refused):
+    """The provider's limits would let the call through only after its deadline; it was not sent."""
+
+    status = 503
+    code = "deadline_unreachable"
+    onward = Onward.NOW
+
+
+class TooFastError(Refused):
+    """The key has asked for more than its limits allow: more calls, more tokens, or more at the same time.
+
+    Attributes:
+        headers: `x-ratelimit-*`, for the answer.
+    """
+
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.headers: Mapping[str, str] = headers or {}
+
+
+class SharedStoreError(Refused):
+    """The store of rates is away, and `policies.on_shared_store_lost` is `closed`."""
+
+    status = 503
+    code = "shared_store_unavailable"
+    hint = "Look at `shared` in `/health`."
 
 
 class UnpricedError(Refused):

@@ -19,7 +19,6 @@ from headgate.core.body import Body
 from headgate.core.call import ANONYMOUS, MODELLESS, NO_TAGS, Call, Caller, Operation, Timeouts, Unsupported
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import BadRequestError, NotAllowedError, StoppingError, UnknownModelError
-from headgate.core.policy import Handler
 from headgate.core.reply import Reply
 from headgate.core.upload import Form, Upload
 from headgate.dialects.endpoints import Found
@@ -36,7 +35,9 @@ from headgate.providers.provider import Provider
 from headgate.providers.simulator import Simulator
 from headgate.stores.drain import Drain
 from headgate.stores.journal import FileJournal, MemoryJournal
+from headgate.stores.memory_rates import MemoryRates
 from headgate.stores.protocols import Ledger, Query, Usage
+from headgate.stores.rates import Rates
 from headgate.stores.records import AttemptRow
 from headgate.stores.sqlite import SqliteLedger
 
@@ -97,7 +98,8 @@ class Gate:
         self._closing = asyncio.Lock()
         self._closed = False
         self._day = (0, "")
-        self._handle: Handler = stack.build(
+        self._rates: Rates = MemoryRates(clock)
+        self._stack = stack.Stack(
             stack.Parts(
                 config=config,
                 clock=clock,
@@ -110,6 +112,7 @@ class Gate:
                 plans=self._plans,
                 meter=self.meter,
                 owners=ledger.owners,
+                rates=self._rates,
             )
         )
 
@@ -228,7 +231,7 @@ class Gate:
             HeadgateError: see `core.errors` for all that can go wrong before the first word.
         """
         self._must_be_open()
-        return await self._handle(call)
+        return await self._stack(call)
 
     def spool(self, content_type: str) -> Spool:
         """Where a large body is received; `call` takes what it gives, and who asked for it closes it.
@@ -358,6 +361,7 @@ class Gate:
             await self._farewell()
             await self._tasks.close()
             await self._drain.finish()
+            await self._rates.close()
             await self._ledger.close()
             self.tokens.close()
             self._closed = True

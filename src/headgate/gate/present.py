@@ -12,7 +12,7 @@ import msgspec
 
 from headgate.core.attempt import Attempt, Settled
 from headgate.core.call import Call
-from headgate.core.errors import APIError, AuthenticationError, HeadgateError
+from headgate.core.errors import APIError, AuthenticationError, HeadgateError, TooFastError
 from headgate.core.money import show_usd
 from headgate.core.reply import Reply
 from headgate.dialects.openai_errors import error_object
@@ -103,7 +103,12 @@ def error_answer(error: HeadgateError, request_id: str) -> tuple[int, dict[str, 
 
     A provider's own 4xx speaks to the caller and is passed on as it came; everything else is said in OpenAI's shape.
     """
-    headers = {"content-type": JSON, "x-request-id": request_id, "x-should-retry": "false"}
+    headers = {"content-type": JSON, "x-request-id": request_id}
+    if isinstance(error, TooFastError):
+        # The caller's own limit: to come back later is just what is wanted.
+        headers.update(error.headers)
+    else:
+        headers["x-should-retry"] = "false"
     _tell_attempts(headers, error.attempts)
     if error.retry_after is not None:
         # Whole seconds, as HTTP has it; never earlier than what was asked for.

@@ -1,21 +1,23 @@
 """The order of the house, in one page, in the order in which a call travels.
 
      1  meter     records every outcome
-     2  admit     (not built yet) per-caller limits
+     2  admit     per-caller limits
      3  guard     (not built yet) judges words in and out
      4  cache     (not built yet) answers from the past, joins identical calls
      -  own       objects belong to who made them, and lead to the account that keeps them
+     -  recover   goes on with a stream that broke, at another target
      5  route     picks a target; falls back
      -  fit       the parameters that the model takes
      -  room      what cannot fit into the model's context is refused
      6  retry     repeats at the same target
-     7  breaker   (not built yet) rests a failing target
-     8  pace      (not built yet) waits for the provider's limits
+     7  breaker   rests a failing target
+     8  pace      waits for the provider's limits
      9  budget    writes the intent, settles the truth
      -  provider  translates and sends
 
 Layers down to `route` stand once in a gate; those below it stand once per target, because what they learn (waits,
-failures, limits) belongs to a target. A layer that a configuration does not use is not in its stack.
+failures, limits) belongs to a target: a provider and the model that it is really asked for. A layer that a
+configuration does not use is not in its stack.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -40,6 +42,7 @@ from headgate.policies.room import Room
 from headgate.policies.route import Plan, Route
 from headgate.providers.provider import Provider
 from headgate.stores.protocols import Journal
+from headgate.stores.rates import Rates
 
 
 class Parts(NamedTuple):
@@ -56,6 +59,7 @@ class Parts(NamedTuple):
     plans: Mapping[str, Plan]
     meter: Meter
     owners: Owners
+    rates: Rates
 
     def accounts(self, operation: Operation) -> list[str]:
         """The providers that have an operation, in the order of the configuration."""
@@ -63,19 +67,23 @@ class Parts(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """One line of the page."""
+    """One line of the page. What builds nothing is not in the stack."""
 
     name: str
     because: str
-    build: Callable[[Parts], Policy]
+    build: Callable[[Parts], Policy | None]
 
 
 class TargetLayer(NamedTuple):
-    """One line of the page, below route: one policy per target."""
+    """One line of the page, below route: one policy per target, which always names its model (none: `""`)."""
 
     name: str
     because: str
-    build: Callable[[Parts, Target], Policy]
+    build: Callable[[Parts, Target], Policy | None]
+
+
+MOST_CHAINS = 1024
+"""Targets whose policies are remembered. Where a route takes any name, callers can make models up."""
 
 
 def _route(parts: Parts) -> Policy:
@@ -155,25 +163,40 @@ BELOW = (
 )
 
 
-def build(parts: Parts) -> Handler:
-    """The whole stack, from the door to the wire."""
-    # What a target learns belongs to a provider and a model, whichever routes lead there with whatever weight.
-    targets = {(target.provider, target.model): target for plan in parts.plans.values() for target in plan.targets}
-    # What asks no model asks an account.
-    targets |= {(name, None): Target(name) for name in parts.providers if (name, None) not in targets}
+class Stack:
+    """The whole stack, from the door to the wire. Calling it sends a call through."""
 
-    def chain(target: Target) -> Handler:
-        return compose([layer.build(parts, target) for layer in BELOW], parts.providers[target.provider])
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._chains: dict[tuple[str, str], tuple[Handler, Mapping[str, Policy]]] = {}
+        built = [layer.build(parts) for layer in ABOVE]
+        self._handle = compose([policy for policy in built if policy is not None], self._dispatch)
 
-    chains = {name: chain(target) for name, target in targets.items()}
+    def __call__(self, call: Call) -> Awaitable[Reply]:
+        """Send a call through."""
+        return self._handle(call)
 
-    def dispatch(call: Call) -> Awaitable[Reply]:
+    def targets(self) -> Mapping[tuple[str, str], Mapping[str, Policy]]:
+        """The policies of each target that was asked so far, by provider and model, and by the layer's name."""
+        return {name: policies for name, (_, policies) in self._chains.items()}
+
+    def _dispatch(self, call: Call) -> Awaitable[Reply]:
         target = call.target
         assert target is not None, "route has picked one"
-        name = (target.provider, target.model)
-        if name not in chains:
-            # The successor of a retired model: one of the catalog's, so there are never many.
-            chains[name] = chain(target)
-        return chains[name](call)
+        # What a target learns belongs to a provider and a model, whichever routes lead there with whatever weight.
+        name = (target.provider, target.model or call.model)
+        found = self._chains.get(name)
+        if found is None:
+            found = self._chain(name)
+        return found[0](call)
 
-    return compose([layer.build(parts) for layer in ABOVE], dispatch)
+    def _chain(self, name: tuple[str, str]) -> tuple[Handler, Mapping[str, Policy]]:
+        while len(self._chains) >= MOST_CHAINS:
+            # The oldest: what it has learned is learned again.
+            del self._chains[next(iter(self._chains))]
+        target = Target(*name)
+        built = {layer.name: layer.build(self._parts, target) for layer in BELOW}
+        policies = {layer: policy for layer, policy in built.items() if policy is not None}
+        handle = compose(list(policies.values()), self._parts.providers[target.provider])
+        found = self._chains[name] = (handle, policies)
+        return found

@@ -12,6 +12,7 @@ from headgate.catalog.models import Catalog, Own
 from headgate.core.call import Target, Timeouts
 from headgate.core.clock import Clock
 from headgate.core.errors import ConfigError
+from headgate.core.limits import Limits
 from headgate.core.secret import Secret
 from headgate.gate import config as settings
 from headgate.gate.usable import OPENAI
@@ -22,7 +23,8 @@ from headgate.providers.local.local import Local
 from headgate.providers.local.model import check
 from headgate.providers.local.process import Address, Process
 from headgate.providers.provider import Provider
-from headgate.providers.simulator import Batch, Fault, Latency, Limits, Simulator, SimulatorTransport
+from headgate.providers.simulator import Batch, Fault, Latency, Simulator, SimulatorTransport
+from headgate.providers.simulator import Limits as Allowed
 from headgate.providers.transport import Transport
 
 
@@ -37,6 +39,19 @@ def plans(config: settings.Config) -> dict[str, Plan]:
         targets = tuple(Target(t.provider, t.model, t.weight, t.priority) for t in route.targets)
         found[name] = Plan(targets, "weighted" if route.strategy == "weighted" else "priority")
     return found
+
+
+def limits(allowed: settings.Limits) -> Limits:
+    """What a provider or a key allows, in the house's words."""
+    return Limits(
+        requests_per_minute=allowed.requests_per_minute,
+        tokens_per_minute=allowed.tokens_per_minute,
+        input_tokens_per_minute=allowed.input_tokens_per_minute,
+        output_tokens_per_minute=allowed.output_tokens_per_minute,
+        concurrency=allowed.concurrency,
+        sliding=allowed.window == "sliding",
+        spread=allowed.spread,
+    )
 
 
 def catalog(config: settings.Config) -> Catalog:
@@ -60,12 +75,12 @@ def catalog(config: settings.Config) -> Catalog:
 
 def simulator(provider: settings.Provider, clock: Clock) -> Simulator:
     """The simulator that a provider of that type talks to."""
-    limits = provider.limits
+    allowed = provider.limits
     return Simulator(
         clock=clock,
         seed=provider.seed,
         latency=Latency(**provider.latency.model_dump()),
-        limits=Limits(**limits.model_dump(exclude={"window", "spread"})) if limits else Limits(),
+        limits=Allowed(**allowed.model_dump(exclude={"window", "spread"})) if allowed else Allowed(),
         faults=[Fault(**fault.model_dump()) for fault in provider.faults],
         batch=Batch(**provider.batch.model_dump()),
         background=provider.background,

@@ -127,6 +127,7 @@ class Hosted:
         )
         try:
             attempt.status = incoming.status
+            attempt.headers = incoming.headers
             attempt.upstream_request_id = incoming.headers.get("x-request-id")
             if not 200 <= incoming.status < 300:
                 refusal = await self._refusal(incoming, min(end, self._clock.monotonic() + limits.silence))

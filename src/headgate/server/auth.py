@@ -13,6 +13,7 @@ from typing import NamedTuple
 from headgate.core.call import ANONYMOUS, Caller
 from headgate.core.clock import Clock
 from headgate.core.errors import InvalidKeyError
+from headgate.gate import wiring
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config, Key
 
@@ -106,6 +107,8 @@ def _entry(key: Key) -> _Entry:
         models=None if key.models is None else frozenset(key.models),
         tags=dict(key.tags),
         passthrough=tuple(key.passthrough),
+        limits=None if key.limits is None else wiring.limits(key.limits),
+        priority=9 if key.priority is None else key.priority,
     )
     if key.expires is None:
         return _Entry(digest, caller, None)
