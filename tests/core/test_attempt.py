@@ -7,7 +7,8 @@ def test_an_attempt_begins_open():
     """Nothing is known of it yet, and nothing was sent."""
     attempt = Attempt(1, "p", "m")
     assert (attempt.number, attempt.provider, attempt.model, attempt.sent) == (1, "p", "m", False)
-    rest = set(Attempt.__slots__) - {"number", "provider", "model", "sent"}
+    assert attempt.headers == {}
+    rest = set(Attempt.__slots__) - {"number", "provider", "model", "sent", "headers"}
     assert {getattr(attempt, name) for name in rest} == {None, ()}
 
 

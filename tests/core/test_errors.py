@@ -25,6 +25,10 @@ LoopError | 508 | invalid_request_error | loop_detected | never | never | no
 SlowSenderError | 408 | invalid_request_error | request_timeout | never | never | no
 Refused | 429 | refused | refused | never | never | no
 NoTargetError | 503 | refused | no_target | never | at once | no
+RestingError | 503 | refused | target_resting | never | at once | no
+DeadlineError | 503 | refused | deadline_unreachable | never | at once | no
+TooFastError | 429 | rate_limit_error | rate_limit_exceeded | never | never | no
+SharedStoreError | 503 | refused | shared_store_unavailable | never | never | no
 UnpricedError | 403 | refused | unknown_price | never | at once | no
 BacklogError | 503 | refused | journal_full | never | never | no
 StoreError | 503 | refused | store_unavailable | never | never | no

@@ -37,20 +37,10 @@ def key(**settings):
         ({"server": {"admin_key": "x"}}, "server.admin_key"),
         ({"server": {"workers": 2}}, "server.workers"),
         ({"store": "postgresql://u@h/d"}, "store"),
-        ({"shared": "redis://h"}, "shared"),
         ({"providers": {"p": {"type": "anthropic"}}}, "providers.p.type"),
-        (provider(limits={"group": "g", "concurrency": 1}), "providers.p.limits"),
-        (provider(type="simulator", limits={"group": "g"}), "providers.p.limits.group"),
-        (provider(type="simulator", limits={"window": "sliding"}), "providers.p.limits.window"),
-        (provider(type="simulator", limits={"spread": True}), "providers.p.limits.spread"),
-        (route(strategy="latency"), "models.m.strategy"),
-        (route(strategy="cost"), "models.m.strategy"),
         (route(default_max_output=1), "models.m.default_max_output"),
-        (route(recovery="continue"), "models.m.recovery"),
         (route(cache=True), "models.m.cache"),
         (route(cache={"ttl": 1}), "models.m.cache"),
-        ({"policies": {"on_shared_store_lost": "share"}}, "policies.on_shared_store_lost"),
-        ({"policies": {"breaker": {"failures": 5}}}, "policies.breaker"),
         ({"policies": {"cache": {"enabled": True}}}, "policies.cache.enabled"),
         ({"policies": {"guard": {"input": [{"kind": "secrets"}]}}}, "policies.guard.input"),
         ({"policies": {"guard": {"output": [{"kind": "secrets"}]}}}, "policies.guard.output"),
@@ -58,8 +48,6 @@ def key(**settings):
         ({"policies": {"budget": {"on_unknown": "charge"}}}, "policies.budget.on_unknown"),
         ({"policies": {"budget": {"unbounded": "refuse"}}}, "policies.budget.unbounded"),
         ({"budgets": [{"name": "b", "limit_usd": 1}]}, "budgets"),
-        (key(limits={"concurrency": 1}), "keys[0].limits"),
-        (key(priority=0), "keys[0].priority"),
         ({"alerts": {"webhook": "https://x"}}, "alerts.webhook"),
         ({"apps": {"summaries": {}}}, "apps"),
     ],
@@ -104,11 +92,11 @@ def test_values_that_ask_for_nothing_pass():
 
 def test_a_variable_that_made_a_setting_is_named():
     """Whoever never wrote the setting knows the variable."""
-    config = Config.model_validate({"policies": {"breaker": {"failures": 5, "rest": 1}}})
-    made = {("policies", "breaker", "failures"): "F", ("policies", "breaker", "rest"): "T"}
+    config = Config.model_validate({"apps": {"creative": {}, "summaries": {}}})
+    made = {("apps", "creative"): "F", ("apps", "summaries"): "T"}
     (problem,) = unbuilt(config, Places(source="environment", variables=made))
     assert problem.variable == "F and T"
-    assert problem.text == "is not built yet: the breaker."
+    assert problem.text == "is not built yet: applications on the gate."
 
 
 def test_every_line_of_the_list_says_why():

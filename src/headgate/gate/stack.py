@@ -1,17 +1,18 @@
 """The order of the house, in one page, in the order in which a call travels.
 
      1  meter     records every outcome
-     2  admit     per-caller limits
+     2  admit     (not built yet) per-caller limits
      3  guard     (not built yet) judges words in and out
      4  cache     (not built yet) answers from the past, joins identical calls
      -  own       objects belong to who made them, and lead to the account that keeps them
-     -  recover   goes on with a stream that broke, at another target
+     -  recover   (not built yet) goes on with a stream that broke, at another target
      5  route     picks a target; falls back
+     -  defaults  the parameters that the provider's settings add
      -  fit       the parameters that the model takes
      -  room      what cannot fit into the model's context is refused
      6  retry     repeats at the same target
-     7  breaker   rests a failing target
-     8  pace      waits for the provider's limits
+     7  breaker   (not built yet) rests a failing target
+     8  pace      (not built yet) waits for the provider's limits
      9  budget    writes the intent, settles the truth
      -  provider  translates and sends
 
@@ -34,6 +35,7 @@ from headgate.core.reply import Reply
 from headgate.gate import makers
 from headgate.gate.config import Config
 from headgate.policies.budget import Budget
+from headgate.policies.defaults import Defaults
 from headgate.policies.fit import Fit
 from headgate.policies.meter import Meter
 from headgate.policies.own import Own, Owners
@@ -102,6 +104,11 @@ def _route(parts: Parts) -> Policy:
     )
 
 
+def _defaults(parts: Parts, target: Target) -> Policy | None:
+    defaults = parts.config.providers[target.provider].defaults
+    return Defaults(defaults) if defaults else None
+
+
 def _room(parts: Parts, target: Target) -> Policy:
     find = parts.catalog.find
     if target.provider in makers.makers(parts.config):
@@ -144,6 +151,7 @@ ABOVE = (
     Layer("route", "one question, several targets", _route),
 )
 BELOW = (
+    TargetLayer("defaults", "before fit, or what a model does not take would come back by a default", _defaults),
     TargetLayer(
         "fit",
         "what a model takes is known once there is one, is the same for each attempt, and bounds what is held for it",
