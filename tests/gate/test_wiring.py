@@ -93,6 +93,8 @@ def test_a_simulator_is_limited_as_its_provider_is():
     section = type(plain).model_fields["limits"].annotation.__args__[0]
     limited = plain.model_copy(update={"limits": section(**limits)})
     assert wiring.simulator(limited, CLOCK)._desk._limits == Limits(requests_per_minute=3, group="g")
+    silent = plain.model_copy(update={"limit_headers": False})
+    assert wiring.simulator(silent, CLOCK)._desk._limits == Limits(headers=False)
 
 
 def test_a_simulated_provider_stays_in_process():
@@ -107,14 +109,13 @@ def test_a_simulated_provider_stays_in_process():
 
 
 def test_a_hosted_provider_goes_over_the_network():
-    """Address, credential, timeouts and defaults arrive; without a proxy or a bundle there is none."""
-    made = provider(base_url="https://llm.example/v1/", timeout={"connect": 1, "total": "1m"}, defaults={"top_p": 0.5})
+    """Address, credential and timeouts arrive; without a proxy or a bundle there is none."""
+    made = provider(base_url="https://llm.example/v1/", timeout={"connect": 1, "total": "1m"})
     assert (made.name, made.simulated) == ("p", False)
     assert made._urls[Operation.CHAT] == "https://llm.example/v1/chat/completions"
     assert dict(made._get)["authorization"] == "Bearer sk-1"
     assert dict(made._post)["x-headgate-hop"] == "hop"
     assert made._timeouts == Timeouts(connect=1, first_token=30, silence=30, total=60)
-    assert made._defaults == {"top_p": b"0.5"}
     assert not made.speaks(Operation.RESPONSES)
     assert isinstance(made._transport, HttpTransport)
     assert (made._transport._tls, made._transport._proxy) == (None, None)
@@ -176,7 +177,7 @@ def test_a_model_on_this_machine_runs_in_a_process_of_its_own(tmp_path, monkeypa
     monkeypatch.setattr(model, "engine", lambda: True)
     file = tmp_path / "Tiny.gguf"
     file.touch()
-    settings = {"type": "local", "model_file": str(file), "defaults": {"temperature": 0}, "timeout": 7}
+    settings = {"type": "local", "model_file": str(file), "timeout": 7}
     given = config(providers={"p": settings})
     made = wiring.providers(given, CLOCK, {}, "hop")["p"]
     assert isinstance(made, Local)
@@ -186,7 +187,7 @@ def test_a_model_on_this_machine_runs_in_a_process_of_its_own(tmp_path, monkeypa
     speaker = made._speaker(Address(4321, Secret("k" * 64)))
     assert speaker._urls[Operation.CHAT] == "http://127.0.0.1:4321/v1/chat/completions"
     assert dict(speaker._get)["authorization"] == "Bearer " + "k" * 64
-    assert (speaker._defaults, speaker._timeouts) == ({"temperature": b"0"}, made._timeouts)
+    assert speaker._timeouts == made._timeouts
     assert wiring.plans(given) == {
         "tiny": Plan((Target("p", "tiny"),)),
         "default": Plan((Target("p", "tiny"),)),

@@ -18,7 +18,7 @@ DEFAULT = "default"
 """The entry of `models` that names the model of a call that names none."""
 
 _HOSTED_ONLY = ("api_key", "base_url", "headers", "organization", "project", "proxy", "ca_bundle")
-_SIMULATOR_ONLY = ("seed", "latency", "faults", "batch", "background")
+_SIMULATOR_ONLY = ("seed", "latency", "limit_headers", "faults", "batch", "background")
 _LOCAL_ONLY = ("model_file",)
 _FOREIGN = {
     "simulator": (*_HOSTED_ONLY, *_LOCAL_ONLY),

@@ -191,6 +191,7 @@ class Provider(Section):
     )
     seed: int = Field(0, description="simulator: equal seeds answer equally")
     latency: Latency = Field(default_factory=Latency, description="simulator: how slow it is")
+    limit_headers: bool = Field(True, description="simulator: answers say what is left of the limits")  # noqa: FBT003
     faults: list[Fault] = Field(default_factory=list, description="simulator: what goes wrong")
     batch: Batch = Field(default_factory=Batch, description="simulator: how long the life of a batch is")
     background: Seconds = Field(1, description="simulator: how long an answer in the background takes")

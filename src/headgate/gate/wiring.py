@@ -75,12 +75,12 @@ def catalog(config: settings.Config) -> Catalog:
 
 def simulator(provider: settings.Provider, clock: Clock) -> Simulator:
     """The simulator that a provider of that type talks to."""
-    allowed = provider.limits
+    allowed = provider.limits.model_dump(exclude={"window", "spread"}) if provider.limits else {}
     return Simulator(
         clock=clock,
         seed=provider.seed,
         latency=Latency(**provider.latency.model_dump()),
-        limits=Allowed(**allowed.model_dump(exclude={"window", "spread"})) if allowed else Allowed(),
+        limits=Allowed(**allowed, headers=provider.limit_headers),
         faults=[Fault(**fault.model_dump()) for fault in provider.faults],
         batch=Batch(**provider.batch.model_dump()),
         background=provider.background,

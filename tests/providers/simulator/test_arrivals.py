@@ -28,5 +28,6 @@ def test_in_a_file_at_once(tmp_path):
     assert len(lines) == 2
     assert json.loads(lines[1]) == {
         "time": 1.5, "path": "/v1/x", "request_id": "req_1", "client_request_id": "c", "model": "m", "stream": True,
-        "status": 200, "fault": "cut",
+        "status": 200, "fault": "cut", "prompt_tokens": 0, "completion_tokens": 0, "limited": None, "busy": 0,
+        "held": 0.0,
     }  # fmt: skip

@@ -106,6 +106,36 @@ def test_limits_count_the_tokens_of_any_job():
     assert answer.headers["x-ratelimit-remaining-tokens"] == "0"
 
 
+def test_the_log_tells_what_a_judge_needs():
+    """What was taken, which limit was met, and how many were in flight for how long."""
+
+    async def tell():
+        clock = VirtualClock()
+        desk = Desk(clock, 0, latency=Latency(first_token=2), limits=Limits(), faults=(), arrivals=Arrivals())
+        simulated = [Visit(Request("POST", "/v1/x", {}), number, 0) for number in range(4)]
+        one, two = (desk.serve(visit, WHOLE) for visit in simulated[:2])
+        await one.head()
+        desk.allow(Limits(concurrency=1))
+        with pytest.raises(Problem) as caught:
+            desk.serve(simulated[2], WHOLE)
+        desk.refuse(simulated[2], caught.value, asked=True)
+        await two.head()
+        desk.serve(simulated[3], WHOLE).close()
+        return desk.arrivals.seen
+
+    log = virtual_time(tell())
+    assert [(one.prompt_tokens, one.completion_tokens) for one in log] == [(5, 12), (5, 12), (0, 0), (5, 12)]
+    assert [(one.status, one.limited) for one in log] == [(200, None)] * 2 + [(429, "concurrency"), (200, None)]
+    assert [(one.busy, one.held) for one in log] == [(1, 0.0), (2, 0.0), (1, 4.0), (1, 4.0)]
+
+
+def test_a_group_is_for_good():
+    """The allowances are named by it."""
+    desk = Desk(VirtualClock(), 0, latency=Latency(), limits=Limits(group="g"), faults=(), arrivals=Arrivals())
+    with pytest.raises(ValueError, match="'g' from the beginning, and cannot become None"):
+        desk.allow(Limits())
+
+
 def test_time_passes_with_every_token():
     """Of a whole answer before it is there."""
 

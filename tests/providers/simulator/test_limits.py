@@ -70,8 +70,52 @@ def test_concurrency_is_a_place_that_is_given_back():
     allowance = Allowance(Limits(concurrency=1), 0.0)
     allowance.admit("m", 1, 1, 0.0)
     assert refused(allowance, 0.0).headers["retry-after-ms"] == "100"
-    allowance.leave()
+    allowance.leave(0.0)
     allowance.admit("m", 1, 1, 0.0)
+
+
+def test_a_meter_of_the_time_that_calls_are_in_flight():
+    """Two for a second, then one for two seconds, then none."""
+    allowance = Allowance(Limits(), 0.0)
+    allowance.admit("m", 1, 1, 1.0)
+    allowance.admit("m", 1, 1, 1.0)
+    allowance.leave(2.0)
+    assert (allowance.held(3.0), allowance.busy) == (3.0, 1)
+    allowance.leave(4.0)
+    assert (allowance.held(9.0), allowance.busy) == (4.0, 0)
+
+
+def test_a_refusal_names_its_limit():
+    """Of several, the one that was met."""
+    allowance = Allowance(
+        Limits(requests_per_minute=9, input_tokens_per_minute=60, output_tokens_per_minute=30, concurrency=2), 0.0
+    )
+    assert refused(allowance, 0.0, 61, 1).limited == "input_tokens"
+    assert refused(allowance, 0.0, 1, 31).limited == "output_tokens"
+    allowance.admit("m", 0, 0, 0.0)
+    allowance.admit("m", 0, 0, 0.0)
+    assert refused(allowance, 0.0).limited == "concurrency"
+
+
+def test_a_silent_account():
+    """Nothing tells what is left, or when to come back."""
+    allowance = Allowance(Limits(requests_per_minute=1, tokens_per_minute=9, headers=False), 0.0)
+    assert allowance.admit("m", 1, 1, 0.0) == allowance.headers(0.0) == {}
+    problem = refused(allowance, 0.0)
+    assert (problem.status, problem.headers, "again" in problem.message) == (429, {}, False)
+
+
+def test_a_smaller_limit_keeps_what_fits():
+    """Half of what was left goes when the bucket is halved; nothing comes back when it grows again."""
+    allowance = Allowance(Limits(requests_per_minute=60, concurrency=1), 0.0)
+    allowance.change(Limits(requests_per_minute=30), 0.0)
+    allowance.change(Limits(requests_per_minute=60, tokens_per_minute=600), 0.0)
+    headers = allowance.headers(0.0)
+    assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("60", "30")
+    assert headers["x-ratelimit-remaining-tokens"] == "600"
+    allowance.admit("m", 0, 0, 0.0)
+    allowance.admit("m", 0, 0, 0.0)
+    assert allowance.headers(4.0)["x-ratelimit-remaining-requests"] == "32"
 
 
 @given(st.integers(1, 5000), st.lists(st.floats(0, 100), max_size=40))

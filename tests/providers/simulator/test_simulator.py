@@ -305,6 +305,18 @@ def test_what_it_tells_of_itself(tmp_path):
     assert simulator.last.path == "/__other"
 
 
+def test_limits_change_while_it_runs():
+    """Over HTTP as in Python; what cannot be is refused and changes nothing."""
+    wanted = [b'{"requests_per_minute": 1, "headers": false}', b'{"rpm": 1}', b'{"group": "g"}']
+    changes = [{"path": "/__limits", "body": body} for body in wanted]
+    answers, simulator = story({}, *changes, {}, {})
+    assert [status for status, _, _ in answers] == [200, 200, 400, 400, 200, 429]
+    assert json.loads(answers[1][2])["requests_per_minute"] == 1
+    assert json.loads(answers[3][2])["error"]["code"] == "invalid_limits"
+    assert not {"retry-after", "x-ratelimit-limit-requests"} & answers[5][1].keys()
+    assert [one.limited for one in simulator.log] == [None, None, "requests"]
+
+
 def test_bad_wishes_for_faults_are_refused():
     """A header that is no fault is the caller's mistake."""
     answers, _ = story({"headers": {"x-simulate-fault": "boom"}})

@@ -10,7 +10,8 @@ from headgate.providers.simulator.arrivals import Arrival
 from headgate.providers.simulator.bill import Bill, BillLine
 from headgate.providers.simulator.models import MODELS
 from headgate.providers.simulator.problem import Problem
-from headgate.providers.simulator.tell import tell_bill, tell_log, tell_models
+from headgate.providers.simulator.settings import Limits
+from headgate.providers.simulator.tell import read_limits, tell_bill, tell_log, tell_models
 
 
 def test_models():
@@ -48,3 +49,12 @@ def test_the_log():
         time=1.0, path="p", request_id="r", client_request_id=None, model=None, stream=False, status=0, fault=None
     )
     assert json.loads(tell_log([arrival]))["arrivals"][0]["status"] == 0
+
+
+def test_limits_are_read_strictly():
+    """A wrong name or a value that limits nothing is refused."""
+    assert read_limits(b'{"concurrency": 3, "headers": false}') == Limits(concurrency=3, headers=False)
+    for body in (b"", b"[]", b'{"rpm": 3}', b'{"concurrency": 0}', b'{"concurrency": 1.5}'):
+        with pytest.raises(Problem) as caught:
+            read_limits(body)
+        assert (caught.value.status, caught.value.code) == (400, "invalid_limits")

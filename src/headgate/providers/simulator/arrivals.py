@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
+
+Limit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurrency"]
+"""What of an account may be limited."""
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -18,6 +22,10 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         stream: a stream was asked for.
         status: how it was answered; 0 where the connection was reset instead.
         fault: the kind of the fault that it met.
+        prompt_tokens, completion_tokens: what it took of the limits; 0 where it was not admitted.
+        limited: the limit that refused it.
+        busy: calls of its account that were in flight then, itself included if it was admitted.
+        held: seconds that calls of its account had been in flight by then, all together: a meter that only grows.
     """
 
     time: float
@@ -28,6 +36,11 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stream: bool
     status: int
     fault: str | None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    limited: Limit | None = None
+    busy: int = 0
+    held: float = 0.0
 
 
 class Arrivals:

@@ -27,7 +27,6 @@ from headgate.providers.simulator.settings import Fault, Latency, Limits
 from headgate.providers.simulator.visit import Visit
 from headgate.providers.simulator.write_chat import Identity
 
-_NO_LIMITS = Limits()
 _EVENTS = "text/event-stream; charset=utf-8"
 _SUBSETS = ("reasoning_tokens", "completion_image_tokens", "completion_audio_tokens")
 
@@ -56,7 +55,6 @@ class Desk:
         self._seed = seed
         self._latency = latency
         self._limits = limits
-        self._limited = limits != _NO_LIMITS
         self._faults = Faults(faults, seed)
         self._memory = PromptMemory()
         self._allowances: dict[str, Allowance] = {}
@@ -72,7 +70,8 @@ class Desk:
         scripted_by_caller = visit.request.headers.get("x-simulate-fault")
         fault = None if scripted_by_caller is None else asked_for(scripted_by_caller)
         # The answer is decided before the limits: they count its tokens.
-        limits = self._admit(job)
+        allowance = self._allowance(job.model)
+        limits = self._admit(visit, job, allowance)
         # Only calls that are understood and admitted count: a health check between them changes nothing.
         self._calls += 1
         visit.call = self._calls
@@ -83,16 +82,29 @@ class Desk:
             try:
                 job = _before(job, fault)
             except Problem:
-                self._leave(job.model)
+                allowance.leave(self._clock.monotonic())
                 raise
-        return self._send(visit, job, limits)
+        return self._send(visit, job, limits, allowance)
+
+    def allow(self, limits: Limits) -> None:
+        """Change what may be done from now on.
+
+        Raises:
+            ValueError: the limits have another group.
+        """
+        if limits.group != self._limits.group:
+            message = f"The group was {self._limits.group!r} from the beginning, and cannot become {limits.group!r}."
+            raise ValueError(message)
+        self._limits = limits
+        for allowance in self._allowances.values():
+            allowance.change(limits, self._clock.monotonic())
 
     def refuse(self, visit: Visit, problem: Problem, *, asked: bool) -> Answer:
         """Answer with an error; where an answer of a model was asked for it is logged, and shows the limits."""
         headers = problem.headers
         if asked:
             self._note(visit, problem.status)
-            if visit.model is not None and self._limited:
+            if visit.model is not None:
                 headers = {**self._allowance(visit.model).headers(self._clock.monotonic()), **headers}
         return self.plain(visit, problem.status, problem.body(), headers)
 
@@ -131,7 +143,7 @@ class Desk:
             written = 0
         return msgspec.structs.replace(job.usage, cached_tokens=cached, cache_write_tokens=written)
 
-    def _send(self, visit: Visit, job: Job, limits: Mapping[str, str]) -> Answer:
+    def _send(self, visit: Visit, job: Job, limits: Mapping[str, str], allowance: Allowance) -> Answer:
         fault = visit.fault
         reset = fault is not None and fault.kind == "reset"
         usage = job.usage if reset else self.consumed(job)
@@ -141,7 +153,8 @@ class Desk:
         line = _line(visit, job, usage)
         if job.promise is not None and not reset:
             charge = partial(self.bill.lines.append, line)
-            return self._promise(visit, job, job.promise(identity, told, charge, None if filtered else fault), limits)
+            promised = job.promise(identity, told, charge, None if filtered else fault)
+            return self._promise(visit, promised, limits, allowance)
         dice = Dice(b"latency %d %d" % (self._seed, visit.call))
         length: int | None = None
         generated: int | None = None
@@ -171,10 +184,12 @@ class Desk:
             generated=generated,
             reset=reset,
             direct=fault is None and job.stream is None,
-            on_end=partial(self._ended, line, keep),
+            on_end=partial(self._ended, line, keep, allowance),
         )
 
-    def _promise(self, visit: Visit, job: Job, promised: bytes | Iterator[Piece], limits: Mapping[str, str]) -> Answer:
+    def _promise(
+        self, visit: Visit, promised: bytes | Iterator[Piece], limits: Mapping[str, str], allowance: Allowance
+    ) -> Answer:
         """Answer for a job that is done later; the same faults may befall this answer."""
         fault = visit.fault
         length = None
@@ -194,12 +209,14 @@ class Desk:
             pieces=pieces,
             length=length,
             pause=pause,
-            on_end=lambda _: self._leave(job.model),
+            on_end=lambda _: allowance.leave(self._clock.monotonic()),
         )
 
-    def _ended(self, line: BillLine, keep: Callable[[], None] | None, generated: int | None) -> None:
+    def _ended(
+        self, line: BillLine, keep: Callable[[], None] | None, allowance: Allowance, generated: int | None
+    ) -> None:
         """Charge for what was generated, keep it, and give the place back."""
-        self._leave(line.model)
+        allowance.leave(self._clock.monotonic())
         if generated is None:
             return
         usage = line.usage
@@ -211,16 +228,15 @@ class Desk:
         if keep is not None and line.complete:
             keep()
 
-    def _admit(self, job: Job) -> dict[str, str]:
-        if not self._limited:
-            return {}
-        usage = job.usage
-        now = self._clock.monotonic()
-        return self._allowance(job.model).admit(job.model, usage.prompt_tokens, usage.completion_tokens, now)
-
-    def _leave(self, model: str) -> None:
-        if self._limited:
-            self._allowance(model).leave()
+    def _admit(self, visit: Visit, job: Job, allowance: Allowance) -> dict[str, str]:
+        taken = (job.usage.prompt_tokens, job.usage.completion_tokens)
+        try:
+            headers = allowance.admit(job.model, *taken, self._clock.monotonic())
+        except Problem as problem:
+            visit.limited = problem.limited
+            raise
+        visit.taken = taken
+        return headers
 
     def _allowance(self, model: str) -> Allowance:
         name = model if self._limits.group is None else ""
@@ -230,6 +246,7 @@ class Desk:
         return found
 
     def _note(self, visit: Visit, status: int) -> None:
+        allowance = None if visit.model is None else self._allowance(visit.model)
         arrival = Arrival(
             time=self._clock.time(),
             path=visit.request.path,
@@ -239,6 +256,11 @@ class Desk:
             stream=visit.stream,
             status=status,
             fault=None if visit.fault is None else visit.fault.kind,
+            prompt_tokens=visit.taken[0],
+            completion_tokens=visit.taken[1],
+            limited=visit.limited,
+            busy=0 if allowance is None else allowance.busy,
+            held=0.0 if allowance is None else allowance.held(self._clock.monotonic()),
         )
         self.arrivals.add(arrival)
 

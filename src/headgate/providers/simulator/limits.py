@@ -6,6 +6,7 @@ and those of the answer, whose length the simulator knows beforehand. Knows neit
 
 from math import ceil, floor
 
+from headgate.providers.simulator.arrivals import Limit
 from headgate.providers.simulator.problem import Problem, retry_headers
 from headgate.providers.simulator.settings import Limits
 
@@ -32,13 +33,21 @@ def go_duration(seconds: float) -> str:
     return f"{minutes}m{left}" if minutes else left
 
 
+_NAMES: dict[Limit, str] = {
+    "requests": "requests per min (RPM)",
+    "tokens": "tokens per min (TPM)",
+    "input_tokens": "input tokens per min (ITPM)",
+    "output_tokens": "output tokens per min (OTPM)",
+}
+
+
 class _Bucket:
     """So much a minute."""
 
-    __slots__ = ("_at", "_level", "name", "size")
+    __slots__ = ("_at", "_level", "kind", "size")
 
-    def __init__(self, name: str, size: int, now: float) -> None:
-        self.name = name
+    def __init__(self, kind: Limit, size: int, now: float) -> None:
+        self.kind = kind
         self.size = size
         self._level = float(size)
         self._at = now
@@ -46,6 +55,12 @@ class _Bucket:
     def refill(self, now: float) -> None:
         self._level = min(self.size, self._level + (now - self._at) * self.size / 60)
         self._at = now
+
+    def resize(self, size: int, now: float) -> None:
+        """Another size from now on: what is left stays, as far as it fits."""
+        self.refill(now)
+        self.size = size
+        self._level = min(size, self._level)
 
     def wait(self, amount: int) -> float:
         """Seconds until so much is there; more than the bucket holds never is."""
@@ -65,18 +80,40 @@ class _Bucket:
 
 
 class Allowance:
-    """The limits of one model (or of one group of models)."""
+    """The limits of one model (or of one group of models).
+
+    Attributes:
+        busy: calls in flight.
+    """
 
     def __init__(self, limits: Limits, now: float) -> None:
-        def bucket(name: str, size: int | None) -> _Bucket | None:
-            return None if size is None else _Bucket(name, size, now)
+        self.busy = 0
+        self._held = 0.0
+        self._at = now
+        self._buckets: dict[Limit, _Bucket] = {}
+        self.change(limits, now)
 
-        self._requests = bucket("requests per min (RPM)", limits.requests_per_minute)
-        self._tokens = bucket("tokens per min (TPM)", limits.tokens_per_minute)
-        self._input = bucket("input tokens per min (ITPM)", limits.input_tokens_per_minute)
-        self._output = bucket("output tokens per min (OTPM)", limits.output_tokens_per_minute)
+    def change(self, limits: Limits, now: float) -> None:
+        """Other limits from now on. What is left stays, as far as it fits; a limit that is new begins full."""
+        sizes: dict[Limit, int | None] = {
+            "requests": limits.requests_per_minute,
+            "tokens": limits.tokens_per_minute,
+            "input_tokens": limits.input_tokens_per_minute,
+            "output_tokens": limits.output_tokens_per_minute,
+        }
+        buckets: dict[Limit, _Bucket] = {}
+        for kind, size in sizes.items():
+            if size is None:
+                continue
+            bucket = self._buckets.get(kind)
+            if bucket is None:
+                bucket = _Bucket(kind, size, now)
+            else:
+                bucket.resize(size, now)
+            buckets[kind] = bucket
+        self._buckets = buckets
         self._concurrency = limits.concurrency
-        self._busy = 0
+        self._tells = limits.headers
 
     def admit(self, model: str, tokens_in: int, tokens_out: int, now: float) -> dict[str, str]:
         """Take a call's share and a place; gives the headers of its answer.
@@ -84,48 +121,58 @@ class Allowance:
         Raises:
             Problem: 429; nothing was taken.
         """
-        wanted = (
-            (self._requests, 1),
-            (self._tokens, tokens_in + tokens_out),
-            (self._input, tokens_in),
-            (self._output, tokens_out),
-        )
-        asked = [(bucket, amount) for bucket, amount in wanted if bucket is not None]
-        for bucket, _ in asked:
-            bucket.refill(now)
-        if self._concurrency is not None and self._busy >= self._concurrency:
+        if self._concurrency is not None and self.busy >= self._concurrency:
             message = f"Rate limit reached for {model} on concurrent requests: Limit {self._concurrency}."
-            raise self._limited(message, "requests", _BUSY)
+            raise self._limited(message, "concurrency", _BUSY)
+        wanted: dict[Limit, int] = {
+            "requests": 1, "tokens": tokens_in + tokens_out, "input_tokens": tokens_in, "output_tokens": tokens_out,
+        }  # fmt: skip
+        asked = [(bucket, wanted[kind]) for kind, bucket in self._buckets.items()]
         for bucket, amount in asked:
+            bucket.refill(now)
             wait = bucket.wait(amount)
             if wait > 0:
-                where = f"{model} on {bucket.name}: Limit {bucket.size}, Requested {amount}."
-                kind = "requests" if bucket is self._requests else "tokens"
+                where = f"{model} on {_NAMES[bucket.kind]}: Limit {bucket.size}, Requested {amount}."
                 if amount > bucket.size:
-                    raise self._limited(f"Request too large for {where}", kind, wait)
-                message = f"Rate limit reached for {where} Please try again in {go_duration(wait)}."
-                raise self._limited(message, kind, wait)
+                    raise self._limited(f"Request too large for {where}", bucket.kind, wait)
+                again = f" Please try again in {go_duration(wait)}." if self._tells else ""
+                raise self._limited(f"Rate limit reached for {where}{again}", bucket.kind, wait)
         for bucket, amount in asked:
             bucket.take(amount)
-        self._busy += 1
+        self._count(now)
+        self.busy += 1
         return self._left()
 
-    def leave(self) -> None:
+    def leave(self, now: float) -> None:
         """Give the place back."""
-        self._busy -= 1
+        self._count(now)
+        self.busy -= 1
+
+    def held(self, now: float) -> float:
+        """Seconds that calls have been in flight, all together."""
+        self._count(now)
+        return self._held
 
     def headers(self, now: float) -> dict[str, str]:
         """What is left."""
-        for bucket in (self._requests, self._tokens, self._input, self._output):
-            if bucket is not None:
-                bucket.refill(now)
+        for bucket in self._buckets.values():
+            bucket.refill(now)
         return self._left()
 
+    def _count(self, now: float) -> None:
+        self._held += (now - self._at) * self.busy
+        self._at = now
+
     def _left(self) -> dict[str, str]:
-        headers = {} if self._requests is None else self._requests.headers("requests")
-        tokens = self._tokens or self._input or self._output
+        if not self._tells:
+            return {}
+        buckets = self._buckets
+        requests = buckets.get("requests")
+        headers = {} if requests is None else requests.headers("requests")
+        tokens = buckets.get("tokens") or buckets.get("input_tokens") or buckets.get("output_tokens")
         return headers if tokens is None else headers | tokens.headers("tokens")
 
-    @staticmethod
-    def _limited(message: str, kind: str, wait: float) -> Problem:
-        return Problem(429, message, type=kind, code="rate_limit_exceeded", headers=retry_headers(wait))
+    def _limited(self, message: str, limit: Limit, wait: float) -> Problem:
+        kind = "requests" if limit in ("requests", "concurrency") else "tokens"
+        headers = retry_headers(wait) if self._tells else {}
+        return Problem(429, message, type=kind, code="rate_limit_exceeded", headers=headers, limited=limit)

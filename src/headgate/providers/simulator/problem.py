@@ -5,6 +5,8 @@ from math import ceil
 
 import msgspec
 
+from headgate.providers.simulator.arrivals import Limit
+
 _TYPES = {401: "invalid_request_error", 429: "requests", 503: "service_unavailable_error"}
 _CODES = {
     401: "invalid_api_key",
@@ -21,6 +23,7 @@ class Problem(Exception):  # noqa: N818  an answer, not a failure of ours
         status: HTTP status.
         message, type, code, param: the four fields of the error object.
         headers: to be sent with it.
+        limited: the limit that was met.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class Problem(Exception):  # noqa: N818  an answer, not a failure of ours
         code: str | None = None,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        limited: Limit | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -40,6 +44,7 @@ class Problem(Exception):  # noqa: N818  an answer, not a failure of ours
         self.code = code
         self.param = param
         self.headers = headers or {}
+        self.limited = limited
 
     def fields(self) -> dict[str, str | None]:
         """The error object."""

@@ -22,6 +22,8 @@ FaultKind = Literal[
     "no_usage",
 ]
 
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """How slow the simulator is.
@@ -37,7 +39,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     jitter: float = 0.0
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the simulated account may do, per model. None does not limit.
 
     Attributes:
@@ -46,14 +48,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         input_tokens_per_minute, output_tokens_per_minute: the same, apart.
         concurrency: calls at the same time.
         group: any name: all models share one set of limits.
+        headers: answers say what is left, and refusals when to come back. Many servers are silent about both.
     """
 
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    input_tokens_per_minute: int | None = None
-    output_tokens_per_minute: int | None = None
-    concurrency: int | None = None
+    requests_per_minute: AtLeastOne | None = None
+    tokens_per_minute: AtLeastOne | None = None
+    input_tokens_per_minute: AtLeastOne | None = None
+    output_tokens_per_minute: AtLeastOne | None = None
+    concurrency: AtLeastOne | None = None
     group: str | None = None
+    headers: bool = True
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

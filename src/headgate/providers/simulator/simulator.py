@@ -5,7 +5,8 @@ decides follows from its seed, the requests and their order; only `created`, the
 the clock.
 
 Addresses, below `/v1` or any path that ends with it: those of `operations.py` and `archive.py`, `GET /models`,
-`GET /models/{id}`. Outside `/v1`, for tests and their tools: `GET /__bill`, `GET /__log`, `DELETE /__log`.
+`GET /models/{id}`. Outside `/v1`, for tests and their tools: `GET /__bill`, `GET /__log`, `DELETE /__log`,
+`POST /__limits`.
 
 A request may ask for its own fault with the header `x-simulate-fault`, one fault as JSON:
 `{"kind": "cut", "after_tokens": 3}`. No real provider knows that header.
@@ -14,6 +15,8 @@ A request may ask for its own fault with the header `x-simulate-fault`, one faul
 import hmac
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from headgate.core.clock import Clock
 from headgate.providers.simulator.addresses import Addresses, Handler, Place, place_for
@@ -25,7 +28,7 @@ from headgate.providers.simulator.desk import Desk
 from headgate.providers.simulator.operations import Operation
 from headgate.providers.simulator.problem import Problem
 from headgate.providers.simulator.settings import Batch, Fault, Latency, Limits
-from headgate.providers.simulator.tell import tell_bill, tell_log, tell_models
+from headgate.providers.simulator.tell import read_limits, tell_bill, tell_log, tell_models
 from headgate.providers.simulator.visit import Request, Visit
 
 _AT_ONCE = Latency()
@@ -108,6 +111,16 @@ class Simulator:
         """What arrived for an answer."""
         return self._desk.arrivals.seen
 
+    def allow(self, limits: Limits) -> None:
+        """Change what the account may do from now on; calls that were admitted go on.
+
+        What is left of an allowance stays, as far as the new one can hold it; a limit that is new begins full.
+
+        Raises:
+            ValueError: the limits have another group; it is decided once, when the simulator is made.
+        """
+        self._desk.allow(limits)
+
     def take(self, request: Request) -> Answer:
         """Take a request that is here completely. Never raises; every refusal is an answer."""
         self.last = request
@@ -152,5 +165,19 @@ class Simulator:
             case "DELETE", "/__log":
                 self._desk.arrivals.seen.clear()
                 return self._desk.plain(visit, 200, tell_log(()))
+            case "POST", "/__limits":
+                return self._limit(visit)
         problem = Problem(404, f"Invalid URL ({request.method} {request.path})")
         return self._desk.plain(visit, 404, problem.body())
+
+    def _limit(self, visit: Visit) -> Answer:
+        try:
+            limits = read_limits(visit.request.body)
+            self.allow(limits)
+        except ValueError as error:
+            problem = Problem(400, str(error), code="invalid_limits", param="group")
+        except Problem as found:
+            problem = found
+        else:
+            return self._desk.plain(visit, 200, msgspec.json.encode(limits))
+        return self._desk.plain(visit, problem.status, problem.body())

@@ -1,4 +1,7 @@
-"""What the simulator tells of itself: its models, and, outside `/v1`, its bill and its log."""
+"""What the simulator tells of itself: its models, and, outside `/v1`, its bill and its log.
+
+Also reads what it is told there: other limits.
+"""
 
 from collections.abc import Sequence
 
@@ -8,9 +11,11 @@ from headgate.providers.simulator.arrivals import Arrival
 from headgate.providers.simulator.bill import Bill, BillLine, decimal
 from headgate.providers.simulator.models import MODELS, Model
 from headgate.providers.simulator.problem import Problem
+from headgate.providers.simulator.settings import Limits
 
 _BORN = 1_767_225_600
 """When all the models were made: 2026-01-01 UTC."""
+_LIMITS = msgspec.json.Decoder(Limits)
 
 
 def tell_models(name: str | None) -> bytes:
@@ -35,6 +40,22 @@ def tell_bill(bill: Bill) -> bytes:
 def tell_log(seen: Sequence[Arrival]) -> bytes:
     """The log, oldest first."""
     return msgspec.json.encode({"arrivals": seen})
+
+
+def read_limits(body: bytes) -> Limits:
+    """The limits that somebody wants, spelled as in the configuration.
+
+    Raises:
+        Problem: 400; they cannot be read.
+
+    Example:
+        >>> read_limits(b'{"requests_per_minute": 300}').requests_per_minute
+        300
+    """
+    try:
+        return _LIMITS.decode(body)
+    except msgspec.DecodeError as error:
+        raise Problem(400, f"These are no limits: {error}.", code="invalid_limits") from None
 
 
 def _model(model: Model) -> dict[str, object]:

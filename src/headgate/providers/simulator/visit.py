@@ -5,6 +5,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from headgate.providers.simulator.arrivals import Limit
 from headgate.providers.simulator.settings import Fault
 
 
@@ -29,9 +30,14 @@ class Visit:
         call: its number among the calls that were understood and admitted; 0 before.
         model, stream: who is asked and how, once it was understood.
         fault: what goes wrong with it.
+        taken: input and output tokens that it took of the limits.
+        limited: the limit that refused it.
     """
 
-    __slots__ = ("call", "client_request_id", "fault", "key", "model", "path", "request", "request_id", "stream")
+    __slots__ = (
+        "call", "client_request_id", "fault", "key", "limited", "model", "path", "request", "request_id", "stream",
+        "taken",
+    )  # fmt: skip
 
     def __init__(self, request: Request, number: int, seed: int) -> None:
         self.request = request
@@ -43,3 +49,5 @@ class Visit:
         self.model: str | None = None
         self.stream = False
         self.fault: Fault | None = None
+        self.taken = (0, 0)
+        self.limited: Limit | None = None
