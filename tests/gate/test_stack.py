@@ -18,7 +18,7 @@ BUSY = {"kind": "status", "status": 503}
 def test_every_layer_says_why_it_stands_there():
     """Name and reason are told, in travel order, as the page's own picture has them."""
     layers = [*stack.ABOVE, *stack.BELOW]
-    assert [layer.name for layer in layers] == ["meter", "own", "route", "fit", "room", "retry", "budget"]
+    assert [layer.name for layer in layers] == ["meter", "own", "route", "defaults", "fit", "room", "retry", "budget"]
     assert all(len(layer.because) > 10 for layer in layers)
     picture = [line.split() for line in (stack.__doc__ or "").splitlines() if line.startswith("     ")]
     drawn = [words[1] for words in picture if "(not built yet)" not in " ".join(words)]
@@ -170,3 +170,33 @@ def test_a_model_without_a_price_is_refused_where_that_is_wished():
     told, (row,) = booked(b"fake", policies={"budget": {"unknown_price": "refuse"}})
     assert isinstance(told, UnpricedError)
     assert (row.attempt, row.status, row.error_type) == (0, 403, "unknown_price")
+
+
+def test_what_fit_drops_does_not_come_back_by_a_default():
+    """A default is added where it lacks, and then has to fit; a provider without defaults has no such layer."""
+    providers = {"p": {"type": "simulator", "defaults": {"temperature": 0.5, "seed": 1}}, "q": {"type": "simulator"}}
+    models = {
+        "a": {"targets": [{"provider": "p", "model": "gpt-6-sol"}]},
+        "b": {"targets": [{"provider": "q", "model": "gpt-6-luna"}]},
+    }
+
+    async def story():
+        given = {"store": "memory://", "providers": providers, "models": models}
+        config = load(None, environment={}, settings=given).config
+        async with await Gate.open(config, clock=VirtualClock(), chance=SystemChance(3)) as gate:
+            made = [
+                gate.call(
+                    Operation.CHAT,
+                    b'{"model": "%s", "messages": [{"role": "user", "content": "hi"}]}' % name,
+                    unsupported="drop",
+                )
+                for name in (b"a", b"b")
+            ]
+            for call in made:
+                async with await gate(call):
+                    pass
+            return [call.attempt.dropped for call in made], gate._stack.targets()
+
+    dropped, targets = virtual_time(story())
+    assert dropped == [("temperature",), ()]
+    assert ["defaults" in targets[name] for name in (("p", "gpt-6-sol"), ("q", "gpt-6-luna"))] == [True, False]

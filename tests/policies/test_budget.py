@@ -499,7 +499,7 @@ async def simulate(mixture, journal):
     simulator = Simulator(clock=clock, seed=3)
     provider = Hosted(
         "sim", SimulatorTransport(simulator), clock=clock, base_url="http://simulator/v1", api_key=Secret(""),
-        headers={}, responses=True, timeouts=Timeouts(), defaults={}, simulated=True, hop="h",
+        headers={}, responses=True, timeouts=Timeouts(), simulated=True, hop="h",
     )  # fmt: skip
     budget = Budget(journal, PRICES, clock)
     attempts = {}

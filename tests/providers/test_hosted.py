@@ -103,7 +103,6 @@ def provider(wire, **settings):
         "headers": {},
         "responses": True,
         "timeouts": Timeouts(connect=1, first_token=10, silence=20, total=100),
-        "defaults": {},
         "simulated": False,
         "hop": "mine",
     }
@@ -242,13 +241,6 @@ def test_the_gates_that_a_call_has_passed_stand_in_one_header():
     *_, wire = told(Line(200, JSON, WHOLE), call(headers={"x-headgate-hop": "first, second"}))
     hops = [value for name, value in wire.sent[0].headers if name == "x-headgate-hop"]
     assert hops == ["first, second, mine"]
-
-
-def test_defaults_are_added_where_they_lack():
-    """A parameter that the caller sends stays as it is, an explicit null too; other bytes are not touched."""
-    raw = b'{"model":"m","messages":[],"seed":null,"top_p":0.25, "big":1e999}'
-    *_, wire = told(Line(200, JSON, WHOLE), call(raw), defaults={"top_p": 1, "seed": 7, "temperature": 0.5})
-    assert wire.sent[0].body == b'{"temperature":0.5,' + raw[1:]
 
 
 @pytest.mark.parametrize(
@@ -768,17 +760,6 @@ def test_a_form_gets_the_targets_model():
     assert b"sound" in whole(sent.upload)
     assert sent.url == "https://llm.example/v1/audio/transcriptions"
     assert form.text("model") == "mine"
-
-
-def test_defaults_are_for_questions_only():
-    """They are no fields of a form, nor of an embedding."""
-    form = Form([Part("model", b"", b"m")], "b")
-    defaults = {"temperature": 0}
-    _, _, wire = told(Line(200, JSON, b"{}"), call(operation=Operation.TRANSCRIPTIONS, body=form), defaults=defaults)
-    assert wire.sent[0].upload is form
-    raw = b'{"model":"m","input":"x"}'
-    _, _, wire = told(Line(200, JSON, b"{}"), call(raw, operation=Operation.EMBEDDINGS), defaults=defaults)
-    assert wire.sent[0].body == raw
 
 
 SOUND = {"content-type": "audio/mpeg", "content-disposition": "attachment", "set-cookie": "a=b"}

@@ -107,7 +107,6 @@ def _provider(name: str, provider: settings.Provider, clock: Clock, simulated: S
             headers=_headers(provider),
             responses=bool(provider.responses),
             timeouts=_timeouts(provider),
-            defaults=provider.defaults,
             simulated=simulated is not None,
             hop=hop,
         )

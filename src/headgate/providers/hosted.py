@@ -5,7 +5,6 @@ how bytes travel (`transport.py`), what they mean (`dialects/`), and what is don
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -38,8 +37,6 @@ MAX_LIST = 16 * 1024 * 1024
 """Bytes that a list of models may have."""
 TOLD = ("content-type", "content-disposition")
 """What is said of bytes that pass unread."""
-DEFAULTED = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS))
-"""Operations whose parameters a provider's `defaults` are."""
 WHOLE = frozenset((Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS))
 """Operations that may be answered whole though a stream was asked for."""
 HEALTH_SECONDS = 5.0
@@ -49,7 +46,6 @@ HOP = "x-headgate-hop"
 CLIENT_REQUEST_ID = "x-client-request-id"
 """Names the attempt, so that a provider's support can find it."""
 
-_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # Shorter ones are no credentials, and stand in many a text by chance.
 _SHORTEST_SECRET = 8
 
@@ -66,7 +62,6 @@ class Hosted:
         headers: by lower-case name, sent with every call; they win over the bearer token and over a caller's own.
         responses: it has the Responses API.
         timeouts: how long one attempt may take; the call's own win.
-        defaults: parameters added to requests that lack them.
         simulated: its answers are made up.
         hop: the name of this gate.
     """
@@ -82,7 +77,6 @@ class Hosted:
         headers: Mapping[str, Secret],
         responses: bool,
         timeouts: Timeouts,
-        defaults: Mapping[str, Any],
         simulated: bool,
         hop: str,
     ) -> None:
@@ -94,7 +88,6 @@ class Hosted:
         self._urls = {operation: self._base + dialect.path for operation, dialect in DIALECTS.items()}
         self._operations = frozenset(DIALECTS) if responses else frozenset(DIALECTS) - RESPONSES
         self._timeouts = timeouts
-        self._defaults = {key: msgspec.json.encode(value) for key, value in defaults.items()}
         self._hop = hop
         self._closed = False
         bearer = {"authorization": f"Bearer {api_key.reveal()}"} if api_key else {}
@@ -115,7 +108,7 @@ class Hosted:
         self._must_be_open()
         dialect = DIALECTS[call.operation]
         attempt = call.attempt
-        body = dialect.prepare(self._with_defaults(call), model=attempt.model or None, stream=call.stream)
+        body = dialect.prepare(call.body, model=attempt.model or None, stream=call.stream)
         headers: Headers = ((CLIENT_REQUEST_ID, f"{call.id}-{attempt.number}"),)
         limits = call.timeouts or self._timeouts
         now = self._clock.monotonic()
@@ -192,16 +185,6 @@ class Hosted:
         if call.headers:
             common, headers = (), self._with_callers(call.headers, (*common, *headers))
         return Outgoing(method, url, headers, body.raw if isinstance(body, Body) else b"", common, upload)
-
-    def _with_defaults(self, call: Call) -> Body | Upload:
-        body = call.body
-        if self._defaults and call.operation in DEFAULTED and isinstance(body, Body):
-            # Names only: a value that is no business of ours (a number too large for us) stays as it is.
-            given = _FIELDS.decode(body.raw)
-            for name, value in self._defaults.items():
-                if name not in given:
-                    body = body.with_field(name, value)
-        return body
 
     def _with_callers(self, callers: Mapping[str, str], ours: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Ours and the caller's, each name once: ours win, and our hop stands behind those that came with the call."""
