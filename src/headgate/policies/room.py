@@ -6,10 +6,8 @@ how tokens are counted (`catalog/tokens.py`) and what fits (`catalog/fit.py`).
 """
 
 from collections.abc import Callable
-from typing import Any
 
-import msgspec
-
+from headgate.catalog.caps import caps
 from headgate.catalog.fit import bound, fits
 from headgate.catalog.models import Model
 from headgate.catalog.tokens import Count, Tokens
@@ -20,15 +18,6 @@ from headgate.core.reply import Event, Reply
 
 TALKS = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS))
 """Operations whose whole request has to fit into the context. Of embeddings, each input has to."""
-
-
-class _Caps(msgspec.Struct, gc=False):
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
-
-
-_CAPS = msgspec.json.Decoder(_Caps)
 
 
 class Room:
@@ -58,7 +47,7 @@ class Room:
         # No token is shorter than a byte, and no answer longer than the longest.
         if body.size + (model.context // 2 if model.max_output is None else model.max_output) <= model.context:
             return await next(call)
-        cap = _cap(body)
+        cap = caps(body).output
         room = model.context - min(cap or 1, model.max_output or model.context)
         most = bound(call.operation, body.raw)
         if most is not None and most <= room:
@@ -72,12 +61,3 @@ class Room:
     def _learn(self, name: str, count: Count, event: Event) -> None:
         if event.usage is not None:
             self._tokens.learn(name, count, event.usage.prompt_tokens)
-
-
-def _cap(body: Body) -> int | None:
-    """The bound that a request sets to its answer; None if it sets none, or none that is a number."""
-    caps = _CAPS.decode(body.raw)
-    for cap in (caps.max_completion_tokens, caps.max_output_tokens, caps.max_tokens):
-        if type(cap) is int and cap > 0:
-            return cap
-    return None

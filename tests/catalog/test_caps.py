@@ -1,0 +1,33 @@
+"""Covers catalog/caps.py."""
+
+import pytest
+
+from headgate.catalog.caps import Caps, caps
+from headgate.core.body import Body
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        (b"", Caps(None, 1)),
+        (b'"max_tokens": 7', Caps(7, 1)),
+        (b'"max_output_tokens": 7', Caps(7, 1)),
+        (b'"max_tokens": 7, "max_completion_tokens": 9', Caps(9, 1)),
+        (b'"max_completion_tokens": null, "max_tokens": 7, "n": 3', Caps(7, 3)),
+    ],
+)
+def test_the_bounds_of_a_request(fields, found):
+    """Whichever name the dialect has for it; the newer name wins, as it does at the provider."""
+    assert caps(Body(b"{%s}" % fields)) == found
+
+
+@pytest.mark.parametrize("value", [b"0", b"-1", b"1.5", b"true", b'"9"', b"[9]", b"{}", b"null"])
+def test_what_is_no_number_of_tokens_bounds_nothing(value):
+    """The provider will say what is wrong with it."""
+    assert caps(Body(b'{"max_tokens": %s, "n": %s}' % (value, value))) == Caps(None, 1)
+
+
+def test_more_choices_than_there_can_be_are_not_believed():
+    """A request for a million choices is refused by the provider, not planned for by us."""
+    assert caps(Body(b'{"n": 128}')).choices == 128
+    assert caps(Body(b'{"n": 129}')).choices == 1
