@@ -1,11 +1,15 @@
 """Time that costs nothing."""
 
 import asyncio
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from headgate.testing import EPOCH, VirtualClock, virtual_time
+from headgate import testing
+from headgate.gate import virtual
+from headgate.gate.virtual import EPOCH, VirtualClock, VirtualLoop, virtual_time
 
 
 def test_waiting_is_free():
@@ -69,3 +73,33 @@ def test_an_error_comes_out():
 
     with pytest.raises(KeyError):
         virtual_time(story())
+
+
+def test_threads_take_no_time():
+    """Work for a thread is done at once, and what it raises is raised; whoever brings threads of his own has them."""
+
+    def here():
+        return threading.current_thread() is threading.main_thread()
+
+    async def story():
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.to_thread(divmod, 1, 0)
+        return await asyncio.to_thread(here), VirtualClock().monotonic()
+
+    assert virtual_time(story()) == (True, 0)
+    with ThreadPoolExecutor(1) as pool, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        loop = runner.get_loop()
+
+        async def elsewhere():
+            done = loop.run_in_executor(pool, here)
+            pool.shutdown()  # it is done before the loop can find that everything waits
+            return await done
+
+        assert runner.run(elsewhere()) is False
+
+
+def test_users_have_it_too():
+    """`headgate.testing` is where their tests find it."""
+    assert {name: getattr(virtual, name) for name in testing.__all__} == {
+        name: getattr(testing, name) for name in testing.__all__
+    }
