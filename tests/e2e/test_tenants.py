@@ -182,7 +182,7 @@ def test_uploads_belong_to_their_project(told):
 
     async def story(at):
         mine = at.sdk["anna"].uploads
-        upload = await mine.create(bytes=len(CONTENT), filename="a.jsonl", mime_type="text/jsonl", purpose="batch")
+        upload = await mine.create(bytes=len(CONTENT), filename="a.jsonl", mime_type="text/jsonl", purpose="user_data")
         other = at.sdk["bert"].uploads
         await _hidden(
             other.parts.create(upload.id, data=CONTENT),

@@ -21,6 +21,7 @@ from headgate.core.errors import (
     UnknownObjectError,
 )
 from headgate.core.reply import Event, Kind, Reply
+from headgate.core.upload import Form, Part, Stretch
 from headgate.policies import own
 from headgate.policies.own import DEFAULT_LIMIT, MOST, MOST_PAGES, RECENT, Own
 from headgate.stores.records import Owner
@@ -477,3 +478,48 @@ def test_a_list_tells_what_it_took():
     address = Address("GET", "/files", listing=True)
     reply = ask(policy(Books()), provider, operation=Operation.FILES, address=address)
     assert (reply.attempts, reply.simulated, reply.target) == (("x",), True, Target("one"))
+
+
+# --- batches
+
+
+def batch(rows: bytes, purpose: bytes = b"batch", *, spooled: bool = False) -> Form:
+    """The upload of a file."""
+    data = Stretch(lambda size, at: (b"#" + rows)[at : at + size], 1, len(rows)) if spooled else rows
+    return Form([Part("purpose", b"", purpose), Part("file", b"", data, is_file=True)], "x")
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_the_rows_of_a_batch_name_only_what_is_the_callers_own(spooled, monkeypatch):
+    """In any row, in memory and on disk; and the file goes to the account that keeps what it names."""
+    monkeypatch.setattr(own, "_PIECE", 7)
+    rows = b'{"body": {"input": "a"}}\n{"body": {"previous_response_id": "%b"}}'
+    books = Books(resp_a=("project:pa", "two"), resp_b=("project:pb", "one"))
+    provider = Accounts()
+    ask(policy(books), provider, operation=Operation.FILES, body=batch(rows % b"resp_a", spooled=spooled))
+    assert [account for account, _ in provider.asked] == ["two"]
+    for purpose in (b"batch", b" Batch"):
+        with pytest.raises(UnknownObjectError, match="resp_b"):
+            ask(
+                policy(books), provider, operation=Operation.FILES,
+                body=batch(rows % b"resp_b", purpose, spooled=spooled),
+            )  # fmt: skip
+    assert len(provider.asked) == 1
+
+
+def test_files_that_are_no_batch_are_not_read():
+    """Nor are those of a caller without a key: it has the house for itself."""
+    provider = Accounts()
+    ask(policy(Books()), provider, operation=Operation.FILES, body=batch(b"no JSON", b"user_data"))
+    ask(policy(Books()), provider, operation=Operation.FILES, body=batch(b"no JSON"), caller=ANONYMOUS)
+    assert len(provider.asked) == 2
+    with pytest.raises(BadRequestError, match="Row 1"):
+        ask(policy(Books()), provider, operation=Operation.FILES, body=batch(b"no JSON"))
+
+
+def test_a_batch_in_parts_is_refused():
+    """Its rows could be cut anywhere; other uploads pass."""
+    provider = Accounts()
+    ask(policy(Books()), provider, operation=Operation.UPLOADS, body=Body(b'{"purpose": "vision"}'))
+    with pytest.raises(NotAllowedError, match="parts"):
+        ask(policy(Books()), provider, operation=Operation.UPLOADS, body=Body(b'{"purpose": "batch"}'))

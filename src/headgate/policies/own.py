@@ -3,21 +3,27 @@
 Decides who may name a file, a batch, an upload or a response, and which account a call that names one goes to; refuses
 to know what these objects are. What others made does not exist for a caller, and a list shows a caller its own.
 
+What the rows of a batch name is looked at when their file comes: later only the provider reads them.
+
 A caller without a key is alone in the house, or is its operator: objects that nobody in the house has made are not
 hidden from it. For the holder of a key they do not exist.
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from urllib.parse import parse_qs, urlencode
 
 import msgspec
 
+from headgate.core.body import Body
 from headgate.core.call import OBJECTS, Call, Operation
 from headgate.core.errors import APIError, BadRequestError, NotAllowedError, UnknownObjectError
 from headgate.core.policy import Handler
 from headgate.core.reply import Event, Kind, Reply
+from headgate.core.upload import Form, Part, Stretch
 from headgate.dialects.openai_objects import Entry, Page, read_page, write_page
+from headgate.dialects.openai_rows import row_names
 from headgate.stores.records import Owner
 
 RECENT = 10_000
@@ -27,6 +33,8 @@ MOST = {Operation.FILES: 10_000, Operation.BATCHES: 100}
 """Objects that one page of a list may show."""
 MOST_PAGES = 100
 """Pages of a provider that one list is put together from."""
+_PIECE = 1024 * 1024
+"""Bytes of a file that are read at once."""
 _NONE_HERE = frozenset((404, 405, 501))
 
 Owners = Callable[[Sequence[str]], Awaitable[Mapping[str, Owner]]]
@@ -52,11 +60,14 @@ class Own:
         Raises:
             UnknownObjectError: one of them does not exist for this caller.
             BadRequestError: they live in several accounts.
-            NotAllowedError: the key's models are limited, and a batch could ask any.
+            NotAllowedError: the key's models are limited, and a batch could ask any; or a batch comes in parts.
         """
         if call.operation is Operation.BATCHES and call.caller.models is not None:
             message = "This key may ask for certain models only, and nobody could see which ones a batch asks for."
             raise NotAllowedError(message, hint="Use a key without `models` for batches.")
+        if call.caller.tenant is not None and (rows := _rows(call)) is not None:
+            named = await asyncio.to_thread(row_names, rows)
+            call = msgspec.structs.replace(call, names=(*call.names, *named))
         if call.names:
             call = msgspec.structs.replace(call, account=await self._account(call))
         if call.address is not None and call.address.listing:
@@ -150,6 +161,39 @@ class Own:
             for entry in entries
             if (tenant is None or entry.id in owners) and owners.get(entry.id, nobodys).tenant == tenant
         ]
+
+
+def _rows(call: Call) -> Iterator[bytes] | None:
+    """The rows of a batch that a call uploads, piece by piece; None where it uploads none. Reading them may block."""
+    body = call.body
+    if isinstance(body, Form):
+        if call.operation is Operation.FILES and any(_for_batch(part) for part in body.parts):
+            return _pieces(body)
+    elif (
+        call.operation is Operation.UPLOADS
+        and isinstance(body, Body)
+        and body.size
+        and body.view.get("purpose") == "batch"
+    ):
+        message = "A batch that comes in parts cannot be looked at before the provider has it."
+        raise NotAllowedError(message, param="purpose", hint="Send the file whole, to `/v1/files`.")
+    return None
+
+
+def _for_batch(part: Part) -> bool:
+    # A purpose that we cannot read as text, the provider might.
+    return part.name == "purpose" and (isinstance(part.data, Stretch) or part.data.strip().lower() == b"batch")
+
+
+def _pieces(form: Form) -> Iterator[bytes]:
+    for part in form.parts:
+        if part.is_file and isinstance(part.data, bytes):
+            yield part.data
+        elif isinstance(part.data, Stretch):
+            read, start, size = part.data
+            for at in range(start, start + size, _PIECE):
+                yield read(min(_PIECE, start + size - at), at)
+        yield b"\n"
 
 
 def _limit(value: str | None, operation: Operation) -> int:
