@@ -523,3 +523,8 @@ def test_a_batch_in_parts_is_refused():
     ask(policy(Books()), provider, operation=Operation.UPLOADS, body=Body(b'{"purpose": "vision"}'))
     with pytest.raises(NotAllowedError, match="parts"):
         ask(policy(Books()), provider, operation=Operation.UPLOADS, body=Body(b'{"purpose": "batch"}'))
+    with pytest.raises(BadRequestError, match="twice"):
+        ask(
+            policy(Books()), provider, operation=Operation.UPLOADS,
+            body=Body(b'{"purpose": "batch", "purpose": "vision"}'),
+        )  # fmt: skip

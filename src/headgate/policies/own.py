@@ -12,11 +12,12 @@ hidden from it. For the holder of a key they do not exist.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import msgspec
 
-from headgate.core.body import Body
+from headgate.core.body import Body, ObjectReader
 from headgate.core.call import OBJECTS, Call, Operation
 from headgate.core.errors import APIError, BadRequestError, NotAllowedError, UnknownObjectError
 from headgate.core.policy import Handler
@@ -39,6 +40,13 @@ _NONE_HERE = frozenset((404, 405, 501))
 
 Owners = Callable[[Sequence[str]], Awaitable[Mapping[str, Owner]]]
 MAKERS = OBJECTS | {Operation.RESPONSES}
+
+
+class _Purpose(msgspec.Struct, gc=False):
+    purpose: Any = None
+
+
+_PURPOSE = ObjectReader(_Purpose)
 
 
 class Own:
@@ -173,7 +181,7 @@ def _rows(call: Call) -> Iterator[bytes] | None:
         call.operation is Operation.UPLOADS
         and isinstance(body, Body)
         and body.size
-        and body.view.get("purpose") == "batch"
+        and _PURPOSE.read(body.raw).purpose == "batch"
     ):
         message = "A batch that comes in parts cannot be looked at before the provider has it."
         raise NotAllowedError(message, param="purpose", hint="Send the file whole, to `/v1/files`.")
