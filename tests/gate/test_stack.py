@@ -18,21 +18,23 @@ BUSY = {"kind": "status", "status": 503}
 def test_every_layer_says_why_it_stands_there():
     """Name and reason are told, in travel order, as the page's own picture has them."""
     layers = [*stack.ABOVE, *stack.BELOW]
-    assert [layer.name for layer in layers] == ["meter", "own", "route", "defaults", "fit", "room", "retry", "budget"]
+    assert [layer.name for layer in layers] == [
+        "meter", "own", "route", "defaults", "fit", "room", "retry", "breaker", "budget",
+    ]  # fmt: skip
     assert all(len(layer.because) > 10 for layer in layers)
     picture = [line.split() for line in (stack.__doc__ or "").splitlines() if line.startswith("     ")]
     drawn = [words[1] for words in picture if "(not built yet)" not in " ".join(words)]
     assert drawn == [*(layer.name for layer in layers), "provider"]
 
 
-def asked(models, providers, *names):
+def asked(models, providers, *names, **settings):
     """Ask for models in turn; gives what became of each, the attempts of all, and the gate."""
 
     async def story():
-        given = {"store": "memory://", "providers": providers, "models": models}
-        settings = load(None, environment={}, settings=given).config
+        given = {"store": "memory://", "providers": providers, "models": models, **settings}
+        config = load(None, environment={}, settings=given).config
         found, trails = [], []
-        async with await Gate.open(settings, clock=VirtualClock(), chance=SystemChance(3)) as gate:
+        async with await Gate.open(config, clock=VirtualClock(), chance=SystemChance(3)) as gate:
             for name in names:
                 raw = b'{"model": "%s", "messages": [{"role": "user", "content": "hello"}]}' % name.encode()
                 call = gate.call(Operation.CHAT, raw)
@@ -92,7 +94,7 @@ def test_what_is_learned_belongs_to_a_provider_and_a_model():
         "b": {"targets": [{**target, "weight": 5, "priority": 3}]},
         "c": {"targets": [{**target, "model": "gpt-6-sol"}]},
     }
-    found, trails, _ = asked(models, providers, "a", "b", "c")
+    found, trails, _ = asked(models, providers, "a", "b", "c", policies={"breaker": {"failures": 100}})
     assert found == ["overloaded"] * 3
     # Ten retries a minute are always allowed: the second route finds none left, another model all of them.
     assert [len(trail) for trail in trails] == [11, 1, 11]

@@ -11,7 +11,7 @@
      -  fit       the parameters that the model takes
      -  room      what cannot fit into the model's context is refused
      6  retry     repeats at the same target
-     7  breaker   (not built yet) rests a failing target
+     7  breaker   rests a failing target
      8  pace      (not built yet) waits for the provider's limits
      9  budget    writes the intent, settles the truth
      -  provider  translates and sends
@@ -34,6 +34,7 @@ from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Reply
 from headgate.gate import makers
 from headgate.gate.config import Config
+from headgate.policies.breaker import Breaker
 from headgate.policies.budget import Budget
 from headgate.policies.defaults import Defaults
 from headgate.policies.fit import Fit
@@ -131,6 +132,19 @@ def _retry(parts: Parts, target: Target) -> Policy:
     )
 
 
+def _breaker(parts: Parts, target: Target) -> Policy:
+    settings = parts.config.policies.breaker
+    return Breaker(
+        f"{target.provider}/{target.model}",
+        failures=settings.failures,
+        window=settings.window,
+        rest=settings.rest,
+        probes=settings.probes,
+        rates=parts.rates,
+        clock=parts.clock,
+    )
+
+
 def _budget(parts: Parts, target: Target) -> Policy:
     return Budget(
         parts.journal,
@@ -163,6 +177,7 @@ BELOW = (
         _room,
     ),
     TargetLayer("retry", "closest to the target it repeats", _retry),
+    TargetLayer("breaker", "each attempt counts", _breaker),
     TargetLayer(
         "budget",
         "nothing is held while queueing; every attempt that may be billed is journalled first",
