@@ -105,6 +105,17 @@ def test_closing_early_is_an_end_too():
     assert source.closed == 1
 
 
+def test_an_abandoned_reply_still_has_to_be_closed():
+    """Its watchers are told at once, and once; what it holds is given back by closing."""
+    source = Source(B)
+    reply = Reply([A], source, close=source.close, stream=True)
+    log = Log().on(reply)
+    reply.abandon()
+    assert ([type(end) for end in log.ends], source.closed) == ([Abandoned], 0)
+    virtual_time(reply.close())
+    assert (len(log.ends), source.closed) == (1, 1)
+
+
 def test_watchers_are_told_in_the_order_in_which_they_came():
     """The innermost policy settles first."""
     told: list[str] = []

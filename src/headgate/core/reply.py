@@ -244,6 +244,13 @@ class Reply:
             for told in watchers:
                 told(outcome)
 
+    def abandon(self) -> None:
+        """End the reply for its watchers, wherever it is. What it holds is given back by `close`, which is to follow.
+
+        For a reply around another one: what is inside has to be settled before whoever is outside looks at it.
+        """
+        self._end(Abandoned())
+
     async def close(self) -> None:
         """End the reply, wherever it is, and give back everything it holds. Safe to call twice."""
         self._end(Abandoned())
