@@ -21,6 +21,7 @@
     │   ├── DeadlineError           the provider's limits let the call through only after its deadline
     │   ├── TooFastError            the key has asked for more than its limits allow
     │   ├── SharedStoreError        the store of rates is away, and limits are closed meanwhile
+    │   ├── OverBudgetError         a budget has too little left for what the call may cost
     │   ├── UnpricedError           nobody knows what the model costs
     │   ├── BacklogError            the journal is full: the books come first
     │   ├── StoreError              the store is away, and the call cannot do without
@@ -281,6 +282,12 @@ class SharedStoreError(Refused):
     status = 503
     code = "shared_store_unavailable"
     hint = "Look at `shared` in `/health`."
+
+
+class OverBudgetError(Refused):
+    """A budget has too little left for what the call may cost."""
+
+    code = "budget_exceeded"
 
 
 class UnpricedError(Refused):

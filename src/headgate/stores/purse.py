@@ -1,0 +1,174 @@
+"""The purse: what this process may spend of each cap without asking the store of money again.
+
+Decides when to borrow, how much, and when to give back; refuses to know which caps hold for a call and what a call may
+cost. A hold is taken from all its caps at once or from none, without a round trip as long as enough was borrowed: a
+64th of the cap at a time, and near it exactly what one hold lacks. What was not used for a while goes back, so that
+other processes find it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from headgate.core.clock import Clock
+from headgate.core.errors import OverBudgetError, StoreError
+from headgate.core.money import show_usd
+from headgate.stores.money import Cap, Loan, Money
+
+PART = 64
+"""Which part of a cap is borrowed at once, while there is plenty."""
+INTERVAL = 1.0
+"""Seconds after which what was not used goes back."""
+_log = logging.getLogger("headgate.stores")
+
+Start = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
+
+
+class _Purse:
+    """Of one cap.
+
+    `lent` is what we have of it, spent sums taken off; `held` what calls in flight may cost of that; `waiting` how many
+    calls wait for more.
+    """
+
+    __slots__ = ("borrowing", "cap", "held", "lent", "used", "waiting")
+
+    def __init__(self, cap: Cap) -> None:
+        self.cap = cap
+        self.lent = self.held = self.waiting = 0
+        self.used = True
+        self.borrowing: asyncio.Task[Loan | StoreError] | None = None
+
+    @property
+    def free(self) -> int:
+        return self.lent - self.held
+
+
+class Hold:
+    """A sum that is set aside under several caps. `settle` it exactly once.
+
+    Attributes:
+        amount: picodollars.
+        caps: under which it is held.
+    """
+
+    __slots__ = ("_purses", "amount")
+
+    def __init__(self, purses: Sequence[_Purse], amount: int) -> None:
+        self._purses = purses
+        self.amount = amount
+
+    @property
+    def caps(self) -> tuple[Cap, ...]:
+        """Under which it is held."""
+        return tuple(purse.cap for purse in self._purses)
+
+    def settle(self, cost: int) -> None:
+        """Set the sum free, but for what was spent. What is beyond the hold is spent without ever having been lent."""
+        for purse in self._purses:
+            purse.held -= self.amount
+            purse.lent -= min(cost, self.amount)
+
+
+class Purses:
+    """All purses of one process.
+
+    Args:
+        money: the store.
+        owner: names this process to it.
+        start: runs a coroutine in the background and owns it.
+        clock: for the rhythm in which unused sums go back.
+    """
+
+    def __init__(self, money: Money, owner: str, start: Start, clock: Clock) -> None:
+        self._money = money
+        self._owner = owner
+        self._start = start
+        self._clock = clock
+        self._purses: dict[tuple[str, str], _Purse] = {}
+
+    async def hold(self, caps: Sequence[Cap], amount: int) -> Hold:
+        """Set a sum aside under each of the caps.
+
+        Raises:
+            OverBudgetError: a cap has too little left.
+            StoreError: more has to be borrowed, and the store cannot be asked.
+        """
+        purses = [self._purse(cap) for cap in caps]
+        while True:
+            short = next((purse for purse in purses if purse.free < amount), None)
+            if short is None:
+                for purse in purses:
+                    purse.held += amount
+                    purse.used = True
+                return Hold(purses, amount)
+            await self._borrow(short, amount)
+
+    def _purse(self, cap: Cap) -> _Purse:
+        purse = self._purses.get((cap.name, cap.window))
+        if purse is None:
+            purse = self._purses[cap.name, cap.window] = _Purse(cap)
+        elif purse.cap.limit != cap.limit:
+            # The configuration has changed; what is lent stays lent.
+            purse.cap = cap
+        return purse
+
+    async def _borrow(self, purse: _Purse, amount: int) -> None:
+        """Try to have so much. What somebody else is borrowing is waited for: it may be enough."""
+        mine = purse.borrowing is None
+        if purse.borrowing is None:
+            # Its own task: a caller who leaves while the store answers must not lose what was lent.
+            purse.borrowing = self._start(self._fetch(purse, amount - purse.free), "borrow")
+        purse.waiting += 1
+        try:
+            loan = await asyncio.shield(purse.borrowing)
+        finally:
+            purse.waiting -= 1
+        if isinstance(loan, StoreError):
+            raise StoreError(loan.message)
+        if mine and not loan.amount and purse.free < amount:
+            cap = purse.cap
+            raise OverBudgetError(
+                f"The budget {cap.name!r} ({cap.window}) has ${show_usd(max(loan.left + purse.free, 0))} left of "
+                f"${show_usd(cap.limit)}, and this call may cost ${show_usd(amount)}.",
+                hint="Allow fewer output tokens, wait for the next window, or have the budget raised.",
+            )
+
+    async def _fetch(self, purse: _Purse, least: int) -> Loan | StoreError:
+        try:
+            loan = await self._money.borrow(self._owner, purse.cap, least, max(least, purse.cap.limit // PART))
+            purse.lent += loan.amount
+        except StoreError as error:
+            return error
+        finally:
+            purse.borrowing = None
+        return loan
+
+    async def tend(self) -> None:
+        """Give back, for ever, what was not used since the last look. The caller owns the task."""
+        while True:
+            await self._clock.sleep(INTERVAL)
+            await self.give_back(idle=True)
+
+    async def give_back(self, *, idle: bool = False) -> None:
+        """Give back what no call in flight may cost; `idle`: only where nothing was held since the last time."""
+        returned: list[tuple[_Purse, int]] = []
+        for name, purse in list(self._purses.items()):
+            used, purse.used = purse.used, False
+            if (idle and used) or purse.waiting or purse.borrowing is not None:
+                continue
+            if purse.free > 0:
+                # Ours first: for a moment nobody has it, and never two.
+                returned.append((purse, purse.free))
+                purse.lent -= purse.free
+            elif not purse.held and not purse.lent:
+                del self._purses[name]
+        if not returned:
+            return
+        try:
+            await self._money.give_back(self._owner, [(purse.cap, amount) for purse, amount in returned])
+        except StoreError:
+            _log.warning("The store of money is away; what was borrowed stays with this process.")
+            for purse, amount in returned:
+                purse.lent += amount
