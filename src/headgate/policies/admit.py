@@ -1,0 +1,182 @@
+"""Admit: a caller gets what its key allows, and nobody waits here.
+
+Decides whether a call is within its key's limits, and at which priority it goes on; refuses to know targets and their
+limits (pace keeps those), and where the figures are kept. Which models a key may ask for is decided at the door.
+
+Nothing queues: what is too fast is refused at once with the time at which it would not be, so that a flood costs next
+to nothing. Unlike a provider's limits, which are spent evenly, a key's whole minute is there at once after a rest:
+that is what `x-ratelimit-limit-*` and `-remaining-*` mean at OpenAI, and what clients reckon with. (A key with `spread`
+or `sliding` gets what these words say.)
+
+Tokens are held as they are expected, and corrected when the call has ended: by what its attempts really used; by
+nothing where an answer said nothing or nobody knows; and where nothing has left, the call itself is given back, too.
+What turns out longer than expected is a debt that the next calls work off. The gate's own calls are not a caller's.
+"""
+
+from collections.abc import Awaitable
+from functools import partial
+from math import floor, isinf
+from typing import NamedTuple
+
+import msgspec
+
+from headgate.catalog.forecast import Forecast
+from headgate.core.attempt import Basis, Settled
+from headgate.core.call import FREE, UNMEASURED, Call, Caller, Origin
+from headgate.core.errors import Refused, SharedStoreError, TooFastError
+from headgate.core.limits import Demand, Limits
+from headgate.core.policy import Handler
+from headgate.core.reply import Reply
+from headgate.dialects.durations import go_duration
+from headgate.stores.rates import Grant, Rates, Rule
+
+MINUTE = 60.0
+SOON = 1.0
+"""Seconds after which a caller comes back who has too many calls under way: nobody knows when one will end."""
+MOST_MODELS = 1024
+"""Models whose lengths are remembered. Where a route takes any name, callers can make models up."""
+_NOTHING = Demand()
+_WITHOUT_TOKENS = FREE | UNMEASURED
+_TOKENS = ("tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_minute")
+# What is given back and taken again in binary fractions must not cost a whole call.
+_DUST = 1e-6
+
+
+class _Hold(NamedTuple):
+    """What a call has taken, until it ends."""
+
+    rule: Rule
+    grant: Grant
+    held: Demand
+    forecast: Forecast | None
+
+
+class Admit:
+    """The policy.
+
+    Args:
+        rates: where it is kept what each key has used.
+    """
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+        self._rules: dict[str | None, Rule] = {}
+        self._forecasts: dict[str, Forecast] = {}
+
+    def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:  # noqa: A002  the field's word
+        """Let a call pass that is within its key's limits.
+
+        Raises:
+            TooFastError: it is not; `retry_after` is when it would be.
+            SharedStoreError: nobody can tell, and limits are closed meanwhile.
+        """
+        caller = call.caller
+        if call.origin is not Origin.CALLER:
+            return next(call)
+        if call.priority > caller.priority:
+            call = msgspec.structs.replace(call, priority=caller.priority)
+        return next(call) if caller.limits is None else self._within(call, self._rule(caller, caller.limits), next)
+
+    async def _within(self, call: Call, rule: Rule, next: Handler) -> Reply:  # noqa: A002  the field's word
+        forecast, held = None, _NOTHING
+        if rule.limits.counts_tokens and call.operation not in _WITHOUT_TOKENS:
+            forecast = self._forecast(call.model)
+            held = forecast.expect(call)
+        grant = await self._rates.take(rule, held)
+        if grant.limited is not None:
+            raise _refusal(call.caller, rule, grant)
+        end = partial(self._end, call, _Hold(rule, grant, held, forecast))
+        try:
+            reply = await next(call)
+        except BaseException as error:
+            end(error)
+            raise
+        reply.headers = {**reply.headers, **_headers(rule, grant)}
+        reply.watch(None, end)
+        return reply
+
+    def _rule(self, caller: Caller, limits: Limits) -> Rule:
+        rule = self._rules.get(caller.key)
+        if rule is None or rule.limits is not limits:
+            rule = self._rules[caller.key] = Rule(f"admit:{caller.key or ''}", limits, burst=MINUTE)
+        return rule
+
+    def _forecast(self, model: str) -> Forecast:
+        found = self._forecasts.get(model)
+        if found is None:
+            while len(self._forecasts) >= MOST_MODELS:
+                del self._forecasts[next(iter(self._forecasts))]
+            found = self._forecasts[model] = Forecast()
+        return found
+
+    def _end(self, call: Call, hold: _Hold, error: BaseException | None) -> None:
+        self._rates.settle(hold.rule, hold.grant, hold.held, _used(call, hold.held, error))
+        if hold.forecast is None or not call.trail:
+            return
+        last = call.trail[-1]
+        if last.usage is not None and last.basis is Basis.REPORTED:
+            hold.forecast.learn(call, last.usage)
+
+
+def _used(call: Call, held: Demand, error: BaseException | None) -> Demand | None:
+    """The tokens of all attempts, those of unknown outcome as they were held; None where nothing has left."""
+    left, known = error is None, True
+    tokens_in = tokens_out = 0
+    for attempt in call.trail:
+        left = left or attempt.sent or attempt.status is not None
+        if attempt.usage is not None:
+            tokens_in += attempt.usage.prompt_tokens
+            tokens_out += attempt.usage.completion_tokens
+        elif attempt.settled is not Settled.NOT_BILLED:
+            known = False
+    if not left:
+        return None
+    return Demand(tokens_in, tokens_out) if known else Demand(max(tokens_in, held.input), max(tokens_out, held.output))
+
+
+def _refusal(caller: Caller, rule: Rule, grant: Grant) -> Refused:
+    limits = rule.limits
+    if grant.limited == "store":
+        message = "The store of rates has come back without what it knew, and waits for those who are at work."
+        return SharedStoreError(message, retry_after=grant.wait)
+    wait = SOON if isinf(grant.wait) else grant.wait
+    if grant.limited == "concurrency":
+        exceeded = f"`concurrency` is {limits.concurrency}, and so many of its calls are under way"
+    else:
+        names = ("requests_per_minute",) if grant.limited == "requests" else _TOKENS
+        set_to = ((name, getattr(limits, name)) for name in names)
+        told = " and ".join(f"`{name}` is {value:.15g}" for name, value in set_to if value is not None)
+        exceeded = f"{told}, and that is used up"
+    return TooFastError(
+        f"{'This caller' if caller.key is None else f'The key {caller.key!r}'} asks for too much: {exceeded}. "
+        f"Try again in {go_duration(wait)}.",
+        headers=_headers(rule, grant),
+        retry_after=wait,
+    )
+
+
+def _headers(rule: Rule, grant: Grant) -> dict[str, str]:
+    """What is left, in the words that clients of OpenAI know.
+
+    Of several limits of tokens the store tells how far the scarcest is used up; it is told as a share of the first one.
+    """
+    limits = rule.limits
+    headers: dict[str, str] = {}
+    burst = 0.0 if limits.spread else rule.burst
+    if limits.requests_per_minute is not None:
+        # Where a sliding minute says no, the store's figure may still say yes.
+        spent = grant.limited == "requests"
+        ahead = max(grant.requests, grant.wait) if spent else grant.requests
+        _tell(headers, "requests", limits.requests_per_minute, ahead, 0.0 if spent else burst)
+    if limits.counts_tokens:
+        most = limits.tokens_per_minute or limits.input_tokens_per_minute or limits.output_tokens_per_minute
+        assert most is not None, "it counts tokens"
+        _tell(headers, "tokens", most, grant.tokens, burst)
+    return headers
+
+
+def _tell(headers: dict[str, str], what: str, limit: float, ahead: float, burst: float) -> None:
+    left = max(floor((burst - ahead) * limit / MINUTE + _DUST), 0)
+    headers["x-ratelimit-limit-" + what] = f"{limit:.15g}"
+    headers["x-ratelimit-remaining-" + what] = str(left)
+    headers["x-ratelimit-reset-" + what] = go_duration(ahead)
