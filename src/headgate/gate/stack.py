@@ -1,7 +1,7 @@
 """The order of the house, in one page, in the order in which a call travels.
 
      1  meter     records every outcome
-     2  admit     (not built yet) per-caller limits
+     2  admit     per-caller limits
      3  guard     (not built yet) judges words in and out
      4  cache     (not built yet) answers from the past, joins identical calls
      -  own       objects belong to who made them, and lead to the account that keeps them
@@ -34,6 +34,7 @@ from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Reply
 from headgate.gate import makers
 from headgate.gate.config import Config
+from headgate.policies.admit import Admit
 from headgate.policies.breaker import Breaker
 from headgate.policies.budget import Budget
 from headgate.policies.defaults import Defaults
@@ -87,6 +88,11 @@ class TargetLayer(NamedTuple):
 
 MOST_CHAINS = 1024
 """Targets whose policies are remembered. Where a route takes any name, callers can make models up."""
+
+
+def _admit(parts: Parts) -> Policy | None:
+    limited = any(key.limits is not None or key.priority is not None for key in parts.config.keys)
+    return Admit(parts.rates) if limited else None
 
 
 def _route(parts: Parts) -> Policy:
@@ -157,6 +163,7 @@ def _budget(parts: Parts, target: Target) -> Policy:
 
 ABOVE = (
     Layer("meter", "it must see refusals and hits too", lambda parts: parts.meter),
+    Layer("admit", "a flood must not reach anything that costs", _admit),
     Layer(
         "own",
         "whose a thing is comes before where it is kept, and a list is asked of several accounts",
