@@ -1,6 +1,7 @@
 """Covers stores/purse.py: what is held never exceeds what was lent, and nothing stays behind."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -152,57 +153,82 @@ STEPS = st.lists(
     st.tuples(st.sampled_from(["hold", "settle", "over", "back", "die"]), st.integers(0, 2), st.integers(1, 400)),
     max_size=60,
 )
+CAPS = [Cap("all", "d", 1000), Cap("key", "d", 400)]
+
+
+class Process:
+    """One of several that spend from the same caps."""
+
+    def __init__(self, bank, owner):
+        self.bank, self.owner = bank, owner
+        self.beyond = 0
+        self.begin()
+
+    def begin(self):
+        """A new process under an old name."""
+        self.purses, self.holds = purses(self.bank, self.owner), []
+
+    async def hold(self, amount):
+        """Set something aside, if there is enough."""
+        with contextlib.suppress(OverBudgetError):
+            self.holds.append(await self.purses.hold(CAPS, amount))
+
+    async def settle(self, amount):
+        """A call ends, within its hold."""
+        if self.holds:
+            hold = self.holds.pop(amount % len(self.holds))
+            self.end(hold, min(amount, hold.amount))
+
+    async def over(self, amount):
+        """A call ends that cost more than anybody could know."""
+        if self.holds:
+            hold = self.holds.pop(amount % len(self.holds))
+            self.beyond += amount
+            self.end(hold, hold.amount + amount)
+
+    def end(self, hold, cost):
+        """As the budget and the drain do it."""
+        hold.settle(cost)
+        for cap in CAPS:
+            self.bank.book(self.owner, cap, hold.amount, cost)
+
+    async def back(self, _amount):
+        """Idle sums return."""
+        await self.purses.give_back()
+
+    async def die(self, _amount):
+        """Its journal is adopted: what was in flight is charged as held, the rest of its loans ends."""
+        for hold in self.holds:
+            for cap in CAPS:
+                self.bank.book(self.owner, cap, hold.amount, hold.amount)
+        for cap in CAPS:
+            self.bank.lent[self.owner, cap.name, cap.window] = 0
+        self.begin()
+
+
+async def prove(steps):
+    """No step exceeds a cap; at the end all can be spent."""
+    bank = Bank()
+    processes = [Process(bank, str(number)) for number in range(3)]
+    for what, which, amount in steps:
+        await getattr(processes[which], what)(amount)
+        beyond = sum(process.beyond for process in processes)
+        assert all(bank.total(cap) <= cap.limit + beyond for cap in CAPS)
+        assert min(bank.lent.values(), default=0) >= 0
+    for process in processes:
+        for hold in process.holds:
+            hold.settle(0)
+        await process.back(0)
+    assert all(bank.total(cap) == bank.booked[cap.name, cap.window] for cap in CAPS)
+    left = min(cap.limit - bank.total(cap) for cap in CAPS)
+    if left > 0:
+        await processes[0].purses.hold(CAPS, left)
+    with pytest.raises(OverBudgetError):
+        await processes[1].purses.hold(CAPS, 1)
 
 
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_no_cap_is_exceeded_and_all_of_it_can_be_spent(steps):
     """Three processes that hold, settle, give back and die in any order, with calls that cost more than was held."""
-    caps = [Cap("all", "d", 1000), Cap("key", "d", 400)]
-
-    async def story():
-        bank = Bank()
-        processes = [purses(bank, str(number)) for number in range(3)]
-        holds = [[], [], []]
-        beyond = 0
-        for what, which, amount in steps:
-            owner = str(which)
-            if what == "hold":
-                try:
-                    holds[which].append(await processes[which].hold(caps, amount))
-                except OverBudgetError:
-                    pass
-            elif what in {"settle", "over"} and holds[which]:
-                hold = holds[which].pop(amount % len(holds[which]))
-                cost = hold.amount + amount if what == "over" else min(amount, hold.amount)
-                beyond += max(cost - hold.amount, 0)
-                hold.settle(cost)
-                for cap in caps:
-                    bank.book(owner, cap, hold.amount, cost)
-            elif what == "back":
-                await processes[which].give_back()
-            elif what == "die":
-                # Its journal is adopted: what was in flight is charged as held, the rest of its loans ends.
-                for hold in holds[which]:
-                    for cap in caps:
-                        bank.book(owner, cap, hold.amount, hold.amount)
-                for cap in caps:
-                    bank.lent[owner, cap.name, cap.window] = 0
-                processes[which], holds[which] = purses(bank, owner), []
-            for cap in caps:
-                assert bank.total(cap) <= cap.limit + beyond
-                assert all(bank.lent[str(number), cap.name, cap.window] >= 0 for number in range(3))
-        for which, process in enumerate(processes):
-            for hold in holds[which]:
-                hold.settle(0)
-            await process.give_back()
-        for cap in caps:
-            # When all is quiet nothing is lent, and the rest can be spent to the last.
-            assert bank.total(cap) == bank.booked[cap.name, cap.window]
-        left = min(cap.limit - bank.total(cap) for cap in caps)
-        if left > 0:
-            await processes[0].hold(caps, left)
-        with pytest.raises(OverBudgetError):
-            await processes[1].hold(caps, 1)
-
-    virtual_time(story())
+    virtual_time(prove(steps))
