@@ -4,18 +4,20 @@ Decides by arithmetic alone: nothing here waits. Nothing is leased either, becau
 with the store. Refuses to know who asks.
 """
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections import OrderedDict, deque
+from collections.abc import Mapping
 from math import inf
 from typing import Any
 
 from headgate.core.clock import Clock
-from headgate.core.limits import Demand, Limits
-from headgate.stores.rates import Grant, Rule
+from headgate.core.limits import Demand
+from headgate.stores.rates import LEAST, MINUTE, Grant, Rule, corrections, most_in_a_minute, steps
 
-MINUTE = 60.0
 MOST_NAMES = 10_000
-"""Names that are remembered; beyond that, those that rest are forgotten. Callers can make names up."""
+"""Names that are remembered. Callers can make names up: beyond that, what was not asked for longest is forgotten."""
+_LOOK = 8
+"""The most names that one newcomer may look at to find one that can go."""
 
 
 class _State:
@@ -29,10 +31,6 @@ class _State:
         self.busy = 0
         self.log: deque[float] = deque()
 
-    def rests(self, now: float) -> bool:
-        """Whether forgetting it would change nothing."""
-        return not self.busy and max(self.clocks) <= now and not (self.log and self.log[-1] + MINUTE > now)
-
 
 class MemoryRates:
     """The store; see `stores.rates.Rates`.
@@ -43,53 +41,61 @@ class MemoryRates:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._states: dict[str, _State] = {}
+        # By when they were asked for; who holds a place is never forgotten.
+        self._states: OrderedDict[str, _State] = OrderedDict()
         self._permits = 0
 
     async def take(self, rule: Rule, demand: Demand) -> Grant:
         """Take one request, its tokens and a place at once, or nothing."""
+        return self.decide(rule, demand)
+
+    def decide(self, rule: Rule, demand: Demand) -> Grant:
+        """The same without an await: nothing here waits."""
         now = self._clock.monotonic()
-        state = self._states.get(rule.name) or self._begin(rule.name, now)
+        state = self._states.get(rule.name)
+        if state is None:
+            state = self._begin(rule.name)
+        else:
+            self._states.move_to_end(rule.name)
         limits, clocks = rule.limits, state.clocks
-        permit = 0
-        if limits.concurrency is not None:
-            if state.busy >= limits.concurrency:
-                return self._grant(state, now, inf, limited="concurrency")
-            permit = self._permits + 1
+        if limits.concurrency is not None and state.busy >= limits.concurrency:
+            return _grant(state, now, inf, limited="concurrency")
         wait, limited = 0.0, None
         burst = 0.0 if limits.spread else rule.burst
-        steps = list(_steps(limits, demand))
-        for kind, step in steps:
+        moves = steps(limits, demand)
+        for kind, step in moves:
             # A step longer than the burst may be taken from rest, else it could never be taken.
             found = clocks[kind] - now - max(burst - step, 0.0)
-            if found > wait:
+            if found > wait and found > LEAST:
                 wait, limited = found, "tokens" if kind else "requests"
-        if limits.sliding and (found := _window(state.log, limits, now)) > wait:
-            wait, limited = found, "requests"
+        most = most_in_a_minute(limits)
+        if most is not None and (found := _window(state.log, most, now)) > wait:
+            wait, limited = max(found, LEAST), "requests"
         if limited is not None:
-            return self._grant(state, now, wait, limited=limited)
-        for kind, step in steps:
+            return _grant(state, now, wait, limited=limited)
+        for kind, step in moves:
             clocks[kind] = max(clocks[kind], now) + step
-        if permit:
-            self._permits = permit
+        permit = 0
+        if limits.concurrency is not None:
+            permit = self._permits = self._permits + 1
             state.busy += 1
-        if limits.sliding:
+        if most is not None:
             state.log.append(now)
-        return self._grant(state, now, 0.0, permit=permit)
+        return _grant(state, now, 0.0, permit=permit)
 
     def settle(self, rule: Rule, grant: Grant, held: Demand, used: Demand | None) -> None:
         """Give the place back and correct the tokens."""
-        state = self._states.get(rule.name) or self._begin(rule.name, self._clock.monotonic())
+        state = self._states.get(rule.name)
+        if state is None:
+            return  # forgotten: there is nothing to correct, and whoever has a place is not forgotten
         if grant.permit:
             state.busy -= 1
-        correct = Demand(-held.input, -held.output) if used is None else _less(used, held)
-        for kind, step in _steps(rule.limits, correct):
-            if kind:
-                state.clocks[kind] += step
-            elif used is None:
-                state.clocks[0] -= step
-        if used is None and rule.limits.sliding and grant.at in state.log:
-            state.log.remove(grant.at)
+        for kind, step in corrections(rule.limits, held, used):
+            state.clocks[kind] += step
+        if used is None and state.log:
+            index = bisect_left(state.log, grant.at)
+            if index < len(state.log) and state.log[index] == grant.at:
+                del state.log[index]
 
     def rest(self, name: str, seconds: float) -> None:
         """There is no other process to tell."""
@@ -105,38 +111,25 @@ class MemoryRates:
     async def close(self) -> None:
         """Nothing is held that would not go with us."""
 
-    def _begin(self, name: str, now: float) -> _State:
-        if len(self._states) >= MOST_NAMES:
-            self._states = {known: state for known, state in self._states.items() if not state.rests(now)}
+    def _begin(self, name: str) -> _State:
+        # A few looks at most, however many there are: who holds a place goes to the end and stays.
+        for _ in range(_LOOK):
+            if len(self._states) < MOST_NAMES:
+                break
+            oldest, state = self._states.popitem(last=False)
+            if state.busy:
+                self._states[oldest] = state
         state = self._states[name] = _State()
         return state
 
-    def _grant(self, state: _State, now: float, wait: float, *, permit: int = 0, limited: str | None = None) -> Grant:
-        requests, *tokens = state.clocks
-        return Grant(wait, permit, now, max(requests - now, 0.0), max(*tokens, now) - now, limited)
+
+def _grant(state: _State, now: float, wait: float, *, permit: int = 0, limited: str | None = None) -> Grant:
+    requests, tokens, taken, given = state.clocks
+    return Grant(wait, permit, now, max(requests - now, 0.0), max(tokens, taken, given, now) - now, limited)
 
 
-def _steps(limits: Limits, demand: Demand) -> Iterator[tuple[int, float]]:
-    """How far each limited cell clock moves: one request, and the tokens."""
-    if limits.requests_per_minute is not None:
-        yield 0, MINUTE / limits.requests_per_minute
-    if limits.tokens_per_minute is not None:
-        yield 1, (demand.input + demand.output) * MINUTE / limits.tokens_per_minute
-    if limits.input_tokens_per_minute is not None:
-        yield 2, demand.input * MINUTE / limits.input_tokens_per_minute
-    if limits.output_tokens_per_minute is not None:
-        yield 3, demand.output * MINUTE / limits.output_tokens_per_minute
-
-
-def _less(used: Demand, held: Demand) -> Demand:
-    return Demand(used.input - held.input, used.output - held.output)
-
-
-def _window(log: deque[float], limits: Limits, now: float) -> float:
+def _window(log: deque[float], most: int, now: float) -> float:
     """Seconds until the sliding minute has room for one more call."""
-    most = limits.requests_per_minute
-    if most is None:
-        return 0.0
     while log and log[0] + MINUTE <= now:
         log.popleft()
-    return 0.0 if len(log) < most else log[len(log) - int(most)] + MINUTE - now
+    return 0.0 if len(log) < most else log[len(log) - most] + MINUTE - now

@@ -16,6 +16,10 @@ import msgspec
 
 from headgate.core.limits import Demand, Limits
 
+MINUTE = 60.0
+LEAST = 1e-6
+"""Seconds that are told apart. Less is granted at once: nobody can wait so little, and rounding makes such waits up."""
+
 
 class Rule(msgspec.Struct, frozen=True):
     """What is limited, and to how much.
@@ -42,6 +46,7 @@ class Grant(NamedTuple):
         requests, tokens: how far ahead of now the cell clocks are after this decision, in seconds: `burst` less that,
             times the rate, is what is left. Of several token limits, the one that is furthest ahead.
         limited: which limit said no: `requests`, `tokens`, `concurrency` or `store`; None where granted.
+        ticket: the store's own mark on it, for `settle`.
     """
 
     wait: float = 0.0
@@ -50,6 +55,7 @@ class Grant(NamedTuple):
     requests: float = 0.0
     tokens: float = 0.0
     limited: str | None = None
+    ticket: int = 0
 
 
 class Rates(Protocol):
@@ -87,3 +93,34 @@ class Rates(Protocol):
     async def close(self) -> None:
         """Give back what this process holds."""
         ...
+
+
+def steps(limits: Limits, demand: Demand) -> list[tuple[int, float]]:
+    """How far each limited cell clock moves, in seconds: one request (0), tokens (1), input (2), output tokens (3)."""
+    found: list[tuple[int, float]] = []
+    if limits.requests_per_minute is not None:
+        found.append((0, MINUTE / limits.requests_per_minute))
+    if limits.tokens_per_minute is not None:
+        found.append((1, (demand.input + demand.output) * MINUTE / limits.tokens_per_minute))
+    if limits.input_tokens_per_minute is not None:
+        found.append((2, demand.input * MINUTE / limits.input_tokens_per_minute))
+    if limits.output_tokens_per_minute is not None:
+        found.append((3, demand.output * MINUTE / limits.output_tokens_per_minute))
+    return found
+
+
+def corrections(limits: Limits, held: Demand, used: Demand | None) -> list[tuple[int, float]]:
+    """How far `settle` moves them: back where less was used than held; the request only where nothing has left."""
+    if used is None:
+        return [(kind, -step) for kind, step in steps(limits, held)]
+    if used == held:
+        return []
+    more = Demand(used.input - held.input, used.output - held.output)
+    return [(kind, step) for kind, step in steps(limits, more) if kind]
+
+
+def most_in_a_minute(limits: Limits) -> int | None:
+    """Calls that any sliding minute has room for. Less than one a minute is one, and the cell clock spaces them."""
+    if not limits.sliding or limits.requests_per_minute is None:
+        return None
+    return max(int(limits.requests_per_minute), 1)
