@@ -1,0 +1,355 @@
+"""What the targets of one limit share: the queue, what the store grants, what the provider tells, and what was learned.
+
+Decides when a call goes, and refuses one that cannot go in time; refuses to know what the call asks and how its answer
+is read. Nothing runs in the background: whoever is next asks, sleeps exactly as long as it was told to (or until
+something was given back), and wakes the next one when it goes or leaves. A newcomer who is before it asks instead.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
+import msgspec
+
+from headgate.core.call import Call
+from headgate.core.clock import Clock
+from headgate.core.errors import DeadlineError, NoTargetError, QuotaError, RateLimitError
+from headgate.core.limits import Demand, Limits
+from headgate.policies.pace.adaptive import Adaptive
+from headgate.policies.pace.queue import Queue, Waiter
+from headgate.policies.pace.told import Ticket, Told
+from headgate.stores.rates import Grant, Rates, Rule
+
+MINUTE = 60.0
+BURST = 1.0
+"""Seconds' worth of each limit that may be taken at once after a rest."""
+LONGEST_HOLD = 600.0
+"""Seconds for which a provider's wish to be left alone is granted at most: nobody is locked out by one odd header."""
+QUOTA_REST = 60.0
+"""Seconds for which nothing is sent after a quota was used up; then one call tries."""
+SURE = 0.5
+"""Share of the tokens expected that calls are sure to use, when it is asked how long they take at least."""
+DEBT = 60.0
+"""Seconds' worth of a limit that one call may cost at most, whatever usage is claimed for it."""
+SHORTEST = 1e-6
+"""Seconds. Shorter sleeps end before a clock has moved."""
+NOTHING = Demand()
+
+
+class Gauge:
+    """One limit: of a target, or of a group of targets.
+
+    Args:
+        name: what the store knows it by; equal names share.
+        limits: what is configured.
+        rates: the store.
+        clock: tells the time.
+    """
+
+    def __init__(self, name: str, limits: Limits, *, rates: Rates, clock: Clock) -> None:
+        self.name = name
+        self._configured = limits
+        self._rates = rates
+        self._clock = clock
+        self._queue = Queue()
+        self._adaptive = Adaptive()
+        self._rule: Rule | None = None
+        self._busy = 0
+        self._number = 0
+        self._held_until = 0.0
+        self._quota: QuotaError | None = None
+        self._quota_at = self._quota_until = 0.0
+        self.counts_tokens = False
+        self._told = Told(_weights(limits))
+        self._set_rule()
+
+    def at_once(self, demand: Demand) -> Ticket | None:
+        """Let a call through if nothing limits it at all; None: ask `admit`."""
+        if self._rule is not None or self._queue or self._quota is not None:
+            return None
+        now = self._clock.monotonic()
+        return None if self._wait(demand, now) else self._pass(demand, now)
+
+    async def admit(self, call: Call, demand: Demand) -> Ticket:
+        """Wait until a call may go.
+
+        Raises:
+            DeadlineError: that would be after its deadline.
+            NoTargetError: the provider's quota is used up.
+            SharedStoreError: the store is away, and limits are closed meanwhile.
+        """
+        self._check_quota()
+        wait = None
+        if not self._queue:
+            ticket, wait = await self._ask(demand)
+            if ticket is not None:
+                return ticket
+        rule = self._rule
+        waiter = Waiter(call.priority, _caller(call), _cost(rule, demand), first=bool(call.trail))
+        self._check_deadline(call, max(wait or 0.0, self._at_least(waiter, rule)))
+        self._queue.add(waiter)
+        admitted = False
+        try:
+            ticket = await self._wait_for_turn(call, waiter, demand, wait)
+            admitted = True
+        finally:
+            self._queue.remove(waiter, admitted=admitted)
+            self._wake()
+        return ticket
+
+    async def _wait_for_turn(self, call: Call, waiter: Waiter, demand: Demand, wait: float | None) -> Ticket:
+        came = self._clock.monotonic()
+        while True:
+            if self._queue.head() is not waiter:
+                wait = inf
+            elif wait is None:
+                ticket, wait = await self._ask(demand)
+                if ticket is not None:
+                    return ticket
+            if wait < inf:
+                self._check_deadline(call, wait)
+            await self._sleep(waiter, wait if call.deadline is None else min(wait, self._left(call.deadline)))
+            if self._quota is not None and self._quota_at >= came:
+                raise self._out_of_quota(self._quota)
+            if call.deadline is not None and self._left(call.deadline) <= 0:
+                raise _late(self.name, self._at_least(waiter, self._rule))
+            wait = None
+
+    async def _ask(self, demand: Demand) -> tuple[Ticket | None, float]:
+        """A ticket, or the seconds after which to ask again; infinite: when something was given back."""
+        now = self._clock.monotonic()
+        wait = self._wait(demand, now)
+        if wait:
+            return None, wait
+        rule = self._rule
+        if rule is None:
+            return self._pass(demand, now), 0.0
+        grant = await self._rates.take(rule, demand)
+        if grant.wait:
+            return None, grant.wait
+        return self._pass(demand, self._clock.monotonic(), rule, grant), 0.0
+
+    def _wait(self, demand: Demand, now: float) -> float:
+        """Seconds for which the provider would not take a call, as far as we know."""
+        wait = max(self._held_until - now, 0.0)
+        if self._adaptive:
+            wait = max(wait, self._adaptive.wait(now))
+        if self._told:
+            if self._told.forget(now):
+                self._set_rule()
+            wait = max(wait, self._told.wait(demand, now))
+        return wait
+
+    def _pass(self, demand: Demand, now: float, rule: Rule | None = None, grant: Grant | None = None) -> Ticket:
+        self._number += 1
+        self._busy += 1
+        ticket = Ticket(self._number, now, demand, rule, grant)
+        self._adaptive.sent(now)
+        if self._told:
+            self._told.take(ticket)
+        return ticket
+
+    def settle(self, ticket: Ticket, used: Demand | None) -> None:
+        """A call has ended. Only the first time counts.
+
+        Args:
+            ticket: its ticket.
+            used: the tokens that it has used; None: it has never left.
+        """
+        if ticket.settled:
+            return
+        ticket.settled = True
+        self._busy -= 1
+        if used is not None:
+            used = self._credible(used)
+        if self._told:
+            self._told.correct(ticket, 0 if used is None else ticket.requests, used or NOTHING)
+        if ticket.rule is not None and ticket.grant is not None:
+            self._rates.settle(ticket.rule, ticket.grant, ticket.held, used)
+        if self._queue:
+            self._wake()
+
+    def hear(self, ticket: Ticket, headers: Mapping[str, str]) -> None:
+        """The provider has answered a call, well or not."""
+        if headers and self._told.hear(headers, ticket, self._number, self._clock.monotonic()):
+            self._set_rule()
+
+    def answered(self, ticket: Ticket) -> None:
+        """A call was taken by the provider."""
+        self._adaptive.accepted()
+        if self._quota is not None and ticket.at > self._quota_at:
+            self._quota = None
+
+    def refused(self, ticket: Ticket, headers: Mapping[str, str], error: RateLimitError) -> None:
+        """A call met the provider's limit: nothing is sent until it says so, or until its silence seems long enough."""
+        now = self._clock.monotonic()
+        if isinstance(error, QuotaError):
+            self._quota, self._quota_at, self._quota_until = error, now, now + QUOTA_REST
+            for waiter in self._queue:
+                _ring(waiter)
+            return
+        self._told.correct(ticket, 0, NOTHING)
+        self.hear(ticket, headers)
+        # A limit that the headers speak of is not learned twice.
+        pause = 0.0 if self._told.lacks(ticket.held, now) else self._adaptive.refused(ticket.at, now)
+        wait = pause if error.retry_after is None else error.retry_after
+        self._held_until = max(self._held_until, now + min(wait, LONGEST_HOLD))
+
+    def state(self) -> dict[str, Any]:
+        """How it stands, for `/health`; times are seconds from now."""
+        now = self._clock.monotonic()
+        found: dict[str, Any] = {"waiting": len(self._queue), "busy": self._busy}
+        if self._held_until > now:
+            found["held_for"] = round(self._held_until - now, 3)
+        if self._quota is not None:
+            found["quota"] = self._quota.code
+        if (rate := self._adaptive.rate(now)) is not None:
+            found["learned_requests_per_minute"] = round(rate * MINUTE, 1)
+        if self._told:
+            found["told"] = self._told.state(now)
+        return found
+
+    def _set_rule(self) -> None:
+        """Our own limits, lowered to what the provider tells; what it tells beyond them does not raise them."""
+        limits = self._configured
+        least = {}
+        for name, kind in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens")):
+            own, told = getattr(limits, name), self._told.limit(kind)
+            if own is not None and told is not None and told < own:
+                least[name] = told
+        limits = msgspec.structs.replace(limits, **least)
+        self.counts_tokens = limits.counts_tokens or self._told.counts_tokens
+        nothing = Limits(sliding=limits.sliding, spread=limits.spread)
+        self._rule = None if limits == nothing else Rule(self.name, limits, BURST)
+
+    def _credible(self, used: Demand) -> Demand:
+        """Usage that no provider with these limits would have allowed is cut: one wrong figure shall stop nobody."""
+        if self._rule is None:
+            return used
+        limits = self._rule.limits
+        together, minutes = limits.tokens_per_minute or inf, DEBT / MINUTE
+        return Demand(
+            int(min(used.input, minutes * min(limits.input_tokens_per_minute or inf, together))),
+            int(min(used.output, minutes * min(limits.output_tokens_per_minute or inf, together))),
+        )
+
+    def _at_least(self, waiter: Waiter, rule: Rule | None) -> float:
+        """Seconds that a call will surely wait, for the calls of its caller that are before it."""
+        calls, cost = self._queue.ahead(waiter)
+        if rule is None or not calls:
+            return 0.0
+        requests = rule.limits.requests_per_minute
+        surely = calls * MINUTE / requests if requests else 0.0
+        return max(surely, cost * SURE if rule.limits.counts_tokens else 0.0) - BURST
+
+    def _check_deadline(self, call: Call, wait: float) -> None:
+        if call.deadline is not None and wait < inf and wait > self._left(call.deadline):
+            raise _late(self.name, wait)
+
+    def _left(self, deadline: float) -> float:
+        return deadline - self._clock.monotonic()
+
+    def _check_quota(self) -> None:
+        if self._quota is None:
+            return
+        now = self._clock.monotonic()
+        if now >= self._quota_until:
+            # This one tries.
+            self._quota_until = now + QUOTA_REST
+            return
+        raise self._out_of_quota(self._quota)
+
+    def _out_of_quota(self, quota: QuotaError) -> NoTargetError:
+        return NoTargetError(
+            f"The provider's quota is used up: {quota.message}",
+            code=quota.code,
+            retry_after=max(self._quota_until - self._clock.monotonic(), 0.0),
+            hint="Look at the provider's billing page; it is asked again by itself.",
+        )
+
+    def _wake(self) -> None:
+        head = self._queue.head()
+        if head is not None:
+            _ring(head)
+
+    async def _sleep(self, waiter: Waiter, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        waiter.wake = loop.create_future()
+        timer = None if seconds == inf else loop.call_later(max(seconds, SHORTEST), _ring, waiter)
+        try:
+            await waiter.wake
+        finally:
+            waiter.wake = None
+            if timer is not None:
+                timer.cancel()
+
+
+class Gauges:
+    """The gauges of all groups.
+
+    Args:
+        rates: the store.
+        clock: tells the time.
+    """
+
+    def __init__(self, rates: Rates, clock: Clock) -> None:
+        self._rates = rates
+        self._clock = clock
+        self._groups: dict[str, Gauge] = {}
+
+    def of(self, target: str, limits: Limits, group: str | None) -> Gauge:
+        """The gauge of a target: its own, or the one that its group shares, with the limits that were named first."""
+        if group is None:
+            return Gauge(f"pace:{target}", limits, rates=self._rates, clock=self._clock)
+        gauge = self._groups.get(group)
+        if gauge is None:
+            gauge = self._groups[group] = Gauge(f"pace:{group}", limits, rates=self._rates, clock=self._clock)
+        return gauge
+
+
+def _ring(waiter: Waiter) -> None:
+    if waiter.wake is not None and not waiter.wake.done():
+        waiter.wake.set_result(None)
+
+
+def _weights(limits: Limits) -> tuple[int, int]:
+    """What the provider's headers about tokens count: input, output. Limits apart tell of the input first."""
+    if limits.tokens_per_minute is not None or not limits.counts_tokens:
+        return 1, 1
+    return (1, 0) if limits.input_tokens_per_minute is not None else (0, 1)
+
+
+def _caller(call: Call) -> tuple[str, str]:
+    caller = call.caller
+    if caller.key is not None:
+        return "key", caller.key
+    if caller.project is not None:
+        return "project", caller.project
+    return "user", call.user or ""
+
+
+def _cost(rule: Rule | None, demand: Demand) -> float:
+    """What a call takes of what is scarce: the seconds of the limit of which it takes most; 1 where none is set."""
+    if rule is None:
+        return 1.0
+    limits = rule.limits
+    both = demand.input + demand.output
+    return (
+        MINUTE
+        * max(
+            1 / (limits.requests_per_minute or inf),
+            both / (limits.tokens_per_minute or inf),
+            demand.input / (limits.input_tokens_per_minute or inf),
+            demand.output / (limits.output_tokens_per_minute or inf),
+        )
+        or 1.0
+    )
+
+
+def _late(name: str, wait: float) -> DeadlineError:
+    return DeadlineError(
+        f"The limits of {name} would let the call through in {max(wait, 0.0):.3g} s, after its deadline.",
+        retry_after=max(wait, 0.0),
+        hint="Allow it more time, ask later, or raise the limits if the provider allows more.",
+    )
