@@ -74,6 +74,14 @@ def constants(value: ast.expr) -> Iterator[str]:
         yield from constants(value.orelse)
 
 
+def faults() -> str:
+    """What each fault of a provider leads to."""
+    from tools.faults import ROWS, printed  # noqa: PLC0415  ditto
+
+    cases = [f"{how}, {who}" for how in ("whole", "streamed") for who in ("another target", "alone")]
+    return table(["the first target", *cases], [printed(row) for row in ROWS])
+
+
 def configuration() -> str:
     """Every setting."""
     from headgate.gate.settings import settings_reference  # noqa: PLC0415  ditto
@@ -188,6 +196,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "error-tree": tree,
     "error-table": errors,
     "error-codes": codes,
+    "faults": faults,
     "configuration": configuration,
     "addresses": addresses,
     "model-parameters": model_parameters,

@@ -1,223 +1,310 @@
-"""The retry and fallback table, row by row, through a whole gate on the simulator, in virtual time.
+"""The fault table (`tools/faults.py`, printed in `docs/reference/faults.md`), row by row, at every door.
 
 Each row says what goes wrong at the first target, and what must follow: what the caller gets, how often each target was
 asked, how long it took, and what the ledger says of every attempt. Rows run with a second target and alone, for chat
-and for Responses.
+and for Responses, through the HTTP door, the Python door and the client that the official SDK is given; each on a gate
+of its own, on the simulator, in virtual time.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
+import httpx2
+import openai
 import pytest
 
-from headgate.core.call import Operation
+from headgate.client.asynchronous import AsyncHeadgate
 from headgate.core.errors import HeadgateError
-from headgate.gate.config import Config
 from headgate.gate.gate import Gate
+from headgate.gate.load import load
 from headgate.gate.ports import SystemChance
+from headgate.server.app import application
 from headgate.stores.protocols import Query
 from headgate.testing import VirtualClock, virtual_time
+from tools import faults
+from tools.faults import ROWS, Row, Then
 
-TOTAL, FIRST_TOKEN, SILENCE = 20, 3, 4
-OK = "ok"
-BODIES = {
-    Operation.CHAT: b'{"model":"m","messages":[{"role":"user","content":"Tell me a long story."}]%s}',
-    Operation.RESPONSES: b'{"model":"m","input":"Tell me a long story."%s}',
+CHAT, RESPONSES = "chat", "responses"
+QUESTION = "Tell me a long story."
+MESSAGES: Any = [{"role": "user", "content": QUESTION}]
+FINISHES = {"completed": "stop", "incomplete": "content_filter"}
+"""How Responses says it."""
+ACCOUNTS = {
+    ("billed", "reported"): faults.BILLED,
+    ("billed", "counted"): faults.COUNTED,
+    ("not_billed", None): faults.NOT,
+    ("unknown", None): faults.UNKNOWN,
 }
 
 
-class Then(NamedTuple):
-    """What follows."""
+class Got(NamedTuple):
+    """What a caller got."""
 
-    result: str
-    """`ok`, or the name of the error's class."""
-    sends: tuple[int, ...]
-    """How often each target was asked."""
-    settled: tuple[str, ...]
-    """Of each attempt, oldest first."""
-    seconds: tuple[float, float] = (0, 3.1)
-    """At least, at most: two full-jitter waits are at most 1 + 2 s."""
-    status: int = 200
-
-
-class Row(NamedTuple):
-    """One line of the table."""
-
-    name: str
-    fault: dict[str, Any]
-    stream: bool
-    with_another: Then
-    alone: Then
+    text: str = ""
+    error: tuple[int, str, str] | None = None
+    """Status, type and code."""
+    finish: str | None = None
+    kind: str | None = None
+    """The class of the error, where the door can say it."""
+    trail: tuple[int, ...] = ()
+    """The numbers of the attempts that the error brings along, ditto."""
 
 
-NOT, UNKNOWN, BILLED, COUNTED = "not_billed", "unknown", "billed/reported", "billed/counted"
+Ask = Callable[[bool], Awaitable[Got]]
 
 
-def passing(error: str, status: int, settled: str) -> tuple[Then, Then]:
-    """Passing trouble: three sends, then the next target."""
-    return Then(OK, (3, 1), (settled,) * 3 + (BILLED,)), Then(error, (3,), (settled,) * 3, status=status)
-
-
-def lasting(error: str, status: int) -> tuple[Then, Then]:
-    """Lasting trouble: the next target at once."""
-    at_once = (0, 0)
-    return Then(OK, (1, 1), (NOT, BILLED), at_once), Then(error, (1,), (NOT,), at_once, status)
-
-
-def final(error: str, status: int) -> tuple[Then, Then]:
-    """Nobody else is asked."""
-    return Then(error, (1, 0), (NOT,), (0, 0), status), Then(error, (1,), (NOT,), (0, 0), status)
-
-
-def slow(limit: float) -> tuple[Then, Then]:
-    """The next target after one limit; alone, three times the limit and two waits."""
-    return (
-        Then(OK, (1, 1), (UNKNOWN, BILLED), (limit, limit)),
-        Then("TimeoutError", (3,), (UNKNOWN,) * 3, (3 * limit, 3 * limit + 3), 504),
-    )
-
-
-def broken(limit: float = 0) -> tuple[Then, Then]:
-    """After the first word: the first error, typed; what was said is counted."""
-    bound = (limit, limit)
-    then = Then("InterruptedError", (1,), (COUNTED,), bound, 502)
-    return then._replace(sends=(1, 0)), then
-
-
-def fine(settled: str = BILLED) -> tuple[Then, Then]:
-    """Nothing that a caller would notice."""
-    return Then(OK, (1, 0), (settled,), (0, 0)), Then(OK, (1,), (settled,), (0, 0))
-
-
-def status(number: int, **more: Any) -> dict[str, Any]:
-    """An error status."""
-    return {"kind": "status", "status": number, **more}
-
-
-ROWS = [
-    *(Row(f"{code}, {'stream' if stream else 'whole'}", status(code), stream, *passing("OverloadedError", shown, NOT))
-      for code, shown in ((500, 502), (502, 502), (503, 502), (504, 502), (408, 408), (409, 409))
-      for stream in (False, True)),
-    *(Row(f"{code}, {'stream' if stream else 'whole'}", status(code), stream, *lasting("AuthenticationError", 500))
-      for code in (401, 402, 403) for stream in (False, True)),
-    Row("404 model", status(404, code="model_not_found"), False, *lasting("ModelNotFoundError", 404)),
-    Row("404 model, stream", status(404, code="model_not_found"), True, *lasting("ModelNotFoundError", 404)),
-    *(Row(f"429 {code}", status(429, code=code), False, *lasting("QuotaError", 429))
-      for code in ("insufficient_quota", "credit_balance_exhausted", "project_spend_limit_exceeded")),
-    Row("400", status(400, code="invalid_value"), False, *final("APIError", 400)),
-    Row("422", status(422), True, *final("APIError", 422)),
-    Row("content policy", status(400, code="content_policy_violation"), False, *final("ContentFilterError", 400)),
-    Row("429, a short wait", status(429, code="rate_limit_exceeded", retry_after=2, times=1), False,
-        Then(OK, (2, 0), (NOT, BILLED), (2, 2.2)), Then(OK, (2,), (NOT, BILLED), (2, 2.2))),
-    Row("429, a long wait", status(429, code="rate_limit_exceeded", retry_after=10, times=1), True,
-        Then(OK, (1, 1), (NOT, BILLED), (0, 0)), Then(OK, (2,), (NOT, BILLED), (10, 11))),
-    Row("429, longer than the call may take", status(429, code="rate_limit_exceeded", retry_after=60), False,
-        Then(OK, (1, 1), (NOT, BILLED), (0, 0)), Then("RateLimitError", (1,), (NOT,), (0, 0), 429)),
-    Row("reset, whole", {"kind": "reset"}, False, *passing("UnreachableError", 502, UNKNOWN)),
-    Row("reset, stream", {"kind": "reset"}, True, *passing("UnreachableError", 502, UNKNOWN)),
-    Row("silence, whole", {"kind": "silence"}, False, *slow(TOTAL)),
-    Row("silence, stream", {"kind": "silence"}, True, *slow(FIRST_TOKEN)),
-    Row("slow first token", {"kind": "slow_first_token", "delay": 10}, True, *slow(FIRST_TOKEN)),
-    Row("a whole answer may take its time", {"kind": "silence", "delay": TOTAL - 1}, False,
-        Then(OK, (1, 0), (BILLED,), (TOTAL - 1, TOTAL - 1)), Then(OK, (1,), (BILLED,), (TOTAL - 1, TOTAL - 1))),
-    Row("cut, whole", {"kind": "cut"}, False, *passing("UnreachableError", 502, UNKNOWN)),
-    Row("stall, whole", {"kind": "stall"}, False, *slow(TOTAL)),
-    Row("malformed, whole", {"kind": "malformed"}, False, *passing("GarbledError", 502, UNKNOWN)),
-    Row("cut before the first word", {"kind": "cut", "after_tokens": 0}, True,
-        *passing("UnreachableError", 502, UNKNOWN)),
-    Row("stall before the first word", {"kind": "stall", "after_tokens": 0}, True, *slow(FIRST_TOKEN)),
-    Row("malformed before the first word", {"kind": "malformed", "after_tokens": 0}, True,
-        *passing("GarbledError", 502, UNKNOWN)),
-    Row("error event before the first word", {"kind": "error_event", "after_tokens": 0, "code": "server_error"}, True,
-        *passing("OverloadedError", 502, UNKNOWN)),
-    Row("cut", {"kind": "cut", "after_tokens": 5}, True, *broken()),
-    Row("stall", {"kind": "stall", "after_tokens": 5}, True, *broken(SILENCE)),
-    Row("malformed", {"kind": "malformed", "after_tokens": 5}, True, *broken()),
-    Row("error event", {"kind": "error_event", "after_tokens": 5, "code": "server_error"}, True, *broken()),
-    Row("missing [DONE]", {"kind": "no_done"}, True, *fine()),
-    Row("no usage, stream", {"kind": "no_usage"}, True, *fine(COUNTED)),
-    Row("no usage, whole", {"kind": "no_usage"}, False, *fine(COUNTED)),
-]  # fmt: skip
-
-
-def gate_config(fault: dict[str, Any], *, another: bool) -> Config:
+def settings(api: str, fault: dict[str, Any] | None = None, *, another: bool = False) -> dict[str, Any]:
     """A route `m` whose first target meets a fault."""
     provider = {
         "type": "simulator",
-        "responses": True,
-        "timeout": {"connect": 1, "first_token": FIRST_TOKEN, "silence": SILENCE, "total": TOTAL},
+        "responses": api == RESPONSES,
+        "timeout": {
+            "connect": 1,
+            "first_token": faults.FIRST_TOKEN,
+            "silence": faults.SILENCE,
+            "total": faults.TOTAL,
+        },
     }
     names = ("first", "second") if another else ("first",)
-    return Config.model_validate(
-        {
-            "store": "memory://",
-            "providers": {"first": {**provider, "faults": [fault]}, "second": provider},
-            "models": {
-                "m": {
-                    "targets": [{"provider": n, "model": "gpt-6-luna", "priority": i + 1} for i, n in enumerate(names)]
-                }
-            },
-        }
-    )
+    targets = [{"provider": n, "model": faults.SIMULATED, "priority": i + 1} for i, n in enumerate(names)]
+    return {
+        "store": "memory://",
+        "providers": {"first": {**provider, "faults": [fault] if fault else []}, "second": provider},
+        "models": {"m": {"targets": targets}},
+    }
 
 
-async def story(row: Row, operation: Operation, *, another: bool) -> None:
-    """One call, and everything that must be true of it."""
-    then = row.with_another if another else row.alone
+@asynccontextmanager
+async def http_door(given: dict[str, Any], api: str) -> AsyncIterator[tuple[Gate, Ask]]:
+    """The server's application, without a socket."""
     clock = VirtualClock()
-    async with await Gate.open(
-        gate_config(row.fault, another=another), clock=clock, chance=SystemChance(seed=5)
-    ) as gate:
+    config = load(None, environment={}, settings=given).config
+    body = {"messages": MESSAGES} if api == CHAT else {"input": QUESTION}
+    path = "/v1/chat/completions" if api == CHAT else "/v1/responses"
+    async with await Gate.open(config, clock=clock, chance=SystemChance(seed=5)) as gate:
+        transport = httpx2.ASGITransport(application(gate, clock=clock))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://gate", timeout=None) as client:
+
+            async def ask(stream: bool) -> Got:
+                answer = await client.post(path, json={"model": "m", "stream": stream, **body})
+                assert answer.headers["x-request-id"].startswith("req_")
+                if answer.status_code != 200:
+                    assert answer.headers["x-should-retry"] == "false"
+                    error = answer.json()["error"]
+                    return Got(error=(answer.status_code, error["type"], error["code"]))
+                return (of_events if stream else of_body)(api, answer.text)
+
+            yield gate, ask
+
+
+def of_body(api: str, body: str) -> Got:
+    """A whole answer."""
+    told = json.loads(body)
+    if api == CHAT:
+        (choice,) = told["choices"]
+        return Got(choice["message"]["content"], finish=choice["finish_reason"])
+    text = "".join(part["text"] for item in told["output"] for part in item.get("content", ()))
+    return Got(text, finish=FINISHES[told["status"]])
+
+
+def of_events(api: str, body: str) -> Got:
+    """A stream of events."""
+    text, finish, error = "", None, None
+    *events, nothing = body.split("\n\n")
+    assert nothing == ""
+    datas = [line.removeprefix("data: ") for event in events for line in event.split("\n") if line.startswith("data")]
+    done = datas[-1] == "[DONE]"
+    for data in datas[: -1 if done else None]:
+        told = json.loads(data)
+        if told.get("error"):
+            assert data is datas[-1]
+            # The status was sent with the first word.
+            error = (200, told["error"]["type"], told["error"]["code"])
+        elif api == CHAT:
+            for choice in told["choices"]:
+                text += choice["delta"].get("content") or ""
+                finish = choice["finish_reason"] or finish
+        elif told["type"] == "response.output_text.delta":
+            text += told["delta"]
+        elif told["type"] in {"response.completed", "response.incomplete"}:
+            finish = FINISHES[told["response"]["status"]]
+    assert not (error and done)
+    return Got(text, error, finish)
+
+
+@asynccontextmanager
+async def opened(given: dict[str, Any]) -> AsyncIterator[AsyncHeadgate]:
+    """The Python door, in virtual time."""
+    door = AsyncHeadgate(given)
+    door._clock = VirtualClock()
+    async with door:
+        yield door
+
+
+@asynccontextmanager
+async def python_door(given: dict[str, Any], _api: str) -> AsyncIterator[tuple[Gate, Ask]]:
+    """`generate_response` and `stream`. They use Responses where the target has it."""
+    async with opened(given) as door:
+
+        async def ask(stream: bool) -> Got:
+            text, finish = "", None
+            try:
+                if stream:
+                    async with aclosing(door.stream(QUESTION, model="m")) as pieces:
+                        async for piece in pieces:
+                            text += piece.text
+                            finish = piece.finish
+                else:
+                    answer = await door.generate_response(QUESTION, model="m")
+                    text, finish = answer.text, answer.finish_reason
+            except HeadgateError as error:
+                facts = (error.http_status, error.type, error.code)
+                return Got(text, facts, None, type(error).__name__, tuple(one.number for one in error.attempts))
+            return Got(text, finish=finish)
+
+        yield door._gate, ask
+
+
+@asynccontextmanager
+async def sdk_door(given: dict[str, Any], api: str) -> AsyncIterator[tuple[Gate, Ask]]:
+    """The official SDK, on the client that the Python door gives it."""
+    async with opened(given) as door, door.http_client() as client:
+        sdk = openai.AsyncOpenAI(api_key="unused", http_client=client, max_retries=0)
+
+        speak = sdk_chat if api == CHAT else sdk_responses
+
+        async def ask(stream: bool) -> Got:
+            heard: list[str] = []
+            try:
+                finish = await speak(sdk, heard, stream=stream)
+            except openai.APIStatusError as error:
+                return Got(error=(error.status_code, error.type, error.code))
+            except openai.APIError as error:
+                return Got("".join(heard), (200, error.type, error.code))
+            return Got("".join(heard), finish=finish)
+
+        yield door._gate, ask
+
+
+async def sdk_chat(sdk: openai.AsyncOpenAI, heard: list[str], *, stream: bool) -> str | None:
+    """Chat completions: why the answer ended."""
+    answer = await sdk.chat.completions.create(model="m", messages=MESSAGES, stream=stream)
+    if not stream:
+        heard.append(answer.choices[0].message.content)
+        return answer.choices[0].finish_reason
+    finish = None
+    async for chunk in answer:
+        for choice in chunk.choices:
+            heard.append(choice.delta.content or "")
+            finish = choice.finish_reason or finish
+    return finish
+
+
+async def sdk_responses(sdk: openai.AsyncOpenAI, heard: list[str], *, stream: bool) -> str | None:
+    """Responses: why the answer ended."""
+    answer = await sdk.responses.create(model="m", input=QUESTION, stream=stream)
+    if not stream:
+        heard.append(answer.output_text)
+        return FINISHES[answer.status]
+    finish = None
+    async for event in answer:
+        if event.type == "response.output_text.delta":
+            heard.append(event.delta)
+        elif event.type in {"response.completed", "response.incomplete"}:
+            finish = FINISHES[event.response.status]
+    return finish
+
+
+DOORS = {"http": http_door, "python": python_door, "sdk": sdk_door}
+
+
+@cache
+def truth(door: str, api: str) -> str:
+    """The whole answer, where nothing goes wrong."""
+
+    async def story() -> str:
+        async with DOORS[door](settings(api), api) as (_, ask):
+            return (await ask(False)).text
+
+    return virtual_time(story())
+
+
+async def story(row: Row, then: Then, door: str, api: str, full: str, *, stream: bool, another: bool) -> None:
+    """One call, and everything that must be true of it."""
+    clock = VirtualClock()
+    async with DOORS[door](settings(api, dict(row.fault), another=another), api) as (gate, ask):
         start = clock.monotonic()
-        result, code, text, trail = OK, 200, "", []
-        call = gate.call(operation, BODIES[operation] % (b',"stream":true' if row.stream else b""))
-        try:
-            async with await gate(call) as reply:
-                trail = list(reply.attempts)
-                async for event in reply:
-                    text += event.text
-        except HeadgateError as error:
-            result, code, trail = type(error).__name__, error.http_status, list(error.attempts)
+        got = await ask(stream)
         seconds = clock.monotonic() - start
         rows = [line async for line in gate.rows(Query())]
-        assert (result, code) == (then.result, then.status)
-        assert bool(text) == (result in {OK, "InterruptedError"})
-        assert then.seconds[0] - 0.001 <= seconds <= then.seconds[1] + 0.001
-        assert tuple(len(gate.simulators[name].log) for name in ("first", "second"))[: len(then.sends)] == then.sends
-        assert [account(line.settled, line.basis) for line in rows] == list(then.settled)
-        assert [line.attempt for line in rows] == list(range(1, len(then.settled) + 1))
-        assert [account(a.settled, a.basis) for a in (trail or call.trail)] == list(then.settled)
-        assert all((line.cost is None) == (line.settled == "unknown") for line in rows)
+        logs = [gate.simulators[name].log for name in ("first", "second")]
+        in_flight = gate.meter.counters.in_flight
+    status = 200 if then.broken and door != "python" else then.status
+    assert got.error == ((status, then.type, then.code) if then.error else None)
+    if then.error and door == "python":
+        assert (got.kind, got.trail) == (then.error, tuple(range(1, len(then.books) + 1)))
+    if not then.error:
+        assert got.finish == then.finish
+        assert got.text == full if then.finish == "stop" else len(got.text) < len(full)
+    assert bool(got.text) == (then.broken or not then.error)
+    assert full.startswith(got.text)
+    assert then.seconds[0] - 0.001 <= seconds <= then.seconds[1] + 0.001
+    assert tuple(map(len, logs))[: len(then.sends)] == then.sends
+    assert [ACCOUNTS[line.settled, line.basis] for line in rows] == list(then.books)
+    assert [line.attempt for line in rows] == list(range(1, len(then.books) + 1))
+    assert all((line.cost is None) == (line.settled == "unknown") for line in rows)
+    assert in_flight == 0
 
 
-def account(settled: Any, basis: Any) -> str:
-    """How an attempt was settled, in one word."""
-    return f"{settled}/{basis}" if basis else str(settled)
+CASES = [
+    pytest.param(
+        row, then, stream, another,
+        id=f"{row.name.replace(' ', '_')}-{'streamed' if stream else 'whole'}-{'another' if another else 'alone'}",
+    )
+    for row in ROWS
+    for stream, case in ((False, row.whole), (True, row.streamed))
+    for another, then in ((True, case and case.another), (False, case and case.alone))
+    if then is not None
+]  # fmt: skip
 
 
-def ids(rows: Sequence[Row]) -> list[str]:
-    """Names for the report."""
-    return [row.name.replace(" ", "_") for row in rows]
+@pytest.fixture(autouse=True)
+def _nothing_configured(monkeypatch, tmp_path):
+    # The Python door reads the environment and `.env`.
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "HEADGATE_SIMULATE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("operation", [Operation.CHAT, Operation.RESPONSES])
-@pytest.mark.parametrize("another", [True, False], ids=["with_another", "alone"])
-@pytest.mark.parametrize("row", ROWS, ids=ids(ROWS))
-def test_each_row(row: Row, another: bool, operation: Operation):
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("api", [CHAT, RESPONSES])
+@pytest.mark.parametrize(("row", "then", "stream", "another"), CASES)
+def test_each_row(row: Row, then: Then, stream: bool, another: bool, api: str, door: str):  # noqa: PLR0917  a table
     """What the caller gets, who was asked how often, how long it took, what the ledger says."""
-    virtual_time(story(row, operation, another=another))
+    virtual_time(story(row, then, door, api, truth(door, api), stream=stream, another=another))
+
+
+def test_the_table_is_as_long_as_was_promised():
+    """At least 24 faults, each whole and streamed; each kind of fault that the simulator knows; each row its own."""
+    from typing import get_args
+
+    from headgate.providers.simulator.settings import FaultKind
+
+    assert len([row for row in ROWS if row.whole and row.streamed]) >= 24
+    assert {row.fault["kind"] for row in ROWS} == set(get_args(FaultKind))
+    assert len({row.name for row in ROWS}) == len(ROWS)
 
 
 def test_retries_stop_when_the_deadline_comes():
     """A call with ten seconds does not spend sixty on a silent provider."""
 
     async def deadline() -> float:
-        clock = VirtualClock()
-        config = gate_config({"kind": "silence"}, another=False)
-        async with await Gate.open(config, clock=clock, chance=SystemChance(seed=5)) as gate:
-            call = gate.call(Operation.CHAT, BODIES[Operation.CHAT] % b"", timeout=10)
+        async with opened(settings(CHAT, {"kind": "silence"})) as door:
             with pytest.raises(HeadgateError):
-                await gate(call)
-            return clock.monotonic()
+                await door.generate_response(QUESTION, model="m", timeout=10)
+            return VirtualClock().monotonic()
 
     assert virtual_time(deadline()) == pytest.approx(10)

@@ -119,7 +119,7 @@ def error_answer(error: HeadgateError, request_id: str) -> tuple[int, dict[str, 
     if (
         answer is not None
         and answer.body
-        and answer.status == error.http_status
+        and answer.status == error.http_status < 500
         and answer.headers.get("content-type", "").lower().startswith(JSON)
     ):
         return error.http_status, headers, answer.body

@@ -171,6 +171,8 @@ class _Account:
         # Leaving after the answer was finished (a reader that stops at `[DONE]`) is no failure.
         if error is not None and not (_left(error) and self.reply is not None and self.reply.finished):
             attempt.error_type = _name(error)
+        if isinstance(error, HeadgateError):
+            error.attempts = call.trail
         # Who only asks how it stands has not begun it.
         if self._pending and (call.address is None or call.address.method == "POST"):
             self._settle(Settled.UNKNOWN, None)
