@@ -569,3 +569,36 @@ def test_what_runs_on_our_own_machines_costs_nothing():
     for name in ("smollm2-135m-instruct", "gpt-6-luna"):
         found = Prices().cost(name, TokenUsage(prompt_tokens=10, completion_tokens=5), at=AT, provider=OWN, tier="flex")
         assert found == (0, "own")
+
+
+# --- the worst case
+
+
+@pytest.mark.parametrize("model", ["gpt-6-luna", "gpt-5.6-luna", "gpt-4.1-mini", "o3", "gpt-6-sol"])
+@given(
+    tokens=st.tuples(st.integers(0, 2_000_000), st.integers(0, 200_000)),
+    shares=st.tuples(*[st.floats(0, 1)] * 3),
+    tiers=st.sampled_from([(None, None), ("priority", "priority"), ("priority", None), ("flex", "flex")]),
+)
+def test_the_worst_case_is_never_exceeded(prices, model, tokens, shares, tiers):
+    """Whatever part of the tokens was cached, written or thought, and whether the tier asked for has served."""
+    (prompt, completion), (tier, served) = tokens, tiers
+    most = prices.worst(model, prompt=prompt, completion=completion, at=AT, tier=tier)
+    cached = int(prompt * shares[0])
+    usage = TokenUsage(
+        prompt_tokens=prompt, completion_tokens=completion, cached_tokens=cached,
+        cache_write_tokens=int((prompt - cached) * shares[1]), reasoning_tokens=int(completion * shares[2]),
+    )  # fmt: skip
+    paid, _ = prices.cost(model, usage, at=AT, tier=served)
+    if most is not None and paid is not None:
+        assert paid <= most
+
+
+def test_the_worst_case_of_plain_tokens(prices):
+    """It is no more than their price where all of them cost the same."""
+    assert (
+        prices.worst("gpt-6-luna", prompt=0, completion=1000, at=AT)
+        == prices.cost("gpt-6-luna", TokenUsage(completion_tokens=1000), at=AT)[0]
+    )
+    assert prices.worst("nobody-knows-it", prompt=1, completion=1, at=AT) is None
+    assert prices.worst("anything", prompt=1, completion=1, at=AT, provider=OWN) == 0

@@ -126,6 +126,45 @@ class Prices:
             return None, None
         return sum_, found.table
 
+    def worst(
+        self,
+        model: str,
+        *,
+        prompt: int,
+        completion: int,
+        at: float,
+        provider: str = "openai",
+        tier: str | None = None,
+        kept_long: bool = False,
+    ) -> int | None:
+        """What so many tokens cost at most, in picodollars, whatever kinds they turn out to be; None: nobody knows.
+
+        Args:
+            model: the name to ask for.
+            prompt: tokens, fresh, cached or written to the cache; pictures and sound are not among them.
+            completion: tokens, thought or said.
+            at: as in `cost`.
+            provider: as in `cost`.
+            tier: the service tier that the request asks for. It may be served in the ordinary one instead.
+            kept_long: as in `cost`.
+        """
+        if provider == OWN:
+            return 0
+        most: int | None = None
+        for asked in dict.fromkeys((None, None if tier in STANDARD else tier)):
+            found = self._lookup(provider, model, asked, int(at) // 60)
+            if found is None:
+                return None
+            for rates in found.rates:
+                # A longer request may be on a dearer step; a bound is on all steps up to its own.
+                if rates.above and prompt <= rates.above:
+                    continue
+                sum_ = rates.worst(prompt, completion, kept_long=kept_long)
+                if sum_ is None:
+                    return None
+                most = sum_ if most is None else max(most, sum_)
+        return most
+
     def known(self, model: str, *, at: float, provider: str = "openai") -> bool:
         """Whether there is a price for what goes into a model, in the ordinary tier; an estimate is none."""
         if provider == OWN:

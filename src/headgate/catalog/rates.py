@@ -107,6 +107,19 @@ class Rates(NamedTuple):
             return None
         return (total + MILLION // 2) // MILLION
 
+    def worst(self, prompt: int, completion: int, *, kept_long: bool = False) -> int | None:
+        """What so many tokens of text cost at most, rounded up; None if some of them have no price."""
+        total = self.fee
+        if prompt:
+            if self.input is None or self.cached is None or self.write is None:
+                return None
+            total += prompt * max(self.input, self.cached, 2 * self.write if kept_long else self.write)
+        if completion:
+            if self.output is None or self.reasoning is None:
+                return None
+            total += completion * max(self.output, self.reasoning)
+        return -(-total // MILLION)
+
 
 Ladder = tuple[Rates, ...]
 """The rates of one model, those for the longest requests first; the last ones are for every request."""
