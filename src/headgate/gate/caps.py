@@ -1,0 +1,107 @@
+"""Which budgets a call counts against, and in which window of each.
+
+Decides whom a budget is for and where its days, weeks and months begin; refuses to know what is spent.
+
+A budget of a scope that names nobody is one for each: `scope: user` without `user` gives every end user a sum of its
+own. A call that has no such name (no key, no user) does not count against it.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from math import inf
+from zoneinfo import ZoneInfo
+
+from headgate.core.call import Call
+from headgate.core.clock import Clock
+from headgate.core.money import from_usd
+from headgate.gate.config import Budget
+from headgate.stores.money import Cap
+
+TOTAL = "total"
+
+
+class Window:
+    """A kind of window in a time zone; knows which one it is now.
+
+    Example:
+        >>> Window("day", "Europe/Berlin").at(1_800_000_000.0), Window("week").at(1_800_000_000.0)
+        ('2027-01-15', '2027-W02')
+    """
+
+    def __init__(self, kind: str, zone: str = "UTC") -> None:
+        self._kind = kind
+        self._zone = ZoneInfo(zone)
+        self._since = self._until = -inf
+        self._label = TOTAL
+        if kind == TOTAL:
+            self._until = inf
+
+    def at(self, time: float) -> str:
+        """Its name at a time, in seconds since 1970: `2027-01-15`, `2027-W02`, `2027-01` or `total`."""
+        if not self._since <= time < self._until:
+            # The calendar is asked once a window, not once a call.
+            self._turn(datetime.fromtimestamp(time, UTC).astimezone(self._zone).date())
+        return self._label
+
+    def _turn(self, today: date) -> None:
+        if self._kind == "week":
+            first = today - timedelta(days=today.weekday())
+            after = first + timedelta(days=7)
+            year, week, _ = today.isocalendar()
+            self._label = f"{year}-W{week:02}"
+        elif self._kind == "month":
+            first = today.replace(day=1)
+            after = (first + timedelta(days=32)).replace(day=1)
+            self._label = f"{today:%Y-%m}"
+        else:
+            first, after = today, today + timedelta(days=1)
+            self._label = today.isoformat()
+        self._since, self._until = self._midnight(first), self._midnight(after)
+
+    def _midnight(self, day: date) -> float:
+        return datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()
+
+
+class Caps:
+    """The budgets of a configuration.
+
+    Args:
+        budgets: of the configuration.
+        clock: tells which day it is.
+    """
+
+    def __init__(self, budgets: Sequence[Budget], clock: Clock) -> None:
+        self._clock = clock
+        self._budgets = [
+            (budget, from_usd(budget.limit_usd), Window(budget.window, budget.time_zone)) for budget in budgets
+        ]
+
+    def __call__(self, call: Call, model: str) -> list[Cap]:
+        """What a call for a model counts against, in the order of the configuration."""
+        now = self._clock.time()
+        found = []
+        for budget, limit, window in self._budgets:
+            for whose in _whose(budget, call, model):
+                name = f"{budget.name}:{whose}" if whose else budget.name
+                found.append(Cap(name, window.at(now), limit))
+        return found
+
+
+def _whose(budget: Budget, call: Call, model: str) -> Iterator[str]:
+    """Whose sum it is: "" for the budget's own; nothing where the call is none of its business."""
+    if budget.scope == "gateway":
+        yield ""
+    elif budget.scope == "model":
+        # By whichever of its names.
+        asked = {call.model, model}
+        yield from ([""] if budget.model in asked else [] if budget.model else [model])
+    elif budget.scope == "tag":
+        name, _, value = (budget.tag or "").partition("=")
+        given = call.tags.get(name)
+        if given is not None and (not value or given == value):
+            yield "" if value else given
+    else:
+        wanted: str | None = getattr(budget, budget.scope)
+        given = call.user if budget.scope == "user" else getattr(call.caller, budget.scope)
+        if given is not None and wanted in (None, given):
+            yield "" if wanted else given

@@ -1,0 +1,98 @@
+"""Covers gate/caps.py: whom a budget is for, and when its windows begin."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headgate.core.body import Body
+from headgate.core.call import Call, Caller, Operation
+from headgate.gate.caps import Caps, Window
+from headgate.gate.config import Budget
+from headgate.testing import EPOCH
+
+CALL = Call(
+    id="1", operation=Operation.CHAT, model="fast", body=Body(b"{}"), started=0, day="2027-01-15",
+    caller=Caller(key="web", project="shop"), user="anna", tags={"team": "a"},
+)  # fmt: skip
+
+
+class Fixed:
+    """A clock that stands."""
+
+    def time(self):
+        return EPOCH
+
+
+def names(call=CALL, **budget):
+    """The names of the caps that one budget makes of a call to gpt-6-luna."""
+    caps = Caps([Budget(name="b", limit_usd=1, **budget)], Fixed())
+    return [cap.name for cap in caps(call, "gpt-6-luna")]
+
+
+@pytest.mark.parametrize(
+    ("budget", "found"),
+    [
+        ({}, ["b"]),
+        ({"scope": "project", "project": "shop"}, ["b"]),
+        ({"scope": "project", "project": "other"}, []),
+        ({"scope": "project"}, ["b:shop"]),
+        ({"scope": "key", "key": "web"}, ["b"]),
+        ({"scope": "key"}, ["b:web"]),
+        ({"scope": "user", "user": "bert"}, []),
+        ({"scope": "user"}, ["b:anna"]),
+        ({"scope": "model", "model": "fast"}, ["b"]),
+        ({"scope": "model", "model": "gpt-6-luna"}, ["b"]),
+        ({"scope": "model", "model": "gpt-6-sol"}, []),
+        ({"scope": "model"}, ["b:gpt-6-luna"]),
+        ({"scope": "tag", "tag": "team=a"}, ["b"]),
+        ({"scope": "tag", "tag": "team=b"}, []),
+        ({"scope": "tag", "tag": "team"}, ["b:a"]),
+        ({"scope": "tag", "tag": "cost"}, []),
+    ],
+)
+def test_whom_a_budget_is_for(budget, found):
+    """Named, or one for each; by either name of the model."""
+    assert names(**budget) == found
+
+
+def test_a_call_without_a_name_is_nobodys():
+    """No key, no user, no tags: only what is for all."""
+    nobody = msgspec.structs.replace(CALL, caller=Caller(), user=None, tags={})
+    assert [names(nobody, scope=scope) for scope in ("gateway", "project", "key", "user")] == [["b"], [], [], []]
+    assert names(nobody, scope="tag", tag="team") == []
+
+
+def test_a_cap_has_its_window_and_its_limit():
+    """In picodollars."""
+    (cap,) = Caps([Budget(name="b", limit_usd="0.5", window="month")], Fixed())(CALL, "m")
+    assert (cap.window, cap.limit) == ("2027-01", 500_000_000_000)
+
+
+@given(
+    st.datetimes(datetime(2025, 1, 1), datetime(2031, 1, 1)),  # noqa: DTZ001  drawn without a zone
+    st.sampled_from(["UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Kathmandu", "Africa/Cairo", "Pacific/Apia"]),
+)
+def test_windows_are_those_of_the_calendar(moment, zone):
+    """In any zone, over changes of the clocks, asked once or for the thousandth time."""
+    local = moment.replace(tzinfo=ZoneInfo(zone))
+    time = local.timestamp()
+    shown = datetime.fromtimestamp(time, ZoneInfo(zone))
+    expected = {"day": f"{shown:%Y-%m-%d}", "week": f"{shown:%G-W%V}", "month": f"{shown:%Y-%m}", "total": "total"}
+    for kind, label in expected.items():
+        window = Window(kind, zone)
+        window.at(time - 40 * 86_400)
+        assert (window.at(time), window.at(time)) == (label, label)
+        assert window.at(time + 40 * 86_400) == Window(kind, zone).at(time + 40 * 86_400)
+
+
+def test_a_window_turns_at_midnight():
+    """To the second, where its zone has midnight."""
+    window = Window("day", "Europe/Berlin")
+    midnight = datetime(2027, 3, 28, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+    assert [window.at(midnight + seconds) for seconds in (-0.001, 0, 23 * 3600 - 0.001, 23 * 3600)] == [
+        "2027-03-27", "2027-03-28", "2027-03-28", "2027-03-29",
+    ]  # fmt: skip
