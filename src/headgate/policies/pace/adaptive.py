@@ -21,8 +21,6 @@ FORGET = 8.0
 """Once the pace may be so many times the plateau, it is not limited any more."""
 PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds without calls after a refusal that names no time; doubled by each refusal that follows without an answer."""
-BURST = 0.5
-"""Seconds' worth that may go at once."""
 
 
 class Adaptive:
@@ -65,12 +63,14 @@ class Adaptive:
         self._count += 1
         rate = self.rate(now)
         if rate is not None:
-            self._next = max(self._next, now - BURST) + 1 / rate
+            self._next = max(self._next, now) + 1 / rate
 
-    def accepted(self) -> None:
-        """A call was answered."""
-        self._refusals = 0
-        self._accepted += 1
+    def accepted(self, sent: float) -> None:
+        """A call that was sent then was taken."""
+        if sent > self._slowed:
+            self._refusals = 0
+        if sent > self._since:
+            self._accepted += 1
 
     def refused(self, sent: float, now: float) -> float:
         """A call that was sent then was refused; gives the seconds for which nothing should be sent."""

@@ -177,7 +177,7 @@ class Gauge:
 
     def answered(self, ticket: Ticket) -> None:
         """A call was taken by the provider."""
-        self._adaptive.accepted()
+        self._adaptive.accepted(ticket.at)
         if self._quota is not None and ticket.at > self._quota_at:
             self._quota = None
 
