@@ -28,6 +28,7 @@ from headgate.gate.config import Config
 from headgate.gate.offers import Offer, Offers
 from headgate.gate.ports import SystemChance, SystemClock
 from headgate.gate.spool import Spool
+from headgate.gate.targets import States, configured, resting, shown, states
 from headgate.gate.tasks import Tasks
 from headgate.policies.meter import Meter
 from headgate.policies.route import ANY, Plan
@@ -61,6 +62,7 @@ class Gate:
         meter: counts of this process since its start.
         simulators: the simulators inside, by provider name.
         tokens: counts tokens, where somebody asks.
+        configured: the targets that the configuration names, as provider and model.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Gate:
         self._ledger = ledger
         self._plans: Mapping[str, Plan] = wiring.plans(config)
         self._default = _default_model(config)
+        self.configured = configured(self._plans, self._default)
         self._offers = Offers(self._plans, prices.catalog, makers.makers(config))
         self._providers: Mapping[str, Provider] = wiring.providers(config, clock, self.simulators, self.instance)
         self._drain = Drain(journal, ledger, clock)
@@ -293,7 +296,7 @@ class Gate:
         return bool(self.simulators)
 
     async def health(self) -> dict[str, Any]:
-        """The state of providers and stores, as `/health` shows it.
+        """The state of providers, targets and stores, as `/health` shows it.
 
         Raises:
             StoppingError: the gate is closed.
@@ -303,14 +306,26 @@ class Gate:
         found = await asyncio.gather(*(self._providers[name].health() for name in names))
         store, journal = dict(await self._ledger.health()), dict(self._drain.health())
         answering = [state.state == "ok" for state in found]
+        targets, shared = self.targets(), self.shared()
         up = store["status"] == "ok" and any(answering)
+        well = all(answering) and journal["status"] == shared["status"] == "ok" and not resting(targets)
         return {
-            "status": "ok" if up and all(answering) and journal["status"] == "ok" else "degraded" if up else "down",
+            "status": "ok" if up and well else "degraded" if up else "down",
             "simulated": self.simulated,
             "providers": {name: msgspec.to_builtins(state) for name, state in zip(names, found, strict=True)},
+            "targets": {shown(name): policies for name, policies in targets.items()},
+            "shared": shared,
             "store": store,
             "journal": journal,
         }
+
+    def targets(self) -> States:
+        """How each target that was asked so far stands: what its policies say of themselves."""
+        return states(self._stack.targets())
+
+    def shared(self) -> dict[str, Any]:
+        """How the store of rates stands."""
+        return dict(self._rates.health())
 
     async def ready(self) -> bool:
         """Whether calls can be taken and booked."""
