@@ -2,7 +2,7 @@
 
 Decides what these pages say and to whom; refuses to know `/v1`. `/healthz` and `/readyz` are open. So is `/health`, but
 what failed and where the books stand is told only to those who may call, and providers are asked at most once in
-`HEALTH_AGE` seconds, however often it is read.
+`HEALTH_AGE` seconds, however often it is read. `/metrics` is for those who may call alone.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from headgate.gate.gate import Gate
 from headgate.server.auth import Anyone, Keys
 from headgate.server.docs_page import docs_page
 from headgate.server.intake import read_head
+from headgate.server.metrics import Metrics
 from headgate.server.openapi import components, hot_paths
 
 HEALTH_AGE = 2.0
@@ -97,9 +98,22 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock) -> FastAPI:
         page = docs_page(describe(), simulated=gate.simulated)
         return HTMLResponse(page, headers={"content-security-policy": _PAGE_POLICY})
 
+    _measured(app, Metrics(gate), keys)
     app.add_exception_handler(404, _elsewhere)
     app.add_exception_handler(405, _elsewhere)
     return app
+
+
+def _measured(app: FastAPI, metrics: Metrics, keys: Keys | Anyone) -> None:
+    @app.get("/metrics", summary="Metrics", description="Counts and states, in the text format of Prometheus.")
+    @app.head("/metrics", include_in_schema=False)
+    async def figures(request: Request) -> Response:
+        try:
+            keys.caller(read_head(request.scope))
+        except InvalidKeyError as error:
+            return _refused(error, {"www-authenticate": "Bearer"})
+        body, content_type = metrics.page(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
 
 
 async def _elsewhere(request: Request, _error: Exception) -> Response:
@@ -115,10 +129,14 @@ async def _elsewhere(request: Request, _error: Exception) -> Response:
     error: HeadgateError = UnknownPathError(f"There is no {path!r} here.", hint=way_to(request.scope["path"]))
     if found:
         error = MethodNotAllowedError(f"{path} does not take {method}.", hint=f"It takes {allowed}.")
-    # The id is named to every page alike, behind this.
+    return _refused(error, {"allow": allowed} if found else {})
+
+
+def _refused(error: HeadgateError, more: dict[str, str]) -> Response:
     status, headers, body = present.error_answer(error, "")
+    # The id is named to every page alike, behind this.
     del headers["x-request-id"]
-    return Response(body, status, {**headers, "allow": allowed} if found else headers)
+    return Response(body, status, {**headers, **more})
 
 
 def _describe(app: FastAPI, own: str, *, simulated: bool) -> dict[str, Any]:
