@@ -73,3 +73,10 @@ def test_a_terminal_is_kept_to(capsys, terminal):
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) < 200
     assert out.count("n") > 200
+
+
+def test_lines_without_a_sum():
+    """Nothing stands under them."""
+    console = Console(file=io.StringIO(), width=80)
+    console.print(table("model", FIGURES, [["m", "2", "1", "0"]]))
+    assert [line.strip() for line in console.file.getvalue().splitlines()][-2:] == ["m          2       1          0", ""]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import asking, books, demo, doctor, embedding, judging, local, local_demo, models, serving, settings
+from headgate.cli.bench import pace
 from headgate.cli.voice import WRONG_USE, complain, put, say
 from headgate.core.errors import HeadgateError
 
@@ -45,6 +46,8 @@ app.add_typer(local.app, name="local")
 local.app.command()(local_demo.demo)
 app.add_typer(settings.app, name="config")
 app.command()(doctor.doctor)
+app.add_typer(pace.app, name="bench")
+pace.app.command()(pace.pace)
 
 
 def run() -> None:

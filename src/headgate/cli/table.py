@@ -1,4 +1,4 @@
-"""How figures stand in columns: the tables of `headgate usage` and `headgate demo`.
+"""How figures stand in columns: the tables of `headgate usage`, `headgate demo` and `headgate bench`.
 
 Decides widths and what may be cut: no figure ever, and names only where a terminal is too narrow for them. Refuses to
 know what the figures mean.
@@ -17,14 +17,14 @@ WIDE = 10_000
 """Columns of a table that goes to a file or a pipe: as many as it needs."""
 
 
-def table(name: str, figures: Sequence[str], rows: Sequence[Sequence[str]], total: Sequence[str]) -> Table:
+def table(name: str, figures: Sequence[str], rows: Sequence[Sequence[str]], total: Sequence[str] = ()) -> Table:
     """A table.
 
     Args:
         name: head of the column that says what a line is about; empty where there is none.
         figures: heads of the columns that hold figures.
         rows: the lines, one cell per column.
-        total: the last line.
+        total: the last line; empty where there is no sum.
     """
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left", caption_justify="left")
     if name:
@@ -34,9 +34,10 @@ def table(name: str, figures: Sequence[str], rows: Sequence[Sequence[str]], tota
     # As text: a model's name comes from a caller and may look like markup, or like orders to a terminal.
     for row in rows:
         made.add_row(*(Text(visible(cell)) for cell in row))
-    if rows:
+    if rows and total:
         made.add_section()
-    made.add_row(*total, style="bold")
+    if total:
+        made.add_row(*total, style="bold")
     return made
 
 
