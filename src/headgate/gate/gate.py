@@ -31,6 +31,7 @@ from headgate.gate.spool import Spool
 from headgate.gate.targets import States, configured, resting, shown, states
 from headgate.gate.tasks import Tasks
 from headgate.policies.meter import Meter
+from headgate.policies.pace.gauge import Gauges
 from headgate.policies.route import ANY, Plan
 from headgate.providers.provider import Provider
 from headgate.providers.simulator import Simulator
@@ -116,6 +117,7 @@ class Gate:
                 meter=self.meter,
                 owners=ledger.owners,
                 rates=self._rates,
+                gauges=Gauges(self._rates, clock),
             )
         )
 

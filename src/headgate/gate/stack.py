@@ -12,7 +12,7 @@
      -  room      what cannot fit into the model's context is refused
      6  retry     repeats at the same target
      7  breaker   rests a failing target
-     8  pace      (not built yet) waits for the provider's limits
+     8  pace      waits for the provider's limits
      9  budget    writes the intent, settles the truth
      -  provider  translates and sends
 
@@ -24,15 +24,17 @@ configuration does not use is not in its stack.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
+from headgate.catalog.forecast import Forecast
 from headgate.catalog.models import Catalog
 from headgate.catalog.prices import Prices
 from headgate.catalog.retirement import Retirement
 from headgate.catalog.tokens import Tokens
 from headgate.core.call import Call, Operation, Target
 from headgate.core.clock import Chance, Clock
+from headgate.core.limits import UNLIMITED
 from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Reply
-from headgate.gate import makers
+from headgate.gate import makers, wiring
 from headgate.gate.config import Config
 from headgate.policies.admit import Admit
 from headgate.policies.breaker import Breaker
@@ -41,6 +43,8 @@ from headgate.policies.defaults import Defaults
 from headgate.policies.fit import Fit
 from headgate.policies.meter import Meter
 from headgate.policies.own import Own, Owners
+from headgate.policies.pace.gauge import Gauges
+from headgate.policies.pace.pace import Pace
 from headgate.policies.retry import Retry
 from headgate.policies.room import Room
 from headgate.policies.route import Plan, Route
@@ -64,6 +68,7 @@ class Parts(NamedTuple):
     meter: Meter
     owners: Owners
     rates: Rates
+    gauges: Gauges
 
     def accounts(self, operation: Operation) -> list[str]:
         """The providers that have an operation, in the order of the configuration."""
@@ -151,6 +156,14 @@ def _breaker(parts: Parts, target: Target) -> Policy:
     )
 
 
+def _pace(parts: Parts, target: Target) -> Policy | None:
+    if not target.model:
+        return None  # what asks no model has none of a model's limits
+    allowed = parts.config.providers[target.provider].limits
+    limits, group = (UNLIMITED, None) if allowed is None else (wiring.limits(allowed), allowed.group)
+    return Pace(parts.gauges.of(f"{target.provider}/{target.model}", limits, group), Forecast())
+
+
 def _budget(parts: Parts, target: Target) -> Policy:
     return Budget(
         parts.journal,
@@ -185,6 +198,7 @@ BELOW = (
     ),
     TargetLayer("retry", "closest to the target it repeats", _retry),
     TargetLayer("breaker", "each attempt counts", _breaker),
+    TargetLayer("pace", "the last queue before the wire", _pace),
     TargetLayer(
         "budget",
         "nothing is held while queueing; every attempt that may be billed is journalled first",
