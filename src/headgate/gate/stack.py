@@ -22,8 +22,10 @@ configuration does not use is not in its stack.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
+from headgate.catalog.abilities import Abilities
 from headgate.catalog.forecast import Forecast
 from headgate.catalog.models import Catalog
 from headgate.catalog.prices import Prices
@@ -47,7 +49,7 @@ from headgate.policies.pace.gauge import Gauges
 from headgate.policies.pace.pace import Pace
 from headgate.policies.retry import Retry
 from headgate.policies.room import Room
-from headgate.policies.route import Plan, Route
+from headgate.policies.route import Costs, Plan, Route
 from headgate.providers.provider import Provider
 from headgate.stores.protocols import Journal
 from headgate.stores.rates import Rates
@@ -106,10 +108,13 @@ def _route(parts: Parts) -> Policy:
 
     served = makers.makers(parts.config)
     retirement = Retirement(parts.catalog.find, served, parts.config.policies.on_retired)
+    lists = {name: makers.price_list(provider, parts.prices) for name, provider in parts.config.providers.items()}
     return Route(
         parts.plans,
         speaks=speaks,
         accounts=parts.accounts,
+        abilities=Abilities(parts.catalog, served),
+        costs=Costs(parts.prices, lists, parts.clock),
         chance=parts.chance,
         clock=parts.clock,
         living=retirement.living if served else None,
@@ -122,12 +127,8 @@ def _defaults(parts: Parts, target: Target) -> Policy | None:
 
 
 def _room(parts: Parts, target: Target) -> Policy:
-    find = parts.catalog.find
-    if target.provider in makers.makers(parts.config):
-        return Room(find, parts.tokens)
-    # Elsewhere a name says nothing, unless the user says what it means.
-    named = parts.config.catalog.models
-    return Room(lambda name: find(name) if name in named else None, parts.tokens)
+    abilities = Abilities(parts.catalog, makers.makers(parts.config))
+    return Room(partial(abilities.known, target.provider), parts.tokens)
 
 
 def _retry(parts: Parts, target: Target) -> Policy:

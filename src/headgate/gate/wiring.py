@@ -34,10 +34,8 @@ def plans(config: settings.Config) -> dict[str, Plan]:
     for name, route in config.models.items():
         if isinstance(route, str):
             continue
-        if route.strategy not in {"priority", "weighted"}:  # pragma: no cover  refused when the file is loaded
-            raise ConfigError(f"models.{name}.strategy: {route.strategy!r} is not built yet.")
         targets = tuple(Target(t.provider, t.model, t.weight, t.priority) for t in route.targets)
-        found[name] = Plan(targets, "weighted" if route.strategy == "weighted" else "priority")
+        found[name] = Plan(targets, route.strategy)
     return found
 
 

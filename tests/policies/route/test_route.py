@@ -1,11 +1,16 @@
-"""Covers policies/route.py."""
+"""Covers policies/route/route.py: who is asked, in which order, and what comes out when nobody answers."""
 
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
 import pytest
 
+from headgate.catalog.abilities import Abilities
+from headgate.catalog.models import Catalog, Own
+from headgate.catalog.prices import Prices
 from headgate.core.body import Body
 from headgate.core.call import MODELLESS, Call, Operation, Target
 from headgate.core.errors import (
@@ -13,17 +18,21 @@ from headgate.core.errors import (
     AuthenticationError,
     BadRequestError,
     ContextLengthError,
+    DeadlineError,
     HeadgateError,
     NoTargetError,
     OverloadedError,
     QuotaError,
+    RestingError,
+    SharedStoreError,
     TimeoutError,  # noqa: A004
+    TooLongError,
     UnknownModelError,
     UnreachableError,
 )
 from headgate.core.reply import Reply
 from headgate.gate.ports import SystemChance
-from headgate.policies.route import ANY, Plan, Route
+from headgate.policies.route import ANY, Costs, Plan, Route
 from headgate.testing import VirtualClock, virtual_time
 
 CALL = Call(id="1", operation=Operation.CHAT, model="m", body=Body(b"{}"), started=0, day="2027-01-15")
@@ -45,20 +54,34 @@ class Providers:
         return Reply([], target=call.target)
 
 
-def route(*targets: Target, strategy: str = "priority", chat_only: tuple[str, ...] = ()) -> Route:
-    """One route named `m`."""
-    return Route(
-        {"m": Plan(targets, strategy)},  # type: ignore[arg-type]
-        speaks=lambda provider, operation: operation is Operation.CHAT or provider not in chat_only,
-        accounts=lambda _: [name for name in ("a", "b", "c") if name not in chat_only],
-        chance=SystemChance(seed=3),
-        clock=VirtualClock(),
-    )
+def route(
+    *targets: Target,
+    strategy: str = "priority",
+    chat_only: tuple[str, ...] = (),
+    own: dict[str, Own] | None = None,
+    plans: dict[str, Plan] | None = None,
+    **settings: object,
+) -> Route:
+    """One route named `m`. Of models nothing is known but `own`, and what OpenAI's are at the provider `maker`."""
+    catalog, clock = Catalog(own or {}), VirtualClock()
+    given = {
+        "speaks": lambda provider, operation: operation is Operation.CHAT or provider not in chat_only,
+        "accounts": lambda _: [name for name in ("a", "b", "c") if name not in chat_only],
+        "abilities": Abilities(catalog, ("maker",)),
+        "costs": Costs(Prices(catalog), dict.fromkeys("abc", "openai"), clock),
+        "chance": SystemChance(seed=3),
+        "clock": clock,
+    }
+    return Route(plans or {"m": Plan(targets, strategy)}, **(given | settings))  # type: ignore[arg-type]
 
 
 def ask(policy: Route, providers: Providers, call: Call = CALL) -> Reply:
     """One call through the policy."""
-    return virtual_time(policy(call, providers))
+
+    async def story() -> Reply:
+        return await policy(call, providers)
+
+    return virtual_time(story())
 
 
 def test_equals_are_drawn_by_weight():
@@ -90,9 +113,9 @@ def test_failures_go_to_the_next_target(error: HeadgateError):
     assert [others for _, others in providers.asked] == [2, 1, 0]
 
 
-@pytest.mark.parametrize("error", [APIError("400"), ContextLengthError("long")])
+@pytest.mark.parametrize("error", [APIError("400"), SharedStoreError("away")])
 def test_a_bad_request_goes_nowhere(error: HeadgateError):
-    """Nobody else would take it either."""
+    """Nobody else would take it either; nor what our own rules refuse."""
     providers = Providers(a=error, b=error)
     with pytest.raises(type(error)):
         ask(route(A, B, C), providers)
@@ -135,13 +158,7 @@ def test_unknown_models_are_refused_by_name():
 
 def test_any_other_name_goes_to_the_star():
     """`*` takes what has no route of its own."""
-    policy = Route(
-        {ANY: Plan((C,)), "m": Plan((A,))},
-        speaks=lambda *_: True,
-        accounts=lambda _: [],
-        chance=SystemChance(seed=1),
-        clock=VirtualClock(),
-    )
+    policy = route(plans={ANY: Plan((C,)), "m": Plan((A,))})
     assert ask(policy, Providers(), msgspec.structs.replace(CALL, model="gpt-9")).target == C
     assert ask(policy, Providers()).target == A
 
@@ -202,15 +219,7 @@ def living(*gone: str) -> Route:
             raise UnknownModelError(f"{call.model} is gone", param="model")
         return left
 
-    policy = route(A, B, C)
-    return Route(
-        policy._plans,
-        speaks=lambda _provider, _operation: True,
-        accounts=lambda _: ["a", "b", "c"],
-        chance=SystemChance(seed=3),
-        clock=VirtualClock(),
-        living=living,
-    )
+    return route(A, B, C, living=living)
 
 
 def test_a_retired_target_is_not_asked_and_does_not_count_as_another():
@@ -229,3 +238,190 @@ def test_where_none_is_left_nothing_is_asked():
     with pytest.raises(UnknownModelError, match="m is gone"):
         ask(living("a", "b", "c"), providers)
     assert providers.asked == []
+
+
+SMALL, LARGE = Target("a", "small"), Target("b", "large", priority=2)
+HUGE, UNKNOWN = Target("c", "huge", priority=3), Target("c", "who-knows", priority=3)
+SIZES = {"small": Own(context=8000), "large": Own(context=100_000), "huge": Own(context=900_000)}
+
+
+@pytest.mark.parametrize("error", [ContextLengthError("long"), TooLongError("by our count")])
+def test_a_question_that_is_too_long_goes_to_a_larger_context(error: HeadgateError):
+    """To the next one that may be larger, be it the provider's word or our own count."""
+    providers = Providers(a=error)
+    assert ask(route(SMALL, LARGE, HUGE, own=SIZES), providers).target == LARGE
+    assert providers.asked == [("a", 2), ("b", 1)]
+
+
+def test_a_question_that_is_too_long_passes_by_what_is_not_larger():
+    """The target that failed sets the measure for all that remain; who is asked knows how many others may help."""
+    first, second = Target("a", "large"), Target("b", "small", priority=2)
+    providers = Providers(a=ContextLengthError("long"))
+    assert ask(route(first, second, HUGE, own=SIZES), providers).target == HUGE
+    assert providers.asked == [("a", 2), ("c", 0)]
+
+
+def test_a_model_of_unknown_size_may_be_larger_but_not_than_itself():
+    """The same model at another provider is as small as it is here."""
+    same = Target("b", "small", priority=2)
+    assert ask(route(SMALL, same, UNKNOWN, own=SIZES), Providers(a=ContextLengthError("x"))).target == UNKNOWN
+    twin = Target("b", "who-knows", priority=2)
+    providers = Providers(a=ContextLengthError("long"))
+    with pytest.raises(ContextLengthError, match="long"):
+        ask(route(Target("a", "who-knows"), twin), providers)
+    assert providers.asked == [("a", 1)]
+
+
+def test_where_nobody_is_larger_the_error_is_raised_as_it_is():
+    """The provider's own word, with the attempts of the call."""
+    error = ContextLengthError("this model takes 900000")
+    providers = Providers(a=error)
+    with pytest.raises(ContextLengthError) as caught:
+        ask(route(Target("a", "huge"), LARGE, SMALL, own=SIZES), providers)
+    assert caught.value is error
+    assert len(providers.asked) == 1
+
+
+def test_a_target_that_was_not_asked_tells_less_than_one_that_failed():
+    """The provider's failure comes out, whichever came first; its attempts are those of the call."""
+    failure = OverloadedError("on fire")
+    for failing in ({"a": failure, "c": RestingError("rests", retry_after=9)}, {"a": DeadlineError("x"), "c": failure}):
+        with pytest.raises(OverloadedError) as caught:
+            ask(route(A, C), Providers(**failing))
+        assert caught.value is failure
+        assert caught.value.attempts is CALL.trail
+
+
+def test_when_all_rest_the_caller_comes_back_when_the_first_one_is_rested():
+    """The smallest wait of all, not the last one."""
+    resting = {name: RestingError(name, retry_after=wait) for name, wait in (("a", 9.0), ("b", 3.0), ("c", 20.0))}
+    with pytest.raises(RestingError) as caught:
+        ask(route(A, B, C), Providers(**resting))
+    assert caught.value.retry_after == 3
+
+
+def test_what_has_failed_a_question_already_is_left_out():
+    """By provider and model, the caller's name included; the last one knows that it is the last."""
+    providers = Providers()
+    spent = msgspec.structs.replace(CALL, avoid=(("a", "x"), ("c", "y")))
+    assert ask(route(A, B, C), providers, spent).target == B
+    assert providers.asked == [("b", 0)]
+    own_name = msgspec.structs.replace(CALL, avoid=(("a", "m"),))
+    assert ask(route(Target("a"), C), providers, own_name).target == C
+
+
+def test_where_all_have_failed_a_question_nothing_is_sent():
+    """503 that names them; a route to one target is no exception."""
+    for targets in ((A, C), (A,)):
+        providers = Providers()
+        with pytest.raises(NoTargetError, match="failed already: a/x, c/y"):
+            ask(route(*targets), providers, msgspec.structs.replace(CALL, avoid=(("a", "x"), ("c", "y"))))
+        assert providers.asked == []
+
+
+def test_only_targets_that_can_do_it_are_asked():
+    """A request with tools passes a model by that has none, first though it stands, and does not fall back to it."""
+    own = {"blind": Own(capabilities=frozenset(("vision",))), "handy": Own(capabilities=frozenset(("tools",)))}
+    policy = route(Target("a", "blind"), Target("b", "handy", priority=2), own=own)
+    tools = msgspec.structs.replace(CALL, body=Body(b'{"tools":[{"type":"function"}]}'))
+    providers = Providers(b=UnreachableError("x"))
+    with pytest.raises(UnreachableError):
+        ask(policy, providers, tools)
+    assert providers.asked == [("b", 0)]
+    assert ask(policy, Providers()).target == Target("a", "blind")
+
+
+def keyed(number: int) -> Call:
+    """A call with one of many prompt cache keys."""
+    return msgspec.structs.replace(CALL, body=Body(b'{"prompt_cache_key":"user-%d"}' % number))
+
+
+@pytest.mark.parametrize("strategy", ["weighted", "priority", "latency"])
+def test_a_prompt_cache_key_leads_to_the_same_target_each_time(strategy: str):
+    """Many keys are spread by weight, and each of them stays, in another process too."""
+    first, again = Providers(), Providers()
+    one, other = route(A, B, strategy=strategy), route(A, B, strategy=strategy, chance=SystemChance(seed=9))
+    for number in range(500):
+        ask(one, first, keyed(number))
+        ask(other, again, keyed(number))
+    assert first.asked == again.asked
+    assert 310 <= Counter(first.asked)["a", 1] <= 390
+
+
+def test_a_prompt_cache_key_falls_back_to_the_same_target_each_time():
+    """The order of the others belongs to the key as well, and priorities hold."""
+    policy, d = (
+        route(A, B, C, Target("d", "y", priority=2)),
+        Providers(a=UnreachableError("x"), b=UnreachableError("x")),
+    )
+    answers = {number: [ask(policy, d, keyed(number)).target for _ in range(3)] for number in range(20)}
+    assert all(len(set(targets)) == 1 for targets in answers.values())
+    assert {targets[0].provider for targets in answers.values() if targets[0]} == {"c", "d"}
+
+
+def test_priorities_hold_whatever_the_strategy():
+    """The first priority is asked first, be it the slowest and the dearest."""
+    for strategy in ("priority", "latency", "cost"):
+        first, cheap = Target("a", "gpt-5.5"), Target("b", "gpt-6-luna", priority=2)
+        policy = route(cheap, Target("c", "gpt-6-luna", priority=2), first, strategy=strategy)
+        providers = Providers(a=UnreachableError("x"))
+        ask(policy, providers)
+        assert providers.asked[0] == ("a", 2)
+        assert providers.asked[1][1] == 1
+
+
+def test_the_cheapest_is_asked_first_and_what_it_says_is_learned():
+    """Ties are drawn by weight."""
+    dear, cheap, twin = Target("a", "gpt-5.5"), Target("b", "gpt-6-luna", 0.75), Target("c", "gpt-6-luna", 0.25)
+    policy, providers = route(dear, cheap, twin, strategy="cost"), Providers()
+    for _ in range(400):
+        ask(policy, providers)
+    counts = Counter(providers.asked)
+    assert set(counts) == {("b", 2), ("c", 2)}
+    assert 270 <= counts["b", 2] <= 330
+
+
+def test_a_choice_is_made_once_a_day():
+    """Who lives is asked once for each name, operation and day; made-up names do not fill the memory."""
+    asked: list[str] = []
+
+    def living(call: Call, targets: Sequence[Target]) -> Sequence[Target]:
+        asked.append(call.day + call.model[:3])
+        return targets
+
+    policy = route(living=living, plans={ANY: Plan((A, C))})
+    for day in ("2027-01-15", "2027-01-15", "2027-01-16"):
+        ask(policy, Providers(), msgspec.structs.replace(CALL, day=day))
+    assert asked == ["2027-01-15m", "2027-01-16m"]
+    for number in range(2500):
+        ask(policy, Providers(), msgspec.structs.replace(CALL, model=f"n{number}", day="2027-01-16"))
+        ask(policy, Providers(), msgspec.structs.replace(CALL, model="n" * 300 + str(number), day="2027-01-16"))
+    assert len(policy._choices) <= 1000
+
+
+def test_a_failure_keeps_nothing_alive():
+    """An error that was got over is gone with its call, without a collector of garbage."""
+    alive = []
+
+    class SeenError(UnreachableError):
+        """One that can be watched."""
+
+        def __init__(self) -> None:
+            super().__init__("x")
+            alive.append(weakref.ref(self))
+
+    async def providers(call: Call) -> Reply:
+        if call.others:
+            raise SeenError
+        return Reply([])
+
+    async def story() -> Reply:
+        return await route(A, C)(CALL, providers)
+
+    gc.collect()
+    gc.disable()
+    try:
+        virtual_time(story())
+        assert [found() for found in alive] == [None]
+    finally:
+        gc.enable()
