@@ -19,6 +19,8 @@ FIRST_DROP, LOWEST_DROP = 0.7, 0.5
 """What is left of the pace when nothing was measured yet, and what is left of it at least."""
 FORGET = 8.0
 """Once the pace may be so many times the plateau, it is not limited any more."""
+LEAST_START = 5.0
+"""Calls a second from which it starts at least: who sends fewer may have met a refusal by chance."""
 PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds without calls after a refusal that names no time; doubled by each refusal that follows without an answer."""
 
@@ -77,7 +79,7 @@ class Adaptive:
         rate = self.rate(now)
         if rate is None:
             observed = max(self._before, self._count / max(now - self._from, 1.0))
-            self._slow(max(observed, 1 / LONGEST_PAUSE) * FIRST_DROP, now)
+            self._slow(max(observed * FIRST_DROP, LEAST_START), now)
             self._accepted, self._since = 0.0, now
         elif sent > self._slowed:
             seconds = max(now - self._since, 1e-6)

@@ -35,6 +35,7 @@ DEBT = 60.0
 SHORTEST = 1e-6
 """Seconds. Shorter sleeps end before a clock has moved."""
 NOTHING = Demand()
+_HINT = "Allow it more time, ask later, or raise `limits` if the provider allows more."
 
 
 class Gauge:
@@ -113,7 +114,9 @@ class Gauge:
             if self._quota is not None and self._quota_at >= came:
                 raise self._out_of_quota(self._quota)
             if call.deadline is not None and self._left(call.deadline) <= 0:
-                raise _late(self.name, self._at_least(waiter, self._rule))
+                raise DeadlineError(
+                    f"The limits of {self.name} did not let the call through before its deadline.", hint=_HINT
+                )
             wait = None
 
     async def _ask(self, demand: Demand) -> tuple[Ticket | None, float]:
@@ -174,6 +177,8 @@ class Gauge:
         """The provider has answered a call, well or not."""
         if headers and self._told.hear(headers, ticket, self._number, self._clock.monotonic()):
             self._set_rule()
+        if self._told and self._queue:
+            self._wake()
 
     def answered(self, ticket: Ticket) -> None:
         """A call was taken by the provider."""
@@ -348,8 +353,5 @@ def _cost(rule: Rule | None, demand: Demand) -> float:
 
 
 def _late(name: str, wait: float) -> DeadlineError:
-    return DeadlineError(
-        f"The limits of {name} would let the call through in {max(wait, 0.0):.3g} s, after its deadline.",
-        retry_after=max(wait, 0.0),
-        hint="Allow it more time, ask later, or raise the limits if the provider allows more.",
-    )
+    message = f"The limits of {name} would let the call through in {wait:.3g} s, after its deadline."
+    return DeadlineError(message, retry_after=wait, hint=_HINT)
