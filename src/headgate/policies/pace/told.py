@@ -139,7 +139,7 @@ class _Bucket:
             self._taken += change
 
     def stale(self, now: float) -> bool:
-        return now - self._at > STALE
+        return now - self._at >= STALE
 
     def _net(self, now: float) -> float:
         """What the refill leaves to us, a second."""
@@ -151,9 +151,9 @@ class _Bucket:
         return min(self._level + (now - self._at) * self._net(now), self.limit) - self._taken
 
     def wait(self, amount: int, now: float) -> float:
-        """Seconds until there is room for so much; 0 if there is."""
+        """Seconds until there is room for so much, or until what was told is forgotten; 0 if there is."""
         lacking = min(amount + LEAST * self.limit, FULL * self.limit) - self.level(now)
-        return max(lacking / self._net(now), self._next - now, 0.0)
+        return max(min(max(lacking / self._net(now), self._next - now), self._at + STALE - now), 0.0)
 
     def take(self, ticket: Ticket) -> None:
         """A call goes."""
