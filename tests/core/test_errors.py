@@ -30,6 +30,7 @@ DeadlineError | 503 | refused | deadline_unreachable | never | at once | no
 TooFastError | 429 | rate_limit_error | rate_limit_exceeded | never | never | no
 SharedStoreError | 503 | refused | shared_store_unavailable | never | never | no
 OverBudgetError | 429 | refused | budget_exceeded | never | never | no
+UnboundedError | 403 | refused | unbounded_cost | never | never | no
 UnpricedError | 403 | refused | unknown_price | never | at once | no
 BacklogError | 503 | refused | journal_full | never | never | no
 StoreError | 503 | refused | store_unavailable | never | never | no

@@ -41,6 +41,7 @@ class Attempt:
         number: 1 for the first attempt of a call; 0 for a call that never left.
         provider, model: the target as the configuration names it, and the model asked of it.
         dropped: names of parameters that were left out or changed, because the model does not take them.
+        clamped: the output cap that it got because a budget was short; None where it was not.
         sent: the request was written completely.
         status: the HTTP status that the provider answered with, if any.
         headers: those of the provider's answer, lower-case; empty before it came.
@@ -56,6 +57,7 @@ class Attempt:
 
     __slots__ = (
         "basis",
+        "clamped",
         "cost",
         "dropped",
         "error_type",
@@ -81,6 +83,7 @@ class Attempt:
         self.provider = provider
         self.model = model
         self.dropped = dropped
+        self.clamped: int | None = None
         self.sent = False
         self.status: int | None = None
         self.headers: Mapping[str, str] = _NONE

@@ -22,6 +22,7 @@
     │   ├── TooFastError            the key has asked for more than its limits allow
     │   ├── SharedStoreError        the store of rates is away, and limits are closed meanwhile
     │   ├── OverBudgetError         a budget has too little left for what the call may cost
+    │   ├── UnboundedError          nobody can tell what the call may cost at most, and a budget holds for it
     │   ├── UnpricedError           nobody knows what the model costs
     │   ├── BacklogError            the journal is full: the books come first
     │   ├── StoreError              the store is away, and the call cannot do without
@@ -285,9 +286,24 @@ class SharedStoreError(Refused):
 
 
 class OverBudgetError(Refused):
-    """A budget has too little left for what the call may cost."""
+    """A budget has too little left for what the call may cost.
+
+    Attributes:
+        left: picodollars that the budget has left.
+    """
 
     code = "budget_exceeded"
+
+    def __init__(self, message: str, *, left: int = 0, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.left = left
+
+
+class UnboundedError(Refused):
+    """Nobody can tell what the call may cost at most, and `policies.budget.unbounded` says not to ask then."""
+
+    status = 403
+    code = "unbounded_cost"
 
 
 class UnpricedError(Refused):

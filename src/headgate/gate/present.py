@@ -155,5 +155,7 @@ def _tell_attempts(headers: dict[str, str], attempts: Sequence[Attempt]) -> None
             headers["x-headgate-model"] = plain(last.model)
         if last.dropped:
             headers["x-headgate-dropped"] = ",".join(last.dropped)
+        if last.clamped is not None:
+            headers["x-headgate-clamped"] = str(last.clamped)
         if last.upstream_request_id:
             headers["x-headgate-upstream-request-id"] = plain(last.upstream_request_id)

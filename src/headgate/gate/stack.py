@@ -5,7 +5,7 @@
      3  guard     (not built yet) judges words in and out
      4  cache     (not built yet) answers from the past, joins identical calls
      -  own       objects belong to who made them, and lead to the account that keeps them
-     -  recover   (not built yet) goes on with a stream that broke, at another target
+     -  recover   goes on with a stream that broke, at another target
      5  route     picks a target; falls back
      -  defaults  the parameters that the provider's settings add
      -  fit       the parameters that the model takes
@@ -40,16 +40,17 @@ from headgate.gate import makers, wiring
 from headgate.gate.config import Config
 from headgate.policies.admit import Admit
 from headgate.policies.breaker import Breaker
-from headgate.policies.budget import Budget
+from headgate.policies.budget.budget import Budget
 from headgate.policies.defaults import Defaults
 from headgate.policies.fit import Fit
 from headgate.policies.meter import Meter
 from headgate.policies.own import Own, Owners
 from headgate.policies.pace.gauge import Gauges
 from headgate.policies.pace.pace import Pace
+from headgate.policies.recover import Recover
 from headgate.policies.retry import Retry
 from headgate.policies.room import Room
-from headgate.policies.route import Costs, Plan, Route
+from headgate.policies.route import ANY, Costs, Plan, Route
 from headgate.providers.provider import Provider
 from headgate.stores.protocols import Journal
 from headgate.stores.rates import Rates
@@ -100,6 +101,20 @@ MOST_CHAINS = 1024
 def _admit(parts: Parts) -> Policy | None:
     limited = any(key.limits is not None or key.priority is not None for key in parts.config.keys)
     return Admit(parts.rates) if limited else None
+
+
+def _recover(parts: Parts) -> Policy | None:
+    routes = parts.config.models.items()
+    continues = {name: route.recovery == "continue" for name, route in routes if not isinstance(route, str)}
+    if not any(continues.values()):
+        return None
+    abilities = Abilities(parts.catalog, makers.makers(parts.config))
+
+    def prefills(provider: str, name: str) -> bool:
+        model = abilities.known(provider, name)
+        return model is not None and model.can("prefill") is True
+
+    return Recover(lambda name: continues.get(name, continues.get(ANY, False)), prefills, parts.clock)
 
 
 def _route(parts: Parts) -> Policy:
@@ -183,6 +198,7 @@ ABOVE = (
         "whose a thing is comes before where it is kept, and a list is asked of several accounts",
         lambda parts: Own(parts.owners, parts.accounts),
     ),
+    Layer("recover", "its second question is routed like the first one", _recover),
     Layer("route", "one question, several targets", _route),
 )
 BELOW = (

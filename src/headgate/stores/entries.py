@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from headgate.core.attempt import Attempt, Settled
 from headgate.core.call import NO_TAGS, Call
 from headgate.core.usage import TokenUsage
-from headgate.stores.records import CallEnd, Intent, Outcome
+from headgate.stores.records import CallEnd, Intent, Outcome, Told
 
 LONGEST = 256
 """Characters of a name, a tag or a code that are kept."""
@@ -21,15 +21,16 @@ _NOTHING = TokenUsage()
 
 
 def _text(value: str) -> str:
-    # A lone surrogate cannot be written as UTF-8; what is no text at all (a tag from Python code) is made one.
-    if type(value) is str and len(value) <= LONGEST and value.isascii():
+    # A lone surrogate cannot be written as UTF-8, and Postgres knows no NUL; what is no text at all (a tag from Python
+    # code) is made one.
+    if type(value) is str and len(value) <= LONGEST and value.isascii() and "\0" not in value:
         return value
-    return str(value)[:LONGEST].encode(errors="replace").decode()
+    return str(value)[:LONGEST].replace("\0", "?").encode(errors="replace").decode()
 
 
 def _ids(made: Sequence[str]) -> tuple[str, ...]:
     # A clipped id would be another object's: what is no id of any provider is left out, so nobody owns it.
-    return tuple(name for name in made if len(name) <= LONGEST_ID and name.isascii())
+    return tuple(name for name in made if len(name) <= LONGEST_ID and name.isascii() and "\0" not in name)
 
 
 def _tags(tags: Mapping[str, str]) -> Mapping[str, str]:
@@ -48,7 +49,7 @@ def milliseconds(seconds: float) -> float:
     return int(seconds * 1e6 + 0.5) / 1e3
 
 
-def intent(call: Call, attempt: Attempt | None, *, time: float) -> Intent:
+def intent(call: Call, attempt: Attempt | None, *, time: float, held: Told | None = None) -> Intent:
     """The record of an attempt that is about to leave, or (None) of a call that never left.
 
     `time` is the start of the call, seconds since 1970 UTC.
@@ -74,6 +75,7 @@ def intent(call: Call, attempt: Attempt | None, *, time: float) -> Intent:
         _tags(call.tags),
         call.parent,
         call.dropped,
+        held,
     )
 
 

@@ -76,14 +76,14 @@ class Purses:
 
     Args:
         money: the store.
-        owner: names this process to it.
+        owner: names this process to the store.
         start: runs a coroutine in the background and owns it.
         clock: for the rhythm in which unused sums go back.
     """
 
     def __init__(self, money: Money, owner: str, start: Start, clock: Clock) -> None:
+        self.owner = owner
         self._money = money
-        self._owner = owner
         self._start = start
         self._clock = clock
         self._purses: dict[tuple[str, str], _Purse] = {}
@@ -128,16 +128,17 @@ class Purses:
         if isinstance(loan, StoreError):
             raise StoreError(loan.message)
         if mine and not loan.amount and purse.free < amount:
-            cap = purse.cap
+            cap, left = purse.cap, max(loan.left + purse.free, 0)
             raise OverBudgetError(
-                f"The budget {cap.name!r} ({cap.window}) has ${show_usd(max(loan.left + purse.free, 0))} left of "
+                f"The budget {cap.name!r} ({cap.window}) has ${show_usd(left)} left of "
                 f"${show_usd(cap.limit)}, and this call may cost ${show_usd(amount)}.",
+                left=left,
                 hint="Allow fewer output tokens, wait for the next window, or have the budget raised.",
             )
 
     async def _fetch(self, purse: _Purse, least: int) -> Loan | StoreError:
         try:
-            loan = await self._money.borrow(self._owner, purse.cap, least, max(least, purse.cap.limit // PART))
+            loan = await self._money.borrow(self.owner, purse.cap, least, max(least, purse.cap.limit // PART))
             purse.lent += loan.amount
         except StoreError as error:
             return error
@@ -167,7 +168,7 @@ class Purses:
         if not returned:
             return
         try:
-            await self._money.give_back(self._owner, [(purse.cap, amount) for purse, amount in returned])
+            await self._money.give_back(self.owner, [(purse.cap, amount) for purse, amount in returned])
         except StoreError:
             _log.warning("The store of money is away; what was borrowed stays with this process.")
             for purse, amount in returned:

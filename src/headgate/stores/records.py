@@ -13,11 +13,28 @@ from headgate.core.attempt import Basis, Settled
 from headgate.core.call import NO_TAGS
 
 
+class Told(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, array_like=True):
+    """What was set aside for an attempt, in picodollars.
+
+    Attributes:
+        owner: the process that borrowed it.
+        caps: name and window of each budget that it counts against.
+        amount: the worst case.
+        if_unknown: what is charged if nobody ever learns how the attempt ended.
+    """
+
+    owner: str
+    caps: tuple[tuple[str, str], ...]
+    amount: int
+    if_unknown: int
+
+
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="intent"):
     """Written before an attempt leaves: from now on it may cost money. It also says who asked what.
 
     `parent` is the caller's call on whose behalf the gate itself asks; a call with a parent has no `CallEnd`. A call
-    that never left has attempt 0, without a target. `dropped` names parameters that the model did not get.
+    that never left has attempt 0, without a target. `dropped` names parameters that the model did not get. `held` is
+    there where budgets apply.
     """
 
     call_id: str
@@ -35,6 +52,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="int
     tags: Mapping[str, str] = NO_TAGS
     parent: str | None = None
     dropped: tuple[str, ...] = ()
+    held: Told | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="outcome"):
@@ -81,27 +99,36 @@ Record = Intent | Outcome | CallEnd
 
 LARGEST = 2**63 - 1
 """What a ledger has room for in a number."""
+LARGEST_COUNT = 2**40 - 1
+"""What it has room for in a number of tokens: of eight million such attempts, the sum still fits."""
 
 
 def sound(record: Record) -> bool:
-    """Whether a ledger can book it: its figures are neither negative nor beyond 64 bits."""
+    """Whether a ledger can book it: figures neither negative nor larger than it has room for, and texts without NUL."""
+    texts = [value for value in msgspec.structs.astuple(record) if isinstance(value, str)]
+    if isinstance(record, Intent):
+        texts += [*record.tags, *record.tags.values()]
+    if "\0" in "".join(texts):
+        return False
     try:
         # One sign and one length tell of all of them.
         if isinstance(record, Outcome):
-            figures = (
-                record.attempt
-                | record.prompt_tokens
+            figures = record.attempt | (record.cost or 0) | (record.status or 0)
+            tokens = (
+                record.prompt_tokens
                 | record.completion_tokens
                 | record.cached_tokens
                 | record.cache_write_tokens
                 | record.reasoning_tokens
-                | (record.cost or 0)
-                | (record.status or 0)
             )
+            if not 0 <= tokens <= LARGEST_COUNT:
+                return False
         elif isinstance(record, Intent):
             figures = record.attempt | 0
+        elif record.intent is not None and not sound(record.intent):
+            return False
         else:
-            figures = record.attempts | (record.status or 0) | (record.intent.attempt if record.intent else 0)
+            figures = record.attempts | (record.status or 0)
     except TypeError:
         return False
     return 0 <= figures <= LARGEST

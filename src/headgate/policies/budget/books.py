@@ -1,7 +1,6 @@
-"""Budget: every attempt that may cost money is written down before it leaves, and settled once it has ended.
+"""The books of budget: how an attempt ended, what it cost, and how sure that is.
 
-Decides what an attempt cost and how sure that is; refuses to know how a target is chosen and how often it is asked.
-(Caps come later: today it keeps the books.)
+Decides how an attempt is settled; refuses to know what was held for it and where it is written down.
 
 How an attempt ends in the books, first match:
 
@@ -23,135 +22,45 @@ marked `counted`, so that nobody takes it for the provider's word. Usage that ca
 billion tokens) is taken as not told.
 """
 
+from collections.abc import Callable
+
 from msgspec.structs import astuple
 
-from headgate.catalog.prices import Prices
 from headgate.core.attempt import Attempt, Basis, Settled
-from headgate.core.body import Body
-from headgate.core.call import FREE, UNMEASURED, Call, Operation
-from headgate.core.clock import Clock
-from headgate.core.errors import APIError, HeadgateError, UnpricedError
-from headgate.core.policy import Handler
+from headgate.core.call import FREE, UNMEASURED, Call
+from headgate.core.errors import APIError, HeadgateError
 from headgate.core.reply import Abandoned, Event, Kind, Reply
 from headgate.core.usage import TokenUsage
-from headgate.stores import entries
-from headgate.stores.entries import milliseconds
-from headgate.stores.protocols import Journal
 
 BYTES_PER_TOKEN = 4
 MOST_TOKENS = 10**9
 """Of one attempt; what is beyond cannot be true, and its cost might not fit the ledger."""
 
 
-class Budget:
-    """The policy.
+class Account:
+    """What is known of one attempt while it runs.
 
     Args:
-        journal: where intents and outcomes are written.
-        prices: what tokens cost.
-        clock: for timings, and for the date of a price.
-        price_list: whose prices hold at this target, by its id in the price table.
-        must_know: a model whose price is not known is not asked.
+        call: on whose behalf.
+        attempt: what happened is noted on it.
+        settled: called once, when its outcome is known.
+
+    Attributes:
+        reply: the answer, once it has begun.
     """
 
-    def __init__(
-        self, journal: Journal, prices: Prices, clock: Clock, *, price_list: str = "openai", must_know: bool = False
-    ) -> None:
-        self._journal = journal
-        self._prices = prices
-        self._clock = clock
-        self._price_list = price_list
-        self._must_know = must_know
+    __slots__ = ("_attempt", "_call", "_pending", "_settled", "_size", "reply")
 
-    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
-        """Make one attempt.
-
-        Raises:
-            UnpricedError: nobody knows what the model costs; nothing has left.
-            BacklogError: the intent cannot be written; nothing has left.
-            HeadgateError: what the attempt failed with; its `attempts` are those of the whole call so far.
-        """
-        target = call.target
-        assert target is not None, "budget stands below route"
-        if self._must_know:
-            self._check_price(call, target.model or call.model)
-        attempt = Attempt(len(call.trail) + 1, target.provider, target.model or call.model, call.dropped)
-        start = self._clock.monotonic()
-        try:
-            self._journal.intent(entries.intent(call, attempt, time=self._clock.time() - (start - call.started)))
-        except HeadgateError as error:
-            error.attempts = call.trail
-            raise
-        call.trail.append(attempt)
-        account = _Account(self, call, attempt, start)
-        try:
-            reply = await next(call)
-        except BaseException as error:
-            account.failed(error)
-            if isinstance(error, HeadgateError):
-                error.attempts = call.trail
-            raise
-        if attempt.status is None:
-            attempt.status = reply.status
-        if call.stream:
-            # `next` returns at the first substantive event.
-            attempt.first_token_ms = milliseconds(self._clock.monotonic() - start)
-        reply.attempts = call.trail
-        account.reply = reply
-        reply.watch(account.on_event, account.on_end)
-        return reply
-
-    def _check_price(self, call: Call, model: str) -> None:
-        if call.operation in FREE or call.operation is Operation.PASSTHROUGH:
-            return
-        if not self._prices.known(model, at=self._clock.time(), provider=self._price_list):
-            error = UnpricedError(
-                f"Nobody knows what the model {model[:80]!r} costs, and `policies.budget.unknown_price` is `refuse`.",
-                param="model",
-                hint="Give it prices in `catalog.models`, or set `unknown_price: estimate` or `allow`.",
-            )
-            error.attempts = call.trail
-            raise error
-
-    def settle(self, call: Call, attempt: Attempt, start: float) -> None:
-        """Price an attempt whose outcome is known, and write it down."""
-        attempt.latency_ms = milliseconds(self._clock.monotonic() - start)
-        try:
-            if attempt.settled is Settled.BILLED:
-                if attempt.usage is not None:
-                    attempt.cost, attempt.price_table = self._prices.cost(
-                        attempt.model_served or attempt.model,
-                        attempt.usage,
-                        at=self._clock.time(),
-                        provider=self._price_list,
-                        tier=attempt.service_tier,
-                        asked=attempt.model,
-                        kept_long=attempt.usage.cache_write_tokens > 0 and _kept_long(call),
-                    )
-                elif call.operation in FREE:
-                    attempt.cost, attempt.price_table = 0, "free"
-            elif attempt.settled is Settled.NOT_BILLED:
-                attempt.cost = 0
-        finally:
-            # Whatever happens to the price, the outcome is on the books.
-            self._journal.outcome(entries.outcome(call, attempt))
-
-
-class _Account:
-    """What is known of one attempt while it runs."""
-
-    __slots__ = ("_attempt", "_budget", "_call", "_pending", "_size", "_start", "reply")
-
-    def __init__(self, budget: Budget, call: Call, attempt: Attempt, start: float) -> None:
-        self._budget = budget
+    def __init__(self, call: Call, attempt: Attempt, settled: Callable[[], None]) -> None:
         self._call = call
         self._attempt = attempt
-        self._start = start
+        self._settled = settled
         self._size = 0
         self._pending = False
         self.reply: Reply | None = None
 
     def on_event(self, event: Event) -> None:
+        """Take what an event tells."""
         self._size += event.size
         # Most events of a stream tell nothing else, or the model that they all tell.
         attempt = self._attempt
@@ -167,6 +76,7 @@ class _Account:
             self._pending = event.pending
 
     def on_end(self, error: BaseException | None) -> None:
+        """The reply has ended."""
         attempt, call = self._attempt, self._call
         # Leaving after the answer was finished (a reader that stops at `[DONE]`) is no failure.
         if error is not None and not (_left(error) and self.reply is not None and self.reply.finished):
@@ -184,6 +94,7 @@ class _Account:
             self._count(self._size)
 
     def failed(self, error: BaseException) -> None:
+        """There was no reply."""
         attempt = self._attempt
         attempt.error_type = _name(error)
         operation = self._call.operation
@@ -206,16 +117,7 @@ class _Account:
         attempt = self._attempt
         attempt.settled = settled
         attempt.basis = basis
-        self._budget.settle(self._call, attempt, self._start)
-
-
-def _kept_long(call: Call) -> bool:
-    """Whether the request asks the provider to keep what it caches for twelve hours."""
-    body = call.body
-    if not isinstance(body, Body) or b"12h" not in body.raw:
-        return False
-    options = body.view.get("prompt_cache_options")
-    return isinstance(options, dict) and options.get("ttl") == "12h"
+        self._settled()
 
 
 def _not_billed(attempt: Attempt, error: BaseException) -> bool:

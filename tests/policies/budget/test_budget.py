@@ -1,4 +1,4 @@
-"""Covers policies/budget.py: what each kind of end costs, and that every attempt is settled exactly once."""
+"""Covers policies/budget/budget.py and books.py: what each kind of end costs, and that every attempt is settled exactly once."""
 
 import asyncio
 import itertools
@@ -37,7 +37,8 @@ from headgate.core.money import PICO
 from headgate.core.reply import Event, Kind, Reply
 from headgate.core.secret import Secret
 from headgate.core.usage import TokenUsage
-from headgate.policies.budget import MOST_TOKENS, Budget
+from headgate.policies.budget.books import MOST_TOKENS
+from headgate.policies.budget.budget import Budget
 from headgate.providers.hosted import Hosted
 from headgate.providers.simulator import Fault, Simulator, SimulatorTransport
 from headgate.stores.journal import MemoryJournal

@@ -1,0 +1,141 @@
+"""Budget: every attempt is paid for before it leaves, written down, and settled once it has ended.
+
+Decides in which order that happens; refuses to know what a call may cost (`hold.py`) and what an attempt did cost
+(`books.py`), how a target is chosen and how often it is asked.
+"""
+
+from functools import partial
+
+from headgate.catalog.prices import Prices
+from headgate.core.attempt import Attempt, Settled
+from headgate.core.call import FREE, Call, Operation
+from headgate.core.clock import Clock
+from headgate.core.errors import HeadgateError, UnpricedError
+from headgate.core.policy import Handler
+from headgate.core.reply import Reply
+from headgate.policies.budget.books import Account
+from headgate.policies.budget.hold import Held, Holds, kept_long
+from headgate.stores import entries
+from headgate.stores.entries import milliseconds
+from headgate.stores.protocols import Journal
+
+
+class Budget:
+    """The policy.
+
+    Args:
+        journal: where intents and outcomes are written.
+        prices: what tokens cost.
+        clock: for timings, and for the date of a price.
+        price_list: whose prices hold at this target, by its id in the price table.
+        must_know: a model whose price is not known is not asked.
+        holds: sets aside what a call may cost; None where there are no budgets.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        prices: Prices,
+        clock: Clock,
+        *,
+        price_list: str = "openai",
+        must_know: bool = False,
+        holds: Holds | None = None,
+    ) -> None:
+        self._journal = journal
+        self._prices = prices
+        self._clock = clock
+        self._price_list = price_list
+        self._must_know = must_know
+        self._holds = holds
+
+    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
+        """Make one attempt.
+
+        Raises:
+            UnpricedError: nobody knows what the model costs; nothing has left.
+            OverBudgetError: a budget has too little left; nothing has left.
+            UnboundedError: nobody can tell what the call may cost, and a budget wants to know; nothing has left.
+            StoreError: money has to be borrowed, and the store is away; nothing has left.
+            BacklogError: the intent cannot be written; nothing has left.
+            HeadgateError: what the attempt failed with; its `attempts` are those of the whole call so far.
+        """
+        target = call.target
+        assert target is not None, "budget stands below route"
+        if self._must_know:
+            self._check_price(call, target.model or call.model)
+        held = None
+        if self._holds is not None:
+            try:
+                call, held = await self._holds.take(call, target.model or call.model)
+            except HeadgateError as error:
+                error.attempts = call.trail
+                raise
+        attempt = Attempt(len(call.trail) + 1, target.provider, target.model or call.model, call.dropped)
+        attempt.clamped = None if held is None else held.clamped
+        start = self._clock.monotonic()
+        try:
+            time = self._clock.time() - (start - call.started)
+            self._journal.intent(entries.intent(call, attempt, time=time, held=None if held is None else held.told))
+        except HeadgateError as error:
+            if held is not None:
+                held.settle(0)
+            error.attempts = call.trail
+            raise
+        call.trail.append(attempt)
+        account = Account(call, attempt, partial(self._settle, call, attempt, start, held))
+        try:
+            reply = await next(call)
+        except BaseException as error:
+            account.failed(error)
+            if isinstance(error, HeadgateError):
+                error.attempts = call.trail
+            raise
+        if attempt.status is None:
+            attempt.status = reply.status
+        if call.stream:
+            # `next` returns at the first substantive event.
+            attempt.first_token_ms = milliseconds(self._clock.monotonic() - start)
+        reply.attempts = call.trail
+        account.reply = reply
+        reply.watch(account.on_event, account.on_end)
+        return reply
+
+    def _check_price(self, call: Call, model: str) -> None:
+        if call.operation in FREE or call.operation is Operation.PASSTHROUGH:
+            return
+        if not self._prices.known(model, at=self._clock.time(), provider=self._price_list):
+            error = UnpricedError(
+                f"Nobody knows what the model {model[:80]!r} costs, and `policies.budget.unknown_price` is `refuse`.",
+                param="model",
+                hint="Give it prices in `catalog.models`, or set `unknown_price: estimate` or `allow`.",
+            )
+            error.attempts = call.trail
+            raise error
+
+    def _settle(self, call: Call, attempt: Attempt, start: float, held: Held | None) -> None:
+        """Price an attempt whose outcome is known, and write it down."""
+        attempt.latency_ms = milliseconds(self._clock.monotonic() - start)
+        try:
+            if attempt.settled is Settled.BILLED:
+                if attempt.usage is not None:
+                    attempt.cost, attempt.price_table = self._prices.cost(
+                        attempt.model_served or attempt.model,
+                        attempt.usage,
+                        at=self._clock.time(),
+                        provider=self._price_list,
+                        tier=attempt.service_tier,
+                        asked=attempt.model,
+                        kept_long=attempt.usage.cache_write_tokens > 0 and kept_long(call),
+                    )
+                elif call.operation in FREE:
+                    attempt.cost, attempt.price_table = 0, "free"
+            elif attempt.settled is Settled.NOT_BILLED:
+                attempt.cost = 0
+            elif held is not None:
+                attempt.cost = held.told.if_unknown
+        finally:
+            # Whatever happens to the price, the outcome is on the books.
+            if held is not None:
+                held.settle(attempt.cost or 0)
+            self._journal.outcome(entries.outcome(call, attempt))
