@@ -113,8 +113,10 @@ class ContinuedChat:
         """A chunk of the second answer as one of the first; with these words instead of its own."""
         chunk = fields_of(data)
         for name in _IDENTITY:
-            chunk.pop(name, None)
-        chunk = self._identity | chunk
+            if name in self._identity:
+                chunk[name] = self._identity[name]
+            else:
+                chunk.pop(name, None)
         choices = list_of(chunk.get("choices"))
         for choice in choices:
             if "text" in choice:
