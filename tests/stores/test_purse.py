@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +12,7 @@ from headgate.gate.tasks import Tasks
 from headgate.stores.money import Cap
 from headgate.stores.purse import INTERVAL, PART, Purses
 from headgate.testing import VirtualClock, virtual_time
-
-sys.path.insert(0, str(Path(__file__).parent))
-from bank import Bank
+from tests.stores.bank import Bank
 
 CAP = Cap("all", "2027-01-15", 6_400)
 

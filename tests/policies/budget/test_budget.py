@@ -1,4 +1,4 @@
-"""Covers policies/budget/budget.py and books.py: what each kind of end costs, and that every attempt is settled exactly once."""
+"""Covers policies/budget/budget.py and books.py: what each kind of end costs, each attempt settled exactly once."""
 
 import asyncio
 import itertools

@@ -216,7 +216,7 @@ class Holds:
             output = max(given) if most is None else min(max(given), most)
             return _Case(body, prompt, output, choices, tier)
         default = self._default_output(call.model) or (known.default_max_output if known is not None else None)
-        if default is not None:
+        if default is not None and default != most:
             body = body.with_field(field, msgspec.json.encode(default))
             return _Case(body, prompt, default, choices, tier)
         if most is not None:

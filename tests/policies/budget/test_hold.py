@@ -1,0 +1,227 @@
+"""Covers policies/budget/hold.py: the worst case of a call, and what is done where there is none, or too little."""
+
+import asyncio
+import json
+
+import pytest
+
+from headgate.catalog.models import Catalog
+from headgate.catalog.prices import Prices
+from headgate.catalog.tokens import Tokens
+from headgate.core.body import Body
+from headgate.core.call import Address, Call, Operation
+from headgate.core.errors import BadRequestError, OverBudgetError, UnboundedError, UnpricedError
+from headgate.core.usage import TokenUsage
+from headgate.gate.tasks import Tasks
+from headgate.policies.budget.hold import LEAST_OUTPUT, Holds, Rules
+from headgate.stores.money import Cap
+from headgate.stores.purse import Purses
+from headgate.testing import VirtualClock
+from tests.stores.bank import Bank
+
+LUNA = "gpt-6-luna"
+INPUT, OUTPUT = 125_000, 500_000
+"""Picodollars a token, at most: input that is written to the cache costs a quarter more."""
+PLENTY = 10**15
+
+
+def call(operation=Operation.CHAT, **fields):
+    """A call for the model."""
+    first = {"input": "Hi"} if operation is not Operation.CHAT else {"messages": [{"role": "user", "content": "Hi"}]}
+    raw = json.dumps({"model": LUNA, **first, **fields}).encode()
+    return Call(id="1", operation=operation, model="route", body=Body(raw), started=0, day="2027-01-15")
+
+
+def took(asked, *, limit=PLENTY, model=LUNA, default=None, caps=None, **rules):
+    """What is held for a call, and the call as it is sent."""
+
+    async def story():
+        clock = VirtualClock()
+        prices = Prices()
+        held_under = [Cap("all", "total", limit)] if caps is None else caps
+        purses = Purses(Bank(), "me", Tasks().start, clock)
+        holds = Holds(
+            lambda _call, _model: held_under, purses, prices, price_list="openai", find=Catalog().find, tokens=Tokens(),
+            clock=clock, default_output=lambda _name: default, rules=Rules(**rules),
+        )  # fmt: skip
+        return await holds.take(asked, model)
+
+    return asyncio.run(story())
+
+
+def test_the_worst_case_is_bytes_in_and_cap_out():
+    """And is what the journal is told."""
+    asked = call(max_completion_tokens=100)
+    sent, held = took(asked)
+    assert sent is asked
+    assert held.told.amount == asked.body.size * INPUT + 100 * OUTPUT
+    assert (held.told.owner, held.told.caps, held.clamped) == ("me", (("all", "total"),), None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "outputs"),
+    [({"max_completion_tokens": 10, "n": 3}, 30), ({"max_tokens": 10, "max_completion_tokens": 20}, 20),
+     ({"max_completion_tokens": 10**9}, 128_000)],
+)  # fmt: skip
+def test_what_multiplies_and_what_bounds(fields, outputs):
+    """Choices; of two caps the larger one; no answer is longer than the model's longest."""
+    asked = call(**fields)
+    _, held = took(asked)
+    assert held.told.amount == asked.body.size * INPUT + outputs * OUTPUT
+
+
+def test_each_prompt_is_answered():
+    """Of completions, which may hold several; `best_of` counts as choices do."""
+    asked = call(Operation.COMPLETIONS, prompt=["a", "b", "c"], max_tokens=10, best_of=2)
+    _, held = took(asked)
+    assert held.told.amount == asked.body.size * INPUT + 60 * OUTPUT
+    asked = call(Operation.COMPLETIONS, prompt=[1, 2, 3], max_tokens=10)
+    assert took(asked)[1].told.amount == asked.body.size * INPUT + 10 * OUTPUT
+
+
+@pytest.mark.parametrize(
+    ("operation", "field"),
+    [(Operation.CHAT, "max_completion_tokens"), (Operation.RESPONSES, "max_output_tokens"),
+     (Operation.COMPLETIONS, "max_tokens")],
+)  # fmt: skip
+def test_a_call_without_a_cap_gets_one(operation, field):
+    """Its route's; everything else stays as it was."""
+    asked = call(operation)
+    sent, held = took(asked, default=50)
+    assert sent.body.view == asked.body.view | {field: 50}
+    assert held.told.amount == asked.body.size * INPUT + 50 * OUTPUT
+    assert held.clamped is None
+
+
+def test_without_a_default_the_models_longest_answer_is_the_bound():
+    """It need not be sent: the model keeps it by itself."""
+    asked = call()
+    sent, held = took(asked)
+    assert sent.body is asked.body
+    assert held.told.amount == asked.body.size * INPUT + 128_000 * OUTPUT
+
+
+@pytest.mark.parametrize("value", ["100", 10.0, True, 0, -1, [5]])
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "n"])
+def test_a_bound_that_could_be_read_in_two_ways_is_refused(field, value):
+    """We might hold for less than the provider spends."""
+    with pytest.raises(BadRequestError, match=field):
+        took(call(**{field: value}))
+
+
+def test_a_bound_that_stands_there_twice_is_refused():
+    """Or in a spelling that somebody might take for it."""
+    for raw in (b'{"max_tokens": 1, "max_tokens": 9}', b'{"max_tokens": 1, "Max_Tokens": 9}'):
+        with pytest.raises(BadRequestError, match="stands in the body twice|is spelled"):
+            took(Call(id="1", operation=Operation.CHAT, model="m", body=Body(raw), started=0, day="2027-01-15"))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        call(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]}]),
+        call(Operation.RESPONSES, previous_response_id="resp_1", max_output_tokens=5),
+        call(Operation.RESPONSES, tools=[{"type": "web_search"}], max_output_tokens=5),
+        call(Operation.IMAGES, prompt="a cat"),
+    ],
+)
+def test_what_has_no_bound_is_refused_or_estimated(asked):
+    """As the configuration says; an estimate is marked by nothing but its rule."""
+    with pytest.raises(UnboundedError, match="may cost at most"):
+        took(asked)
+    _, held = took(asked, unbounded="estimate")
+    assert 0 < held.told.amount < 10**10
+
+
+def test_a_batch_has_no_bound_either():
+    """What its rows ask for is read by the provider."""
+    made = Call(
+        id="1", operation=Operation.BATCHES, model="", body=Body(b'{"input_file_id": "file-1"}'), started=0,
+        day="2027-01-15", address=Address("POST", "/batches"),
+    )  # fmt: skip
+    with pytest.raises(UnboundedError, match="a batch"):
+        took(made, model="")
+    assert took(made, model="", unbounded="estimate") == (made, None)
+
+
+def test_a_model_without_a_price():
+    """Nothing is asked of it where a budget holds, unless that is allowed."""
+    with pytest.raises(UnpricedError, match="house-model"):
+        took(call(max_tokens=5), model="house-model")
+    assert took(call(max_tokens=5), model="house-model", unpriced=True)[1] is None
+
+
+def test_what_costs_nothing_and_what_no_budget_is_for():
+    """Neither is held for."""
+    assert took(call(Operation.MODERATIONS))[1] is None
+    assert took(call(), caps=[])[1] is None
+
+
+def test_near_the_cap_the_input_is_counted():
+    """Ten thousand bytes are two and a half thousand tokens."""
+    asked = call(messages=[{"role": "user", "content": "some words " * 1000}], max_completion_tokens=10)
+    _, held = took(asked, limit=5000 * INPUT)
+    assert held.told.amount < 3000 * INPUT
+    assert held.clamped is None
+    with pytest.raises(OverBudgetError):
+        took(asked, limit=1000 * INPUT)
+
+
+def test_a_short_budget_may_clamp_the_answer():
+    """To what there is money for; both caps where there are two, and never below what makes sense."""
+    asked = call(max_tokens=5000, max_completion_tokens=4000)
+    left = 100 * INPUT + 500 * OUTPUT
+    sent, held = took(asked, limit=left, on_shortage="clamp")
+    cap = held.clamped
+    assert 500 <= cap <= 520
+    assert (sent.body.view["max_tokens"], sent.body.view["max_completion_tokens"]) == (cap, cap)
+    assert left - OUTPUT < held.told.amount <= left
+    with pytest.raises(OverBudgetError):
+        took(asked, limit=LEAST_OUTPUT * OUTPUT, on_shortage="clamp")
+    with pytest.raises(OverBudgetError):
+        took(asked, limit=left)
+
+
+def test_the_tightest_cap_decides():
+    """Whichever it is."""
+    caps = [
+        Cap("wide", "total", 5000 * OUTPUT),
+        Cap("tight", "total", 300 * OUTPUT),
+        Cap("less", "total", 900 * OUTPUT),
+    ]
+    _, held = took(call(max_tokens=50_000), caps=caps, on_shortage="clamp")
+    assert 200 < held.clamped < 300
+    assert held.told.caps == (("wide", "total"), ("tight", "total"), ("less", "total"))
+
+
+@pytest.mark.parametrize(("rule", "share"), [("charge", (1, 1)), ("estimate", (0.001, 0.5)), ("release", (0, 0))])
+def test_what_is_charged_if_nobody_knows(rule, share):
+    """The worst case, what is likely, or nothing."""
+    _, held = took(call(max_tokens=50_000), on_unknown=rule)
+    assert share[0] <= held.told.if_unknown / held.told.amount <= share[1]
+
+
+def test_a_dearer_tier_is_held_for():
+    """It may serve, or not."""
+    plain, dear = (took(call(max_tokens=100, **tier))[1].told.amount for tier in ({}, {"service_tier": "priority"}))
+    assert dear > 1.5 * plain
+
+
+def test_estimates_follow_what_is_used():
+    """Else they would be wrong for ever."""
+
+    async def story():
+        clock = VirtualClock()
+        holds = Holds(
+            lambda _call, _model: [Cap("all", "total", PLENTY)], Purses(Bank(), "me", Tasks().start, clock), Prices(),
+            price_list="openai", find=Catalog().find, tokens=Tokens(), clock=clock, default_output=lambda _name: None,
+            rules=Rules(unbounded="estimate"),
+        )  # fmt: skip
+        asked = call(Operation.RESPONSES, previous_response_id="resp_1")
+        before = (await holds.take(asked, LUNA))[1].told.amount
+        for _ in range(50):
+            holds.learn(asked, TokenUsage(prompt_tokens=5000, completion_tokens=3000))
+        return before, (await holds.take(asked, LUNA))[1].told.amount
+
+    before, after = asyncio.run(story())
+    assert after > 4 * before
