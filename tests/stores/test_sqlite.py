@@ -11,8 +11,8 @@ from headgate.core.attempt import Settled
 from headgate.core.errors import ConfigError, StoreError
 from headgate.stores.protocols import Query
 from headgate.stores.records import Entry, Intent, Outcome
+from headgate.stores.schema import REVISION
 from headgate.stores.sqlite import SqliteLedger, _use_wal
-from headgate.stores.tables import VERSION
 
 
 def attempt(name):
@@ -64,7 +64,7 @@ def test_the_books_stay(tmp_path):
     asyncio.run(story())
     connection = sqlite3.connect(tmp_path / "h.db")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    assert connection.execute("SELECT version_num FROM headgate_version").fetchall() == [(REVISION,)]
     connection.close()
 
 
@@ -112,24 +112,43 @@ def test_something_else_is_no_ledger(tmp_path, what):
     assert path.is_dir() or path.read_text().startswith("not a database")
 
 
+def stamp(path, revision):
+    """Make a database that says of its tables that they are of a revision."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE headgate_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.execute("INSERT INTO headgate_version VALUES (?)", (revision,))
+    connection.commit()
+    return connection
+
+
 def test_a_newer_ledger_is_left_alone(tmp_path):
     """Tables of a newer headgate are not touched: upgrade, or use another file."""
-    connection = sqlite3.connect(tmp_path / "h.db")
-    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
-    connection.close()
+    connection = stamp(tmp_path / "h.db", "9999")
     ledger = SqliteLedger(tmp_path / "h.db")
-    with pytest.raises(ConfigError, match=f"tables {VERSION + 1}, known {VERSION}") as caught:
+    with pytest.raises(ConfigError, match=f"tables 9999, known {REVISION}") as caught:
         asyncio.run(ledger.open())
     assert "Upgrade" in caught.value.hint
     asyncio.run(ledger.close())
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone() == (1,)
+    connection.close()
 
 
-def test_an_older_ledger_is_left_alone(tmp_path):
-    """Tables of a trial version are told as what they are, and not touched."""
+def test_an_older_ledger_is_carried_over(tmp_path):
+    """Tables of an earlier revision become those of today when the file is opened; this one had none at all."""
+    connection = stamp(tmp_path / "h.db", "0000")
+    connection.execute("DELETE FROM headgate_version")
+    connection.commit()
+    asyncio.run(count(tmp_path / "h.db"))
+    assert connection.execute("SELECT version_num FROM headgate_version").fetchall() == [(REVISION,)]
+    connection.close()
+
+
+def test_a_ledger_of_a_trial_version_is_left_alone(tmp_path):
+    """Told as what it is, and not touched."""
     connection = sqlite3.connect(tmp_path / "h.db")
-    connection.execute(f"PRAGMA user_version = {VERSION - 1}")
+    connection.execute("PRAGMA user_version = 4")
     ledger = SqliteLedger(tmp_path / "h.db")
-    with pytest.raises(ConfigError, match=f"tables {VERSION - 1}, now {VERSION}") as caught:
+    with pytest.raises(ConfigError, match="trial version") as caught:
         asyncio.run(ledger.open())
     assert "another file" in caught.value.hint
     asyncio.run(ledger.close())

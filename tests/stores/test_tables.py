@@ -1,4 +1,4 @@
-"""Covers stores/tables.py: the words that are said to SQLite, and what its answers mean."""
+"""Covers stores/tables.py: what is put into the tables, and how lines are read."""
 
 import sqlite3
 from contextlib import closing
@@ -10,35 +10,51 @@ from headgate.core.errors import BadRequestError
 from headgate.stores import tables
 from headgate.stores.protocols import Query
 from headgate.stores.records import Entry
+from headgate.stores.schema import POSTGRES, SQLITE, stamped
 
 
 @pytest.fixture
 def connection():
     """An empty database with the tables."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
-        made.executescript(tables.SCHEMA)
+        for statement in stamped(SQLITE):
+            made.execute(statement)
         yield made
 
 
 def test_a_line_is_plain_and_fits_its_columns(pen, connection):
     """What the driver would have to adapt one by one (enumerations, truth) is plain; the end stands behind."""
     intent = pen.intent(operation=Operation.RESPONSES, stream=True)
-    for end in (None, pen.end(status=502, error_type="x", cache="miss", latency_ms=3.0, first_token_ms=1.0)):
-        values = tables.line(Entry(intent, pen.outcome(), end))
+    end = pen.end(status=502, error_type="x", cache="miss", latency_ms=3.0, first_token_ms=1.0)
+    told = ("miss", 1, 502, "x", 3.0, 1.0)
+    for call, last, stands in (("a", None, (None,) * 6), ("b", end, told)):
+        values = tables.line(Entry(pen.intent(call), pen.outcome(call), last))
         assert {type(value) for value in values} <= {str, int, float, type(None)}
         connection.execute(tables.INSERT, values)
-        found = connection.execute(
-            "SELECT call_id, operation, stream, tags, settled, basis,"
-            " cache, call_attempts, call_status, call_error_type, call_latency_ms, call_first_token_ms FROM attempts"
-        ).fetchall()
-        about = ("c", "responses", 1, '{"team":"a"}', "billed", "reported")
-        assert found == [(*about, *((None,) * 6 if end is None else ("miss", 1, 502, "x", 3.0, 1.0)))]
+        asked = f"SELECT {tables.columns(tables.END)} FROM attempts WHERE call_id = ?"  # noqa: S608  own names
+        assert connection.execute(asked, (call,)).fetchall() == [stands]
+    values = tables.line(Entry(intent, pen.outcome()))
+    connection.execute(tables.INSERT, values)
+    found = connection.execute("SELECT call_id, operation, stream, tags, settled, basis FROM attempts").fetchall()
+    assert found[-1] == ("c", "responses", 1, '{"team":"a"}', "billed", "reported")
+
+
+def test_an_end_is_booked_once(pen, connection):
+    """On the line that has none."""
+    line = Entry(pen.intent(), pen.outcome())
+    connection.execute(tables.INSERT, tables.line(line))
+    changed = [
+        connection.execute(tables.UPDATE, (*tables.ending(pen.end(status=status)), *tables.key(line))).rowcount
+        for status in (200, 500)
+    ]
+    assert changed == [1, 0]
+    assert connection.execute("SELECT call_status FROM attempts").fetchall() == [(200,)]
 
 
 def test_an_answer_becomes_a_row_again(pen, connection):
     """Enumerations, truth and tags are what they were."""
     connection.execute(tables.INSERT, tables.line(Entry(pen.intent(stream=True, tags={}), pen.outcome(basis=None))))
-    [row] = [tables.row(found) for found in connection.execute(*tables.page("1", (), None))]
+    [row] = [tables.row(found) for found in connection.execute(*tables.page(Query(), SQLITE, None))]
     assert (row.stream, row.settled, row.basis, row.tags, row.cache) == (True, "billed", None, {}, "off")
 
 
@@ -46,34 +62,34 @@ def test_pages_go_on_behind_the_last_key(pen, connection):
     """By day, call and attempt."""
     for call, attempt in (("a", 1), ("a", 2), ("b", 1)):
         connection.execute(tables.INSERT, tables.line(Entry(pen.intent(call, attempt), pen.outcome(call, attempt))))
-    question, values = tables.page("a.key = ?", ["web"], ("2027-01-15", "a", 1))
-    found = [tables.row(found) for found in connection.execute(question, values)]
+    query = Query(where={"key": "web"})
+    first, *_ = [tables.row(found) for found in connection.execute(*tables.page(query, SQLITE, None))]
+    found = [tables.row(found) for found in connection.execute(*tables.page(query, SQLITE, first))]
     assert [(row.call_id, row.attempt) for row in found] == [("a", 2), ("b", 1)]
 
 
 def test_whole_days_are_passed_over():
-    """Bounds in time bound the day, too, which stands first in the key; a time beyond the calendar is its end."""
-    where, values = tables.condition(Query(since=1_800_000_000.5, until=1e300, where={"key": "web"}))
-    assert where == "1 AND a.day >= ? AND a.time >= ? AND a.day <= ? AND a.time < ? AND a.key = ?"
-    assert values == ["2027-01-15", 1_800_000_000.5, "9892-03-08", 1e300, "web"]
+    """Bounds in time bound the day, too; a call may have begun the day before. Beyond the calendar is its end."""
+    asked = tables.page(Query(since=1_800_000_000.5, until=1e300, where={"key": "web"}), SQLITE, None)
+    assert 'a.day >= ? AND a.day <= ? AND a.time >= ? AND a.time < ? AND a."key" = ?' in asked.sql
+    assert asked.values == ("2027-01-14", "9892-03-08", 1_800_000_000.5, 1e300, "web")
 
 
-def test_a_name_from_outside_is_a_value():
+def test_a_line_of_the_day_before_is_found(pen, connection):
+    """Its call began before midnight, and its attempt left after it."""
+    midnight = 1_799_971_200.0
+    intent = pen.intent(day="2027-01-14", time=midnight + 3)
+    connection.execute(tables.INSERT, tables.line(Entry(intent, pen.outcome())))
+    assert len(connection.execute(*tables.page(Query(since=midnight), SQLITE, None)).fetchall()) == 1
+
+
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRES])
+def test_a_name_from_outside_is_a_value(dialect):
     """Tags are asked for by a mark; what is no dimension is refused."""
-    where, values = tables.condition(Query(where={"tag:x' OR 1": "a"}))
-    assert "OR 1" not in where
-    assert values == ["x' OR 1", "a"]
-    question, values = tables.groups(("tag:x", "day"), "1", ["w"])
-    assert question.endswith("GROUP BY g0, g1")
-    assert values == ["x", "w"]
+    asked = tables.page(Query(where={"tag:x' OR 1": "a"}), dialect, None)
+    assert "OR 1" not in asked.sql
+    assert asked.values == ("x' OR 1", "a")
     with pytest.raises(BadRequestError, match="no dimension 'x'"):
-        tables.groups(("x",), "1", ())
-
-
-def test_sums_are_put_together_from_their_parts():
-    """Money is added up in two parts, because 64 bits are not enough for the sum."""
-    usage = tables.sums((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13), {"key": "web"})
-    assert (usage.calls, usage.errors, usage.cache_hits, usage.attempts) == (1, 2, 3, 4)
-    assert (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens) == (5, 6, 7)
-    assert (usage.cost, usage.unknown_cost) == (8_000_000_009, 10_000_000_011)
-    assert (usage.unknown_attempts, usage.unpriced_attempts, usage.group) == (12, 13, {"key": "web"})
+        tables.dimension("x", dialect)
+    with pytest.raises(BadRequestError, match="no dimension 'tags'"):
+        tables.dimension("tags", dialect, rolled=True)

@@ -52,9 +52,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over a part of the ledger; money in picodollars.
 
-    `calls` counts calls of callers, `attempts` those that left; `cost` is of known price and excludes `unknown_cost`,
-    what unresolved attempts would cost at worst where that is known. `unpriced_attempts` were billed
-    at an unknown price.
+    `calls` counts calls of callers, each where it ended: with its last attempt. `attempts` counts those that left.
+    `cost` is of known price and excludes `unknown_cost`, what unresolved attempts would cost at worst where that is
+    known. `unpriced_attempts` were billed at an unknown price.
     """
 
     group: Mapping[str, str | None] = {}

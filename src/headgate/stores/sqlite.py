@@ -12,9 +12,9 @@ where nobody looks. The journal keeps the records until the file is back, or the
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -22,10 +22,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from headgate.core.errors import ConfigError, StoreError
-from headgate.stores import tables
+from headgate.stores import question, tables
 from headgate.stores.protocols import Query, Usage
 from headgate.stores.records import AttemptRow, Entry, ObjectRow, Owner
-from headgate.stores.tables import PAGE, VERSION
+from headgate.stores.rollups import delta
+from headgate.stores.schema import SQLITE, VERSION_TABLE, judge, stamped
+from headgate.stores.tables import PAGE
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -92,15 +94,13 @@ class SqliteLedger:
     async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
         """The total, and one entry per group, dearest first.
 
-        A call that asked several models or providers counts in the group of each of them, but once in the total.
+        A call counts where it ended: in the group of its last attempt.
 
         Raises:
             BadRequestError: there is no such dimension.
             ConfigError: the database cannot be used.
         """
-        where, values = tables.condition(query)
-        grouped = tables.groups(query.by, where, values) if query.by else None
-        return await self._do(_usage, (tables.total(where), values), grouped, query.by)
+        return await self._do(_usage, query, question.question(query, SQLITE))
 
     async def rows(self, query: Query) -> AsyncIterator[AttemptRow]:
         """The attempts, oldest first, read in pages; `by` is not looked at.
@@ -109,16 +109,14 @@ class SqliteLedger:
             BadRequestError: there is no such dimension.
             ConfigError: the database cannot be used.
         """
-        where, values = tables.condition(query)
-        last: tuple[Any, ...] | None = None
+        last: AttemptRow | None = None
         while True:
-            page = await self._do(_page, *tables.page(where, values, last))
+            page = await self._do(_page, tables.page(query, SQLITE, last))
             for row in page:
                 yield row
             if len(page) < PAGE:
                 return
-            row = page[-1]
-            last = (row.day, row.call_id, row.attempt)
+            last = page[-1]
 
     async def health(self) -> Mapping[str, Any]:
         """`{"status": "ok" | "down", "kind": "sqlite", "error": …}`; never raises."""
@@ -176,18 +174,10 @@ def _connect(path: str) -> sqlite3.Connection:
         if path != MEMORY:
             _make_private(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found > VERSION:
-            message = f"The store 'sqlite:///{path}' was written by a newer headgate (tables {found}, known {VERSION})."
-            raise ConfigError(message, hint="Upgrade headgate, or name another file in `store`.")
-        if 0 < found < VERSION:
-            message = f"The store 'sqlite:///{path}' was written by an older headgate (tables {found}, now {VERSION})."
-            raise ConfigError(
-                message, hint="Name another file in `store`: tables of trial versions are not carried on."
-            )
-        if not found:
-            # IMMEDIATE: of several processes that start at once, one makes the tables and the others wait.
-            connection.executescript(f"BEGIN IMMEDIATE; {tables.SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        if judge(_revision(connection, path), f"sqlite:///{path}"):
+            from headgate.stores.migrate import carry_over  # noqa: PLC0415  it takes a second to import
+
+            carry_over(SQLITE, "", partial(sqlite3.connect, path, timeout=BUSY_SECONDS, isolation_level=None))
         connection.execute("PRAGMA synchronous = FULL")
         _use_wal(connection)
     except BaseException as error:
@@ -199,6 +189,23 @@ def _connect(path: str) -> sqlite3.Connection:
         message = f"The store 'sqlite:///{path}' cannot be used: {error}."
         raise ConfigError(message, hint="Let `store` name a writable file that headgate made, or a new one.") from None
     return connection
+
+
+def _revision(connection: sqlite3.Connection, path: str) -> str:
+    """Of the tables; an empty database gets those of today."""
+    if connection.execute("PRAGMA user_version").fetchone()[0]:
+        message = f"The store 'sqlite:///{path}' was written by a trial version of headgate, or by another program."
+        raise ConfigError(message, hint="Name another file in `store`: tables of trial versions are not carried on.")
+    there = ("SELECT 1 FROM sqlite_master WHERE name = ?", (VERSION_TABLE,))
+    if connection.execute(*there).fetchone() is None:
+        # Of several processes that start at once, one makes the tables and the others wait.
+        with _transaction(connection):
+            if connection.execute(*there).fetchone() is None:
+                for statement in stamped(SQLITE):
+                    connection.execute(statement)
+    # An empty one is how alembic says that no revision was run.
+    found = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608  own name
+    return found[0] if found is not None else ""
 
 
 def _make_private(path: str) -> None:
@@ -220,18 +227,35 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             raise
 
 
-def _book(connection: sqlite3.Connection, entries: Sequence[Entry], objects: Sequence[ObjectRow]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute(SQLITE.lock)
     try:
-        connection.executemany(tables.INSERT, map(tables.line, entries))
-        if objects:
-            connection.executemany(tables.INSERT_OBJECT, map(msgspec.structs.astuple, objects))
+        yield
         connection.execute("COMMIT")
     except BaseException:
         # SQLite has rolled back by itself after some errors (disk full).
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _book(connection: sqlite3.Connection, entries: Sequence[Entry], objects: Sequence[ObjectRow]) -> None:
+    if not entries and not objects:
+        return
+    with _transaction(connection):
+        news, ends = [], []
+        for entry in entries:
+            if connection.execute(tables.INSERT, tables.line(entry)).rowcount:
+                news.append(entry)
+            elif entry.end is not None:
+                values = (*tables.ending(entry.end), *tables.key(entry))
+                if connection.execute(tables.UPDATE, values).rowcount:
+                    ends.append(entry)
+        groups, sums = delta(news, ends)
+        connection.executemany(tables.INSERT_GROUP, groups)
+        connection.executemany(tables.ADD, sums)
+        connection.executemany(tables.INSERT_OBJECT, map(msgspec.structs.astuple, objects))
 
 
 def _owners(connection: sqlite3.Connection, ids: Sequence[str]) -> Mapping[str, Owner]:
@@ -245,23 +269,9 @@ def _owners(connection: sqlite3.Connection, ids: Sequence[str]) -> Mapping[str, 
     return owners
 
 
-def _page(connection: sqlite3.Connection, question: str, values: Sequence[Any]) -> list[AttemptRow]:
-    return [tables.row(found) for found in connection.execute(question, values)]
+def _page(connection: sqlite3.Connection, asked: tables.Expression) -> list[AttemptRow]:
+    return [tables.row(found) for found in connection.execute(*asked)]
 
 
-def _usage(
-    connection: sqlite3.Connection,
-    total: tuple[str, Sequence[Any]],
-    grouped: tuple[str, Sequence[Any]] | None,
-    by: Sequence[str],
-) -> tuple[Usage, list[Usage]]:
-    # One transaction: the groups belong to the same state of the books as the total.
-    connection.execute("BEGIN")
-    try:
-        everything = tables.sums(connection.execute(*total).fetchone(), {})
-        found = connection.execute(*grouped) if grouped else ()
-        groups = [tables.sums(sums[len(by) :], dict(zip(by, sums, strict=False))) for sums in found]
-    finally:
-        connection.execute("COMMIT")
-    groups.sort(key=lambda usage: (-usage.cost, -usage.calls, [str(label) for label in usage.group.values()]))
-    return everything, groups
+def _usage(connection: sqlite3.Connection, query: Query, asked: tables.Expression) -> tuple[Usage, list[Usage]]:
+    return question.answer(query, connection.execute(*asked))

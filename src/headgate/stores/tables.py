@@ -1,12 +1,11 @@
-"""The tables of the ledger in SQLite's SQL: what they look like, what is put into them and what is asked of them.
+"""What is put into the tables of the ledger, and how its lines are read, in SQL that both databases speak.
 
-Decides how lines lie in tables and how sums are made; refuses to know connections and transactions (`sqlite.py`).
-
-There is one line for each attempt, and the end of its call (`cache`, `call_…`) stands on it, too: one line a call costs
-half the booking of two, and sums need no join. While `cache` is null, the call has not ended.
+Decides which values a line has, which lines a query means and what its dimensions are called; refuses to know
+connections and transactions (`sqlite.py`, `postgres.py`), sums (`question.py`), and how tables are made (`schema.py`).
+Marks for values are `?`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -14,78 +13,69 @@ import msgspec
 
 from headgate.core.attempt import Basis, Settled
 from headgate.core.errors import BadRequestError
-from headgate.stores.protocols import DIMENSIONS, Query, Usage
-from headgate.stores.records import AttemptRow, Entry, ObjectRow
+from headgate.stores.protocols import DIMENSIONS, Query
+from headgate.stores.records import AttemptRow, CallEnd, Entry, ObjectRow
+from headgate.stores.rollups import DAY, LAST, MEASURES, NAMES
+from headgate.stores.schema import Dialect
 
-VERSION = 4
-"""Of the tables, kept in `PRAGMA user_version`."""
 PAGE = 1000
 """Rows that are read at once."""
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS attempts (
-  day TEXT NOT NULL, call_id TEXT NOT NULL, attempt INTEGER NOT NULL, time REAL NOT NULL, operation TEXT NOT NULL,
-  model_requested TEXT NOT NULL, stream INTEGER NOT NULL, key TEXT, project TEXT, user TEXT, tags TEXT, provider TEXT,
-  model TEXT, dropped TEXT, model_served TEXT, service_tier TEXT, settled TEXT NOT NULL, basis TEXT,
-  prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
-  cache_write_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost INTEGER, price_table TEXT,
-  status INTEGER, error_type TEXT, latency_ms REAL, first_token_ms REAL,
-  cache TEXT, call_attempts INTEGER, call_status INTEGER, call_error_type TEXT, call_latency_ms REAL,
-  call_first_token_ms REAL,
-  PRIMARY KEY (day, call_id, attempt)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS objects (
-  id TEXT NOT NULL PRIMARY KEY, tenant TEXT, provider TEXT NOT NULL, call_id TEXT NOT NULL, time REAL NOT NULL
-) WITHOUT ROWID;
-"""
-
 _ATTEMPT = tuple(name for name in AttemptRow.__struct_fields__ if name != "cache")
-_END = ("cache", "call_attempts", "call_status", "call_error_type", "call_latency_ms", "call_first_token_ms")
-_NO_END = (None,) * len(_END)
+END = ("cache", "call_attempts", "call_status", "call_error_type", "call_latency_ms", "call_first_token_ms")
+"""The columns that tell of the end of a line's call."""
+_NO_END = (None,) * len(END)
+_ROLLUP = ("facet", "grain", "bucket", "day", "group_id")
 _KEY = "a.day, a.call_id, a.attempt"
 """The order of lines: ids of calls grow with time, so it is their order in time, and needs no index of its own."""
+KEY = ("day", "call_id", "attempt")
+"""What no two lines have in common."""
+LINE = (*_ATTEMPT, *END)
+"""The columns of a line, in the order of `line`."""
 
 
-def _insert(table: str, columns: Sequence[str], conflict: str) -> str:
-    marks = ", ".join("?" for _ in columns)
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT {conflict}"  # noqa: S608  own names
+def columns(names: Iterable[str]) -> str:
+    """Names of columns as SQL takes them."""
+    # `user` is a word of SQL.
+    return ", ".join(f'"{name}"' for name in names)
 
 
-INSERT = _insert(
-    "attempts",
-    (*_ATTEMPT, *_END),
-    f"DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _END)}"
-    " WHERE attempts.cache IS NULL AND excluded.cache IS NOT NULL",
+def _insert(table: str, names: Sequence[str], conflict: str) -> str:
+    marks = ", ".join("?" for _ in names)
+    return f"INSERT INTO {table} ({columns(names)}) VALUES ({marks}) ON CONFLICT {conflict}"  # noqa: S608  own names
+
+
+INSERT = _insert("attempts", LINE, "DO NOTHING")
+UPDATE = (
+    f"UPDATE attempts SET {', '.join(f'{name} = ?' for name in END)}"  # noqa: S608  own names
+    " WHERE day = ? AND call_id = ? AND attempt = ? AND cache IS NULL"
 )
+"""Books the end of a call on a line that has none; the values are `(*ending(…), *key(…))`."""
 INSERT_OBJECT = _insert("objects", ObjectRow.__struct_fields__, "DO NOTHING")
-_SELECT = ", ".join(f"a.{column}" for column in _ATTEMPT)
+GROUP = ("id", *NAMES)
+"""The columns of a group of sums."""
+INSERT_GROUP = _insert("rollup_groups", GROUP, "DO NOTHING")
+SUMS = (*_ROLLUP, *MEASURES)
+"""The columns of sums."""
+_MORE = ", ".join(f"{name} = rollups.{name} + excluded.{name}" for name in MEASURES)
+ADDED = f"({', '.join(_ROLLUP)}) DO UPDATE SET {_MORE}"
+"""What becomes of sums that are there."""
+ADD = _insert("rollups", SUMS, ADDED)
+FORGET = (
+    "DELETE FROM rollups WHERE facet > 0 AND day < ?",
+    "DELETE FROM rollup_groups WHERE id IN (SELECT id FROM rollup_groups EXCEPT SELECT group_id FROM rollups)",
+)
+"""What goes with the lines of old days: the sums that tell users and tags apart, and names without sums."""
+_SELECT = ", ".join("CAST(a.tags AS TEXT)" if name == "tags" else f'a."{name}"' for name in _ATTEMPT)
 
 _encode = msgspec.json.Encoder().encode
-_LAST = 250_000_000_000.0
-_PART = 10**9
-# Calls that have not ended are not counted as calls, nor are the gate's own, which never end.
-# A sum of picodollars may be larger than 64 bits (9 million dollars): it is added up in two parts.
-_SUMS = f"""
-  count(DISTINCT CASE WHEN a.cache IS NOT NULL THEN a.call_id END),
-  count(DISTINCT CASE WHEN a.call_status >= 400 OR a.call_error_type IS NOT NULL THEN a.call_id END),
-  count(DISTINCT CASE WHEN a.cache IN ('hit', 'coalesced') THEN a.call_id END),
-  coalesce(sum(a.attempt > 0), 0),
-  coalesce(sum(a.prompt_tokens), 0), coalesce(sum(a.completion_tokens), 0), coalesce(sum(a.cached_tokens), 0),
-  coalesce(sum(CASE WHEN a.settled <> 'unknown' THEN a.cost / {_PART} END), 0),
-  coalesce(sum(CASE WHEN a.settled <> 'unknown' THEN a.cost % {_PART} END), 0),
-  coalesce(sum(CASE WHEN a.settled = 'unknown' THEN a.cost / {_PART} END), 0),
-  coalesce(sum(CASE WHEN a.settled = 'unknown' THEN a.cost % {_PART} END), 0),
-  coalesce(sum(a.settled = 'unknown'), 0),
-  coalesce(sum(a.settled = 'billed' AND a.cost IS NULL), 0)
-"""
-_FROM = "FROM attempts a"
 
 
-class _Expression(NamedTuple):
-    """SQL for a dimension, and the values for its marks."""
+class Expression(NamedTuple):
+    """SQL, and the values for its marks."""
 
     sql: str
-    values: tuple[str, ...] = ()
+    values: tuple[Any, ...] = ()
 
 
 def line(entry: Entry) -> Sequence[Any]:
@@ -123,19 +113,45 @@ def line(entry: Entry) -> Sequence[Any]:
         outcome.error_type,
         outcome.latency_ms,
         outcome.first_token_ms,
-        *(
-            _NO_END
-            if end is None
-            else (end.cache, end.attempts, end.status, end.error_type, end.latency_ms, end.first_token_ms)
-        ),
+        *(_NO_END if end is None else ending(end)),
     )
 
 
-def page(where: str, values: Sequence[Any], last: Sequence[Any] | None) -> tuple[str, Sequence[Any]]:
-    """The question for a page of lines in their order, after the key of the last one that is known."""
+def ending(end: CallEnd) -> tuple[Any, ...]:
+    """The values of a call's end on its lines."""
+    return end.cache, end.attempts, end.status, end.error_type, end.latency_ms, end.first_token_ms
+
+
+def key(entry: Entry) -> tuple[str, str, int]:
+    """What no two lines have in common."""
+    intent = entry.intent
+    return intent.day, intent.call_id, intent.attempt
+
+
+def page(query: Query, dialect: Dialect, last: AttemptRow | None) -> Expression:
+    """The question for a page of lines in their order, after the last one that is known.
+
+    Raises:
+        BadRequestError: there is no such dimension.
+    """
+    terms = ["1 = 1"]
+    values: list[Any] = []
+    if query.since is not None or query.until is not None:
+        during = between(query.since or 0.0, LAST if query.until is None else query.until)
+        terms.append(during.sql)
+        values += during.values
+    for name, wanted in query.where.items():
+        expression = dimension(name, dialect)
+        terms.append(f"{expression.sql} = ?")
+        values += [*expression.values, wanted]
     if last is not None:
-        where, values = f"{where} AND ({_KEY}) > (?, ?, ?)", [*values, *last]
-    return f"SELECT {_SELECT}, coalesce(a.cache, 'off') {_FROM} WHERE {where} ORDER BY {_KEY} LIMIT {PAGE}", values
+        # The first term follows from the second, which whole days are not passed over by.
+        terms.append(f"a.day >= ? AND ({_KEY}) > (?, ?, ?)")
+        values += [last.day, last.day, last.call_id, last.attempt]
+    where = " AND ".join(terms)
+    # The names are our own.
+    sql = f"SELECT {_SELECT}, coalesce(a.cache, 'off') FROM attempts a WHERE {where} ORDER BY {_KEY} LIMIT {PAGE}"  # noqa: S608
+    return Expression(sql, tuple(values))
 
 
 def row(found: Sequence[Any]) -> AttemptRow:
@@ -149,80 +165,38 @@ def row(found: Sequence[Any]) -> AttemptRow:
     return AttemptRow(**facts)
 
 
-def total(where: str) -> str:
-    """The question for the sums of everything."""
-    return f"SELECT {_SUMS} {_FROM} WHERE {where}"
+def between(since: float, until: float) -> Expression:
+    """The lines of a time, the end excluded.
+
+    The day stands first in the key, so whole days are passed over without a look. A line stands under the day on which
+    its call began, which may be the day before.
+    """
+    return Expression(
+        "a.day >= ? AND a.day <= ? AND a.time >= ? AND a.time < ?", (_day(since - DAY), _day(until), since, until)
+    )
 
 
-def groups(by: Sequence[str], where: str, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
-    """The question for the sums of each group: the names of the group stand before them.
+def dimension(name: str, dialect: Dialect, *, rolled: bool = False) -> Expression:
+    """What a dimension is of a line, or of sums and their group.
 
     Raises:
         BadRequestError: there is no such dimension.
     """
-    expressions = [_dimension(name) for name in by]
-    labels = ", ".join(f"{expression.sql} AS g{number}" for number, expression in enumerate(expressions))
-    keys = ", ".join(f"g{number}" for number in range(len(by)))
-    given = [value for expression in expressions for value in expression.values]
-    return f"SELECT {labels}, {_SUMS} {_FROM} WHERE {where} GROUP BY {keys}", [*given, *values]
-
-
-def sums(found: Sequence[Any], group: Mapping[str, str | None]) -> Usage:
-    """An answer to `total` or, without the names of its group, to `groups`."""
-    calls, errors, hits, attempts, prompt, completion, cached, high, low, worst_high, worst_low, unknown, unpriced = (
-        found
-    )
-    return Usage(
-        group=group,
-        calls=calls,
-        attempts=attempts,
-        errors=errors,
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cached_tokens=cached,
-        cost=high * _PART + low,
-        unknown_attempts=unknown,
-        unknown_cost=worst_high * _PART + worst_low,
-        unpriced_attempts=unpriced,
-        cache_hits=hits,
-    )
-
-
-def condition(query: Query) -> tuple[str, list[Any]]:
-    """Which lines are asked for, as a condition and the values for its marks.
-
-    Raises:
-        BadRequestError: there is no such dimension.
-    """
-    terms = ["1"]
-    values: list[Any] = []
-    if query.since is not None:
-        # The day stands first in the key: whole days are passed over without a look.
-        terms.append("a.day >= ? AND a.time >= ?")
-        values += [_day(query.since), query.since]
-    if query.until is not None:
-        terms.append("a.day <= ? AND a.time < ?")
-        values += [_day(query.until), query.until]
-    for name, wanted in query.where.items():
-        expression = _dimension(name)
-        terms.append(f"{expression.sql} = ?")
-        values += [*expression.values, wanted]
-    return " AND ".join(terms), values
+    table = "g" if rolled else "a"
+    if name.startswith("tag:"):
+        return Expression(dialect.tag.format(table), (name[4:],))
+    if name == "model" and not rolled:
+        # A call that never left asked no model of anybody.
+        return Expression("coalesce(a.model, a.model_requested)")
+    if name == "day" and rolled:
+        return Expression("r.day")
+    if name in DIMENSIONS:
+        return Expression(f'{table}."{name}"')
+    hint = f"Dimensions are {', '.join(DIMENSIONS)} and `tag:NAME`."
+    message = f"Usage has no dimension {name!r}."
+    raise BadRequestError(message, code="unknown_dimension", param="by", hint=hint)
 
 
 def _day(time: float) -> str:
     # A time beyond the calendar is as good as its end.
-    return datetime.fromtimestamp(min(max(time, 0.0), _LAST), UTC).date().isoformat()
-
-
-def _dimension(name: str) -> _Expression:
-    if name.startswith("tag:"):
-        return _Expression("(SELECT value FROM json_each(a.tags) WHERE key = ?)", (name[4:],))
-    if name == "model":
-        # A call that never left asked no model of anybody.
-        return _Expression("coalesce(a.model, a.model_requested)")
-    if name in DIMENSIONS:
-        return _Expression(f"a.{name}")
-    hint = f"Dimensions are {', '.join(DIMENSIONS)} and `tag:NAME`."
-    message = f"Usage has no dimension {name!r}."
-    raise BadRequestError(message, code="unknown_dimension", param="by", hint=hint)
+    return datetime.fromtimestamp(min(max(time, 0.0), LAST), UTC).date().isoformat()

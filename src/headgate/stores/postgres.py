@@ -1,0 +1,367 @@
+"""The ledger in Postgres: one database for any number of gateways.
+
+Decides how connections are kept, and what happens in one transaction; the only file that imports the driver (what is
+said to the database stands in `tables.py` and `question.py`). Connections are made when they are needed, and again when
+they are lost: a database that is away stops nobody, the journal keeps what was spent. There are three, so that neither
+a long report nor a large batch keeps waiting who asks whose an object is.
+
+A batch is copied into a table of its own connection and booked from there behind a lock, so batches of all gateways
+come one after the other, and each line is news to exactly one of them. It is on the disk when `book` returns, because
+the journal is deleted after that. Lines lie in one partition per day, made when the first line of a day comes.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection, sql
+
+from headgate.core.errors import ConfigError, StoreError
+from headgate.stores import question, tables
+from headgate.stores.protocols import Query, Usage
+from headgate.stores.records import AttemptRow, Entry, ObjectRow, Owner
+from headgate.stores.rollups import delta
+from headgate.stores.schema import POSTGRES, VERSION_TABLE, judge, stamped
+from headgate.stores.tables import ADDED, END, GROUP, KEY, LINE, PAGE, SUMS, columns
+
+CONNECT_SECONDS = 5
+"""How long a connection may take to be made."""
+ASK_SECONDS, BOOK_SECONDS, REPORT_SECONDS = 5.0, 60.0, 300.0
+"""How long the owners of objects, a batch and a page of a report are waited for."""
+
+_HOPELESS = ("does not exist", "authentication failed", "no password supplied", "no pg_hba.conf entry")
+"""What errors say at connecting that waiting does not cure; Postgres gives them no codes there."""
+# A table of the connection takes the lines in; `LIKE` gives it the same columns in the same order. Who looks for lines
+# by their keys shall never read a whole day for it, whatever is known of these tables.
+_BEGIN = f"""
+SET LOCAL client_min_messages = warning;
+SET LOCAL synchronous_commit = on;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+CREATE TEMPORARY TABLE IF NOT EXISTS new_attempts (LIKE attempts) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS new_groups (LIKE rollup_groups) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS new_rollups (LIKE rollups) ON COMMIT DELETE ROWS;
+{POSTGRES.lock};
+"""
+_KEYS = ", ".join(f"a.{name}" for name in KEY)
+_ENDS = ", ".join(f"{name} = n.{name}" for name in END)
+# Own names throughout.
+_INSERT = f"INSERT INTO attempts AS a SELECT * FROM new_attempts ON CONFLICT DO NOTHING RETURNING {_KEYS}"  # noqa: S608
+_UPDATE = f"""
+UPDATE attempts a SET {_ENDS} FROM new_attempts n
+WHERE a.day = ANY(%s) AND ({_KEYS}) = (n.day, n.call_id, n.attempt) AND a.cache IS NULL AND n.cache IS NOT NULL
+RETURNING {_KEYS}
+"""  # noqa: S608
+_ADD = f"""
+INSERT INTO rollup_groups SELECT * FROM new_groups ON CONFLICT DO NOTHING;
+INSERT INTO rollups SELECT * FROM new_rollups ON CONFLICT {ADDED};
+"""  # noqa: S608
+_log = logging.getLogger("headgate.stores")
+
+
+class _Line:
+    """One connection, used by one at a time; a lost one is made anew."""
+
+    def __init__(self, conninfo: str, seconds: float) -> None:
+        self._conninfo = conninfo
+        self._seconds = seconds
+        self._lock = asyncio.Lock()
+        self._connection: AsyncConnection | None = None
+        self.closed = False
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[AsyncConnection]:
+        """The connection, for one thing that must be done in time.
+
+        Raises:
+            StoreError: the database is away, or did not do it.
+        """
+        try:
+            async with asyncio.timeout(self._seconds), self._lock:
+                yield await self._connected()
+        except TimeoutError:
+            # Whatever it waits for, nobody waits for it any more.
+            await self._drop()
+            raise StoreError(f"Postgres did not answer within {self._seconds:g} s.") from None
+        except psycopg.Error as error:
+            raise StoreError(f"Postgres: {str(error).strip()}") from error
+
+    async def _connected(self) -> AsyncConnection:
+        if self.closed:
+            raise StoreError("The ledger is closed.")
+        if self._connection is None or self._connection.broken or self._connection.closed:
+            self._connection = None
+            self._connection = await _connect(self._conninfo)
+        return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def close(self) -> None:
+        """Give the connection back. Safe to call twice."""
+        self.closed = True
+        await self._drop()
+
+
+class PostgresLedger:
+    """The books in one Postgres database.
+
+    Args:
+        conninfo: `postgresql://user:password@host:port/database`, or what else libpq takes.
+        keep_days: for so many days lines are kept, and the sums that tell users and tags apart; None for ever.
+    """
+
+    def __init__(self, conninfo: str, *, keep_days: int | None = None) -> None:
+        """Name a database. Nothing is connected yet."""
+        self._conninfo = conninfo
+        self._keep_days = keep_days
+        self._booking = _Line(conninfo, BOOK_SECONDS)
+        self._reporting = _Line(conninfo, REPORT_SECONDS)
+        self._asking = _Line(conninfo, ASK_SECONDS)
+        self._ready = False
+        self._days: set[str] = set()
+        self._forgetting = False
+
+    async def book(self, entries: Sequence[Entry], objects: Sequence[ObjectRow] = ()) -> None:
+        """Book lines in one transaction; what is booked already is passed over, but for the end of a call.
+
+        Raises:
+            ConfigError: the database cannot be used.
+            StoreError: it is away; nothing of the batch was booked.
+            OverflowError: a figure is larger than the books have room for.
+        """
+        async with self._on(self._booking) as connection:
+            if not entries and not objects:
+                return
+            try:
+                async with connection.transaction():
+                    await self._book(connection, _merged(entries))
+                    await _book_objects(connection, objects)
+            except BaseException:
+                # Perhaps what was made is not there after all, or somebody else has taken it away.
+                self._days.clear()
+                raise
+            if self._forgetting and self._keep_days is not None:
+                self._forgetting = not await _forget(connection, self._keep_days)
+
+    async def owners(self, ids: Sequence[str]) -> Mapping[str, Owner]:
+        """Whose objects these are; what is not booked is not among them, and nobody's.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        # What is not ASCII is no id, and perhaps no text that the driver takes.
+        known = [name for name in ids if name.isascii() and "\0" not in name]
+        try:
+            async with self._on(self._asking) as connection:
+                cursor = await connection.execute(
+                    "SELECT id, tenant, provider FROM objects WHERE id = ANY(%s)", [known]
+                )
+                return {name: Owner(tenant, provider) for name, tenant, provider in await cursor.fetchall()}
+        except ConfigError as error:
+            raise StoreError(f"The store cannot be asked whose these objects are: {error}") from error
+
+    async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
+        """The total, and one entry per group, dearest first.
+
+        A call counts where it ended: in the group of its last attempt.
+
+        Raises:
+            BadRequestError: there is no such dimension.
+            ConfigError: the database cannot be used.
+            StoreError: it is away.
+        """
+        asked = question.question(query, POSTGRES)
+        async with self._on(self._reporting) as connection, connection.transaction():
+            # To compile a report takes longer than to answer it.
+            await connection.execute("SET LOCAL jit = off")
+            cursor = await connection.execute(*_said(asked))
+            return question.answer(query, await cursor.fetchall())
+
+    async def rows(self, query: Query) -> AsyncIterator[AttemptRow]:
+        """The attempts, oldest first, read in pages; `by` is not looked at.
+
+        Raises:
+            BadRequestError: there is no such dimension.
+            ConfigError: the database cannot be used.
+            StoreError: it is away.
+        """
+        last: AttemptRow | None = None
+        while True:
+            asked = tables.page(query, POSTGRES, last)
+            async with self._on(self._reporting) as connection:
+                cursor = await connection.execute(*_said(asked))
+                page = [tables.row(found) for found in await cursor.fetchall()]
+            for row in page:
+                yield row
+            if len(page) < PAGE:
+                return
+            last = page[-1]
+
+    async def health(self) -> Mapping[str, Any]:
+        """`{"status": "ok" | "down", "kind": "postgres", "error": …}`; never raises."""
+        try:
+            async with self._on(self._asking) as connection:
+                await connection.execute("SELECT 1 FROM attempts LIMIT 1")
+        except (ConfigError, StoreError) as error:
+            return {"status": "down", "kind": "postgres", "error": error.message}
+        return {"status": "ok", "kind": "postgres", "error": None}
+
+    async def close(self) -> None:
+        """Give the connections back. Safe to call twice."""
+        for line in (self._booking, self._reporting, self._asking):
+            await line.close()
+
+    @asynccontextmanager
+    async def _on(self, line: _Line) -> AsyncIterator[AsyncConnection]:
+        async with line.use() as connection:
+            if not self._ready:
+                await self._prepare(connection)
+            yield connection
+
+    async def _prepare(self, connection: AsyncConnection) -> None:
+        """Make the tables of an empty database, or carry older ones over."""
+        if judge(await _revision(connection), f"postgresql://{connection.info.host}/{connection.info.dbname}"):
+            from headgate.stores.migrate import carry_over  # noqa: PLC0415  it takes a second to import
+
+            await asyncio.to_thread(carry_over, POSTGRES, "psycopg", partial(psycopg.connect, self._conninfo))
+        self._ready = True
+
+    async def _book(self, connection: AsyncConnection, entries: Mapping[tuple[str, str, int], Entry]) -> None:
+        if not entries:
+            return
+        await connection.execute(_BEGIN.encode())
+        await _copy(connection, "new_attempts", LINE, map(tables.line, entries.values()))
+        days = {day for day, _, _ in entries}
+        for day in sorted(days - self._days):
+            self._forgetting |= await _make_room(connection, day)
+            self._days.add(day)
+        news = await (await connection.execute(_INSERT.encode())).fetchall()
+        ends: Sequence[Any] = ()
+        if len(news) < len(entries):
+            ends = await (await connection.execute(_UPDATE.encode(), [list(days)])).fetchall()
+        groups, sums = delta([entries[key] for key in news], [entries[key] for key in ends])
+        await _copy(connection, "new_groups", GROUP, groups)
+        await _copy(connection, "new_rollups", SUMS, sums)
+        await connection.execute(_ADD.encode())
+
+
+async def _connect(conninfo: str) -> AsyncConnection:
+    try:
+        # Statements are few and large, and a pooler between us and the database may not keep them.
+        return await AsyncConnection.connect(
+            conninfo, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_SECONDS
+        )
+    except psycopg.ProgrammingError:
+        # What it says may hold the password.
+        message = "`store` is no address that Postgres understands."
+        raise ConfigError(message, hint="Write `postgresql://user:password@host:5432/database`.") from None
+    except psycopg.OperationalError as error:
+        text = str(error).strip()
+        if any(words in text for words in _HOPELESS):
+            hint = "Make the database and the role that `store` names, or change `store`."
+            raise ConfigError(f"The store cannot be used: {text}", hint=hint) from None
+        raise
+
+
+async def _revision(connection: AsyncConnection) -> str:
+    """Of the tables; an empty database gets those of today."""
+    if not await _is_there(connection, VERSION_TABLE):
+        # Of several gateways that start at once, one makes the tables and the others wait.
+        async with connection.transaction():
+            await connection.execute(POSTGRES.lock.encode())
+            if not await _is_there(connection, VERSION_TABLE):
+                for statement in stamped(POSTGRES):
+                    await connection.execute(statement.encode())
+    # An empty one is how alembic says that no revision was run.
+    return await _one(connection, f"SELECT version_num FROM {VERSION_TABLE}".encode()) or ""  # noqa: S608  own name
+
+
+async def _is_there(connection: AsyncConnection, table: str) -> bool:
+    # Asked of the catalog as of a table: `to_regclass` may answer from before we had the lock.
+    asked = (
+        b"SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        b" WHERE n.nspname = current_schema() AND c.relname = %s"
+    )
+    return bool(await _one(connection, asked, [table]))
+
+
+async def _one(connection: AsyncConnection, asked: bytes, values: Sequence[Any] | None = None) -> Any:
+    row = await (await connection.execute(asked, values)).fetchone()
+    return row[0] if row is not None else None
+
+
+def _merged(entries: Sequence[Entry]) -> dict[tuple[str, str, int], Entry]:
+    """Each line once: the first one stands, and takes the end of its call from a later one if it has none."""
+    found: dict[tuple[str, str, int], Entry] = {}
+    for entry in entries:
+        key = tables.key(entry)
+        first = found.setdefault(key, entry)
+        if first.end is None and entry.end is not None:
+            found[key] = Entry(first.intent, first.outcome, entry.end)
+    return found
+
+
+async def _copy(connection: AsyncConnection, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    statement = f"COPY {table} ({columns(names)}) FROM STDIN".encode()
+    async with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            await copy.write_row(row)
+
+
+async def _make_room(connection: AsyncConnection, day: str) -> bool:
+    """Make the partition of a day; False if it is there. It is made apart: attaching it stops nobody who reads."""
+    name = f"attempts_{day.replace('-', '')}"
+    if await _is_there(connection, name):
+        return False
+    table = sql.Identifier(name)
+    await connection.execute(sql.SQL("CREATE TABLE {} (LIKE attempts)").format(table))
+    attach = sql.SQL("ALTER TABLE attempts ATTACH PARTITION {} FOR VALUES IN ({})")
+    await connection.execute(attach.format(table, sql.Literal(day)))
+    return True
+
+
+async def _forget(connection: AsyncConnection, days: int) -> bool:
+    """Drop the partitions of old days, and what else tells of single users; False if somebody is reading them."""
+    try:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = '2s'")
+            await connection.execute(POSTGRES.lock.encode())
+            # Its own clock: that of a gateway which is a year ahead would cost a year of books.
+            first = await _one(connection, b"SELECT (current_date - %s::int)::text", [days])
+            asked = (
+                "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+                " WHERE i.inhparent = 'attempts'::regclass AND c.relname < %s"
+            )
+            cursor = await connection.execute(asked, [f"attempts_{first.replace('-', '')}"])
+            for (name,) in await cursor.fetchall():
+                await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+            for statement in tables.FORGET:
+                await connection.execute(*_said(tables.Expression(statement, (first,) * statement.count("?"))))
+    except psycopg.errors.LockNotAvailable:
+        _log.warning("Old days cannot be forgotten now: somebody reads the ledger. It will be tried again.")
+        return False
+    return True
+
+
+async def _book_objects(connection: AsyncConnection, objects: Sequence[ObjectRow]) -> None:
+    if objects:
+        statement, _ = _said(tables.Expression(tables.INSERT_OBJECT))
+        async with connection.cursor() as cursor:
+            await cursor.executemany(statement, [msgspec.structs.astuple(thing) for thing in objects])
+
+
+def _said(asked: tables.Expression) -> tuple[bytes, Sequence[Any]]:
+    """A statement with the driver's marks. Texts that no line can have are made ones that the driver takes."""
+    values = [
+        value.replace("\0", "?").encode(errors="replace").decode() if isinstance(value, str) else value
+        for value in asked.values
+    ]
+    return asked.sql.replace("%", "%%").replace("?", "%s").encode(), values

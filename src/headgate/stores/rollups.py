@@ -1,0 +1,204 @@
+"""Sums that are kept ready: what a batch of lines adds to them, by minute, hour and day.
+
+Decides which sums there are and which of them answer a report; refuses to know SQL. Pure. A line is added once, when it
+is booked, and the end of its call once, when that is known: a store tells which lines of a batch were news to it.
+
+Every sum can be added up further, over time and over groups: a call is counted where it ended, with its last attempt.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from itertools import starmap
+from typing import NamedTuple
+
+import msgspec
+
+from headgate.core.attempt import Settled
+from headgate.stores.protocols import Query
+from headgate.stores.records import LARGEST, LARGEST_COUNT, CallEnd, Entry, Intent
+
+DAY, HOUR, MINUTE = GRAINS = (86400, 3600, 60)
+"""Seconds that a bucket covers."""
+NAMES = ("model", "provider", "key", "project", "operation", "user", "tags")
+"""What groups are told apart by, besides the day of the call."""
+FACETS: Sequence[Sequence[str]] = (
+    ("model", "provider", "key", "project", "operation"),
+    ("model", "provider", "key", "project", "operation", "tags"),
+    ("key", "project", "user"),
+)
+"""Which names are told apart together; there may be many users, so they stand apart from most."""
+MEASURES = (
+    "calls", "errors", "cache_hits", "attempts", "prompt_tokens", "completion_tokens", "cached_tokens",
+    "cost_high", "cost_low", "unknown_high", "unknown_low", "unknown_attempts", "unpriced_attempts",
+)  # fmt: skip
+"""The sums, in the order of their columns."""
+PART = 10**9
+"""Money is split into multiples of this and a rest."""
+LAST = 250_000_000_000
+"""Seconds since 1970 beyond which there is no time."""
+
+_PLACES = tuple(tuple(NAMES.index(name) for name in facet) for facet in FACETS)
+_encode = msgspec.json.Encoder().encode
+_tags = msgspec.json.Encoder(order="deterministic").encode
+
+Sums = list[int]
+"""The measures of a batch, with money in one figure each: eleven of them."""
+
+
+class Delta(NamedTuple):
+    """What a batch adds.
+
+    Attributes:
+        groups: id and names of every group, by id.
+        rows: facet, grain, bucket, day, id of the group and the measures, in the order of the key: whoever adds them
+            in this order never waits for somebody who waits for them.
+    """
+
+    groups: list[tuple[str | None, ...]]
+    rows: list[tuple[int | str, ...]]
+
+
+class Piece(NamedTuple):
+    """A part of a report's time, from `since` to before `until`; a grain of 0 stands for the lines themselves."""
+
+    grain: int
+    since: float
+    until: float
+
+
+def delta(news: Iterable[Entry], ends: Iterable[Entry] = ()) -> Delta:
+    """What a batch adds to the sums.
+
+    Args:
+        news: lines that were not booked before; the end of their call counts with them where it is known.
+        ends: lines that were booked before without the end of their call, which is now known.
+
+    Raises:
+        OverflowError: a figure is larger than the books have room for, or negative.
+    """
+    finest: dict[tuple[int, str, tuple[str | None, ...]], Sums] = {}
+    for entry in news:
+        sums = _place(finest, entry.intent)
+        _add_attempt(sums, entry)
+        if entry.end is not None:
+            _add_call(sums, entry.intent, entry.end)
+    for entry in ends:
+        if entry.end is not None:
+            _add_call(_place(finest, entry.intent), entry.intent, entry.end)
+    return _spread(finest)
+
+
+def facet_of(names: Iterable[str]) -> int | None:
+    """The smallest facet that tells these names apart; None where no sums do and the lines must be asked."""
+    wanted = set(names)
+    return next((number for number, facet in enumerate(FACETS) if wanted <= set(facet)), None)
+
+
+def column(dimension: str) -> str:
+    """The name that a dimension of a query is told apart by."""
+    return "tags" if dimension.startswith("tag:") else dimension
+
+
+def pieces(query: Query, facet: int | None) -> list[Piece]:
+    """The time of a query in the coarsest buckets that fit, its ends in finer ones, and what cuts a minute in lines.
+
+    Example:
+        >>> pieces(Query(since=3540.0, until=90_030.0), facet=0)  # doctest: +NORMALIZE_WHITESPACE
+        [Piece(grain=3600, since=3600, until=90000), Piece(grain=60, since=3540.0, until=3600),
+         Piece(grain=0, since=90000, until=90030.0)]
+    """
+    since = max(query.since or 0.0, 0.0)
+    until = float(LAST // DAY * DAY) if query.until is None else min(query.until, LAST // DAY * DAY)
+    return list(starmap(Piece, _cover(since, until, GRAINS if facet is not None else ())))
+
+
+def _cover(since: float, until: float, grains: Sequence[int]) -> list[tuple[int, float, float]]:
+    if since >= until:
+        return []
+    if not grains:
+        return [(0, since, until)]
+    grain, *finer = grains
+    first, last = int(-(-since // grain)) * grain, int(until // grain) * grain
+    if first >= last:
+        return _cover(since, until, finer)
+    return [(grain, first, last), *_cover(since, first, finer), *_cover(last, until, finer)]
+
+
+def _place(finest: dict[tuple[int, str, tuple[str | None, ...]], Sums], intent: Intent) -> Sums:
+    """The sums that a line belongs to: those of its minute, the day of its call, and all its names."""
+    names = (
+        # A call that never left asked no model of anybody.
+        intent.model if intent.model is not None else intent.model_requested,
+        intent.provider,
+        intent.key,
+        intent.project,
+        str(intent.operation),
+        intent.user,
+        _tags(intent.tags).decode() if intent.tags else None,
+    )
+    key = (int(intent.time // MINUTE) * MINUTE, intent.day, names)
+    sums = finest.get(key)
+    if sums is None:
+        sums = finest[key] = [0] * 11
+    return sums
+
+
+def _add_attempt(sums: Sums, entry: Entry) -> None:
+    outcome = entry.outcome
+    tokens = outcome.prompt_tokens | outcome.completion_tokens | outcome.cached_tokens
+    cost = outcome.cost
+    if not 0 <= tokens <= LARGEST_COUNT or not 0 <= (cost or 0) <= LARGEST:
+        # Else it would be the next line that does not fit its sums.
+        raise OverflowError(f"Attempt {outcome.attempt} of call {outcome.call_id} has a figure beyond all books.")
+    sums[3] += entry.intent.attempt > 0
+    sums[4] += outcome.prompt_tokens
+    sums[5] += outcome.completion_tokens
+    sums[6] += outcome.cached_tokens
+    if outcome.settled is Settled.UNKNOWN:
+        sums[8] += cost or 0
+        sums[9] += 1
+    elif cost is not None:
+        sums[7] += cost
+    elif outcome.settled is Settled.BILLED:
+        sums[10] += 1
+
+
+def _add_call(sums: Sums, intent: Intent, end: CallEnd) -> None:
+    if intent.attempt == end.attempts:
+        sums[0] += 1
+        sums[1] += end.error_type is not None or (end.status or 0) >= 400
+        sums[2] += end.cache in {"hit", "coalesced"}
+
+
+def _spread(finest: dict[tuple[int, str, tuple[str | None, ...]], Sums]) -> Delta:
+    """From all names by the minute to every facet and grain."""
+    groups: dict[str, tuple[str | None, ...]] = {}
+    rows: dict[tuple[int, int, int, str, str], Sums] = {}
+    for facet, places in enumerate(_PLACES):
+        ids: dict[tuple[str | None, ...], str] = {}
+        for (minute, day, names), sums in finest.items():
+            told = tuple([names[place] for place in places])
+            group = ids.get(told)
+            if group is None:
+                group = ids[told] = blake2b(_encode((facet, told)), digest_size=16).hexdigest()
+                groups[group] = tuple([name if place in places else None for place, name in enumerate(names)])
+            for grain in GRAINS:
+                key = (facet, grain, minute // grain * grain, day, group)
+                found = rows.get(key)
+                if found is None:
+                    rows[key] = sums.copy()
+                else:
+                    for number, figure in enumerate(sums):
+                        found[number] += figure
+    return Delta(
+        [(group, *groups[group]) for group in sorted(groups)],
+        [(*key, *_measures(rows[key])) for key in sorted(rows)],
+    )
+
+
+def _measures(sums: Sums) -> list[int]:
+    calls, errors, hits, attempts, prompt, completion, cached, cost, unknown_cost, unknown, unpriced = sums
+    return [
+        calls, errors, hits, attempts, prompt, completion, cached,
+        *divmod(cost, PART), *divmod(unknown_cost, PART), unknown, unpriced,
+    ]  # fmt: skip
