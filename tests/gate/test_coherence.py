@@ -181,7 +181,8 @@ def test_a_shared_store_is_of_a_known_kind():
     ((name, text, _),) = complaints(shared="memcached://:pw@x")
     assert (name, text) == ("shared", "is 'memcached://***@x', but must be `memory://` or `redis://…`.")
     assert complaints(shared="memory://x")[0][0] == "shared"
-    assert complaints(shared="redis://h", store="postgresql://h/d") == []
+    for shared in ("redis://h", "rediss://u:p@h:6380/2", "unix:///run/valkey.sock"):
+        assert complaints(shared=shared, store="postgresql://h/d") == []
 
 
 def test_several_processes_share_more_than_memory():

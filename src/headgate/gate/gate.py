@@ -37,7 +37,6 @@ from headgate.providers.provider import Provider
 from headgate.providers.simulator import Simulator
 from headgate.stores.drain import Drain
 from headgate.stores.journal import FileJournal, MemoryJournal
-from headgate.stores.memory_rates import MemoryRates
 from headgate.stores.protocols import Ledger, Query, Usage
 from headgate.stores.rates import Rates
 from headgate.stores.records import AttemptRow
@@ -102,7 +101,7 @@ class Gate:
         self._closing = asyncio.Lock()
         self._closed = False
         self._day = (0, "")
-        self._rates: Rates = MemoryRates(clock)
+        self._rates: Rates = wiring.rates(config, clock, chance, self._tasks.start)
         self._stack = stack.Stack(
             stack.Parts(
                 config=config,
@@ -146,6 +145,7 @@ class Gate:
             )
         gate = cls(config, clock=clock, chance=chance, journal=journal, ledger=ledger, prices=prices)
         try:
+            await gate._rates.open()
             await gate._drain.adopt()
         except BaseException:
             await gate.close()
@@ -376,9 +376,9 @@ class Gate:
             for provider in self._providers.values():
                 await provider.close()
             await self._farewell()
+            await self._rates.close()
             await self._tasks.close()
             await self._drain.finish()
-            await self._rates.close()
             await self._ledger.close()
             self.tokens.close()
             self._closed = True

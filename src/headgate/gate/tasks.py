@@ -5,8 +5,11 @@ A task that dies of an error is reported through the logger `headgate` and is no
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+Start = Callable[[Coroutine[Any, Any, Any], str], asyncio.Task[Any]]
+"""What starts a background task, and owns it."""
 
 log = logging.getLogger("headgate")
 

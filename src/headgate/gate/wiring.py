@@ -10,11 +10,12 @@ from pathlib import Path
 
 from headgate.catalog.models import Catalog, Own
 from headgate.core.call import Target, Timeouts
-from headgate.core.clock import Clock
+from headgate.core.clock import Chance, Clock
 from headgate.core.errors import ConfigError
 from headgate.core.limits import Limits
 from headgate.core.secret import Secret
 from headgate.gate import config as settings
+from headgate.gate.tasks import Start
 from headgate.gate.usable import OPENAI
 from headgate.policies.route import Plan
 from headgate.providers.hosted import Hosted
@@ -26,6 +27,8 @@ from headgate.providers.provider import Provider
 from headgate.providers.simulator import Batch, Fault, Latency, Simulator, SimulatorTransport
 from headgate.providers.simulator import Limits as Allowed
 from headgate.providers.transport import Transport
+from headgate.stores.memory_rates import MemoryRates
+from headgate.stores.rates import Rates
 
 
 def plans(config: settings.Config) -> dict[str, Plan]:
@@ -49,6 +52,35 @@ def limits(allowed: settings.Limits) -> Limits:
         concurrency=allowed.concurrency,
         sliding=allowed.window == "sliding",
         spread=allowed.spread,
+    )
+
+
+def rates(config: settings.Config, clock: Clock, chance: Chance, start: Start) -> Rates:
+    """The store of rates. Nothing is connected yet.
+
+    Args:
+        config: what is wanted.
+        clock: tells the time.
+        chance: names this process.
+        start: starts what goes on behind the scenes.
+
+    Raises:
+        ConfigError: its driver is not installed, or its address is none.
+    """
+    if config.shared == "memory://":
+        return MemoryRates(clock)
+    try:
+        from headgate.stores.redis_rates import RedisRates  # noqa: PLC0415  an extra, which few need
+    except ImportError as error:
+        message = f"`shared` names a Redis, and the package {error.name!r}, which talks to it, is not installed."
+        raise ConfigError(message, hint="`pip install 'headgate[redis]'`, or set `shared: memory://`.") from None
+    return RedisRates(
+        config.shared,
+        clock=clock,
+        chance=chance,
+        start=start,
+        lost=config.policies.on_shared_store_lost,
+        processes=config.server.workers,
     )
 
 

@@ -45,6 +45,9 @@ class MemoryRates:
         self._states: OrderedDict[str, _State] = OrderedDict()
         self._permits = 0
 
+    async def open(self) -> None:
+        """It is always here."""
+
     async def take(self, rule: Rule, demand: Demand) -> Grant:
         """Take one request, its tokens and a place at once, or nothing."""
         return self.decide(rule, demand)

@@ -61,6 +61,10 @@ class Grant(NamedTuple):
 class Rates(Protocol):
     """The store."""
 
+    async def open(self) -> None:
+        """Reach for it, once. That it is away stops nobody."""
+        ...
+
     async def take(self, rule: Rule, demand: Demand) -> Grant:
         """Take one request, its tokens and a place at once, or nothing. Never waits for a limit.
 
