@@ -51,6 +51,7 @@ SQUEEZED = Model(id="squeezed", context=10_000, max_input=8500)
         (SQUEEZED, "s", LARGE, "large", False),
         (SQUEEZED, "s", SMALL, "small", True),
         (Model(id="twin", context=8000), "twin", SMALL, "small", False),
+        (Model(id="cut", context=100, max_input=900_000), "cut", SMALL, "small", False),
         (STRANGER, "stranger", LARGE, "large", True),
         (LARGE, "large", STRANGER, "stranger", True),
         (STRANGER, "a", STRANGER, "b", False),

@@ -64,4 +64,7 @@ def larger(model: Model | None, name: str, than: Model | None, than_name: str) -
 
 
 def _room(model: Model | None) -> int | None:
-    return None if model is None else model.max_input or model.context
+    if model is None:
+        return None
+    # The user may say less of the one than the maker does of the other.
+    return min((size for size in (model.max_input, model.context) if size is not None), default=None)
