@@ -357,7 +357,8 @@ class Config(Section):
     server: Server = Field(default_factory=Server, description="the HTTP door")
     store: str = Field("sqlite:///./headgate.db", description="the ledger: `sqlite:///path` or `memory://`")
     shared: str = Field(
-        "memory://", description="rates and limits: `memory://`, or `redis://host:6379/0` (also Valkey) for many processes"
+        "memory://",
+        description="rates and limits: `memory://`, or `redis://host:6379/0` (also Valkey) for many processes",
     )
     journal: Journal = Field(default_factory=Journal, description="the book before the ledger")
     providers: dict[str, Provider] = Field(default_factory=dict, description="who answers")
