@@ -115,6 +115,15 @@ def test_only_on_loopback_anybody_may_call_by_default(host, who):
     assert auth(config(server={"host": host, "auth": "keys"})) == "keys"
 
 
+def test_a_key_has_no_group():
+    """Its limits are for everything that it asks; a group would only look like one."""
+    key = {"name": "a", "sha256": HASH, "limits": {"requests_per_minute": 1}}
+    assert complaints(keys=[key]) == []
+    key["limits"]["group"] = "g"
+    text = "has no effect on a key: its limits are for all models together."
+    assert complaints(keys=[key]) == [("keys[0].limits.group", text, "Leave it out.")]
+
+
 def test_asking_for_keys_needs_keys():
     """Nobody could call; the words tell whether it was asked for or follows from the address."""
     ((name, text, hint),) = complaints(server={"auth": "keys"})

@@ -161,6 +161,10 @@ def _keys(config: Config) -> Iterator[Problem]:
             if first != number:
                 text = f"is the same as `keys[{first}].{part}`."
                 yield Problem(path=("keys", number, part), text=text, hint="Each key has its own.")
+    for number, key in enumerate(config.keys):
+        if key.limits is not None and key.limits.group is not None:
+            text = "has no effect on a key: its limits are for all models together."
+            yield Problem(path=("keys", number, "limits", "group"), text=text, hint="Leave it out.")
     if auth(config) == "keys" and not config.keys:
         yield Problem(
             path=("server", "auth"),
