@@ -146,11 +146,11 @@ class Gauge:
 
     def _pass(self, demand: Demand, now: float, rule: Rule | None = None, grant: Grant | None = None) -> Ticket:
         self._number += 1
-        self._busy += 1
         ticket = Ticket(self._number, now, demand, rule, grant)
         self._adaptive.sent(now)
         if self._told:
             self._told.take(ticket)
+        self._busy += not ticket.settled
         return ticket
 
     def settle(self, ticket: Ticket, used: Demand | None) -> None:

@@ -64,7 +64,8 @@ class Pace:
         attempt = call.attempt
         gauge.hear(ticket, attempt.headers)
         gauge.answered(ticket)
-        reply.watch(None, partial(self._ended, call, attempt, ticket))
+        if not ticket.settled:
+            reply.watch(None, partial(self._ended, call, attempt, ticket))
         return reply
 
     def _failed(self, ticket: Ticket, attempt: Attempt | None, error: BaseException) -> None:

@@ -16,7 +16,6 @@ Providers are not believed blindly: what is no count of anything is passed over,
 import re
 from collections import deque
 from collections.abc import Mapping
-from math import exp
 from typing import Final
 
 from headgate.core.limits import Demand
@@ -34,9 +33,11 @@ FULL = 0.98
 OURS = 0.1
 """Share of the refill that is left to us, whatever strangers take."""
 MEMORY = 8.0
-"""Seconds after which what was learned of strangers weighs a third."""
+"""Seconds after which what was learned of strangers weighs half."""
 FADING = 20.0
 """The same, where no news comes."""
+READ = 1.0
+"""Seconds between two looks at the time until a bucket is full."""
 STALE = 120.0
 """Seconds after which what was told is forgotten."""
 MOST_DIGITS = 12
@@ -61,7 +62,7 @@ class Ticket:
         held: tokens that it was expected to use.
         demand: tokens that it is taken to use: as expected, then the truth.
         rule, grant: what the store has granted, if anything was asked of it.
-        settled: it was given back.
+        settled: it was given back, or there is nothing to give back.
     """
 
     __slots__ = ("at", "demand", "grant", "held", "number", "requests", "rule", "settled")
@@ -73,15 +74,15 @@ class Ticket:
         self.held = self.demand = demand
         self.rule = rule
         self.grant = grant
-        self.settled = False
+        self.settled = rule is None
 
 
 class _Bucket:
     """One of the provider's buckets, as far as we can know it."""
 
     __slots__ = (
-        "_at", "_known", "_level", "_missing", "_next", "_refill", "_seconds", "_sent", "_since", "_taken", "_weights",
-        "limit", "text",
+        "_at", "_known", "_level", "_missing", "_net", "_next", "_read", "_refill", "_seconds", "_sent", "_since",
+        "_taken", "_weights", "limit", "text",
     )  # fmt: skip
 
     def __init__(self, text: str, limit: int, weights: tuple[int, int, int], since: int, now: float) -> None:
@@ -96,8 +97,11 @@ class _Bucket:
         self._sent: deque[Ticket] = deque()
         self._taken = 0
         self._refill = limit / MINUTE
+        # What was missing, and the seconds over which; what the refill leaves to us, as it was found last.
         self._missing = self._seconds = 0.0
+        self._net = self._refill
         self._next = 0.0
+        self._read = -READ
 
     def amount(self, requests: int, demand: Demand) -> int:
         a, b, c = self._weights
@@ -109,7 +113,7 @@ class _Bucket:
         self._refill = limit / MINUTE
         self._known = False
 
-    def hear(self, ticket: Ticket, remaining: int, full_in: float | None) -> None:
+    def hear(self, ticket: Ticket, remaining: int, full_in: str | None) -> None:
         """The provider said what was left when a call had arrived."""
         if self._known and ticket.number <= self._since:
             # Later calls have told more.
@@ -123,15 +127,18 @@ class _Bucket:
         if self._known:
             seconds = ticket.at - self._at
             expected = min(self._level + seconds * self._refill, self.limit) - passed
-            kept = exp(-seconds / MEMORY)
+            kept = MEMORY / (MEMORY + seconds)
             self._missing = self._missing * kept + expected - left
             self._seconds = self._seconds * kept + seconds
         self._known = True
         self._level, self._at = left, ticket.at
         self._since = max(self._since, ticket.number)
-        if full_in and left < self.limit:
-            # Slower than a minute's worth a minute: the allowance of a day, or a window that is not refilled at all.
-            self._refill = min(self.limit / MINUTE, (self.limit - left) / full_in)
+        if ticket.at - self._read >= READ:
+            self._read = ticket.at
+            seconds_left = _seconds(full_in)
+            if seconds_left and left < self.limit:
+                # Slower than a minute's worth a minute: the allowance of a day, or a window that is not refilled.
+                self._refill = min(self.limit / MINUTE, (self.limit - left) / seconds_left)
 
     def correct(self, ticket: Ticket, change: int) -> None:
         """A call has used more, or less, than was thought."""
@@ -141,25 +148,28 @@ class _Bucket:
     def stale(self, now: float) -> bool:
         return now - self._at >= STALE
 
-    def _net(self, now: float) -> float:
-        """What the refill leaves to us, a second."""
-        strangers = self._missing / max(self._seconds, 1.0) * exp(-max(now - self._at, 0.0) / FADING)
-        return max(self._refill - max(strangers, 0.0), OURS * self._refill)
-
     def level(self, now: float) -> float:
         """What should be left."""
-        return min(self._level + (now - self._at) * self._net(now), self.limit) - self._taken
+        age = now - self._at
+        if self._missing > 0.0:
+            strangers = self._missing / max(self._seconds, 1.0) * FADING / (FADING + max(age, 0.0))
+            self._net = max(self._refill - strangers, OURS * self._refill)
+        else:
+            self._net = self._refill
+        return min(self._level + age * self._net, self.limit) - self._taken
 
     def wait(self, amount: int, now: float) -> float:
         """Seconds until there is room for so much, or until what was told is forgotten; 0 if there is."""
         lacking = min(amount + LEAST * self.limit, FULL * self.limit) - self.level(now)
-        return max(min(max(lacking / self._net(now), self._next - now), self._at + STALE - now), 0.0)
+        if lacking <= 0.0 and self._next <= now:
+            return 0.0
+        return max(min(max(lacking / self._net, self._next - now), self._at + STALE - now), 0.0)
 
     def take(self, ticket: Ticket) -> None:
         """A call goes."""
         now, amount = ticket.at, self.amount(ticket.requests, ticket.demand)
-        net = self._net(now)
-        rate = max(net + (self.level(now) - TARGET * self.limit) / SPREAD, OURS * self._refill)
+        above = self.level(now) - TARGET * self.limit
+        rate = max(self._net + above / SPREAD, OURS * self._refill)
         self._next = max(self._next, now - BURST) + amount / rate
         self._taken += amount
         self._sent.append(ticket)
@@ -215,19 +225,24 @@ class Told:
                     bucket.resize(text, limit)
             remaining = _count(headers.get(left))
             if remaining is not None:
-                bucket.hear(ticket, remaining, _seconds(headers.get(full_in)))
+                bucket.hear(ticket, remaining, headers.get(full_in))
         return changed
 
     def forget(self, now: float) -> bool:
         """Drop what was not repeated for long; whether there was anything."""
+        if not any(bucket.stale(now) for bucket in self._buckets.values()):
+            return False
         stale = [kind for kind, bucket in self._buckets.items() if bucket.stale(now)]
         for kind in stale:
             del self._buckets[kind]
-        return bool(stale)
+        return True
 
     def wait(self, demand: Demand, now: float) -> float:
         """Seconds until there is room for a call."""
-        return max((bucket.wait(bucket.amount(1, demand), now) for bucket in self._buckets.values()), default=0.0)
+        wait = 0.0
+        for bucket in self._buckets.values():
+            wait = max(wait, bucket.wait(bucket.amount(1, demand), now))
+        return wait
 
     def lacks(self, demand: Demand, now: float) -> bool:
         """Whether what was told explains that a call was refused."""
@@ -237,6 +252,7 @@ class Told:
 
     def take(self, ticket: Ticket) -> None:
         """A call goes."""
+        ticket.settled = False
         for bucket in self._buckets.values():
             bucket.take(ticket)
 
