@@ -215,7 +215,8 @@ class Route(Section):
 
     targets: list[TargetSettings] = Field(min_length=1, description="who answers")
     strategy: Literal["weighted", "priority", "latency", "cost"] = Field(
-        "priority", description="order among targets: by priority, and then weight, latency or cost; `weighted`: by weight alone"
+        "priority",
+        description="order among targets: by priority, and then weight, latency or cost; `weighted`: by weight alone",
     )
     default_max_output: int | None = Field(None, ge=1, description="output bound where a budget applies")
     recovery: Literal["none", "continue"] = Field("none", description="when a stream breaks after its first word")

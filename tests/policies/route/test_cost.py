@@ -19,6 +19,7 @@ OWNS = {
     "reads": Own(input=Decimal(1), output=Decimal(20)),
     "writes": Own(input=Decimal(10), output=Decimal(2)),
     "half": Own(input=Decimal(1)),
+    "dear": Own(input=Decimal(9999), output=Decimal(9999)),
 }
 LISTS = {"p": "openai", "house": OWN}
 
@@ -59,7 +60,8 @@ def test_what_nobody_knows_comes_last():
     """A model without a price, one whose output has none, and one that is only estimated."""
     stranger, half = Target("p", "who-knows"), Target("p", "half")
     assert ordered(asked(cap=10), stranger, half, WRITES, READS) == ["writes", "reads", "who-knows", "half"]
-    assert ordered(asked(cap=10), stranger, WRITES, unknown="estimate") == ["writes", "who-knows"]
+    dear = Target("p", "dear")
+    assert ordered(asked(cap=10), stranger, dear, unknown="estimate") == ["dear", "who-knows"]
 
 
 def test_ones_own_machine_is_free():

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from math import exp
 
 import msgspec
 import pytest
@@ -126,10 +127,13 @@ def test_calls_in_flight_count():
         fresh = World(A, B, C, a=1.0, b=1.0, c=1.0)
         spread = await fresh.traffic(90, 0.0)
         known = await fresh.traffic(90, 0.0)
-        return spread, known
+        pair = World(A, B, a=1.0, b=1.0)
+        return spread, known, await pair.traffic(10, 0.0)
 
-    for counts in virtual_time(story()):
+    *bursts, pair = virtual_time(story())
+    for counts in bursts:
         assert all(20 <= counts[name] <= 40 for name in "abc")
+    assert pair == {"a": 5, "b": 5}
 
 
 def test_a_stream_is_in_flight_until_it_ends():
@@ -197,15 +201,17 @@ def test_a_call_that_was_left_took_at_least_so_long():
         await world.ask()
         world.seconds["a"] = 1000.0
         found = []
-        for seconds in (0.01, 7):
+        for seconds in (0.5, 7):
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(world.ask())
                 await world.clock.sleep(seconds)
                 task.cancel()
-            found.append(round(world.latency._peaks["a", "m", False].estimate(world.clock.monotonic()), 1))
+            found.append(world.latency._peaks["a", "m", False].estimate(world.clock.monotonic()))
         return found, world.latency._peaks["a", "m", False].outstanding
 
-    assert virtual_time(story()) == ([1.0, 7.0], 0)
+    found, outstanding = virtual_time(story())
+    assert found == [pytest.approx(exp(-0.5 / DECAY)), 7.0]
+    assert outstanding == 0
 
 
 def test_a_peak_counts_at_once_and_goes_slowly():

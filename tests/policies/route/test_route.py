@@ -4,6 +4,7 @@ import gc
 import weakref
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -30,7 +31,8 @@ from headgate.core.errors import (
     UnknownModelError,
     UnreachableError,
 )
-from headgate.core.reply import Reply
+from headgate.core.reply import Event, Kind, Reply
+from headgate.core.usage import TokenUsage
 from headgate.gate.ports import SystemChance
 from headgate.policies.route import ANY, Costs, Plan, Route
 from headgate.testing import VirtualClock, virtual_time
@@ -42,7 +44,8 @@ A, B, C = Target("a", "x", 0.7, 1), Target("b", "x", 0.3, 1), Target("c", "y", 1
 class Providers:
     """Who fails how; the others answer."""
 
-    def __init__(self, **failing: HeadgateError) -> None:
+    def __init__(self, *, usage: TokenUsage | None = None, **failing: HeadgateError) -> None:
+        self.usage = usage
         self.failing = failing
         self.asked: list[tuple[str, int]] = []
 
@@ -51,7 +54,7 @@ class Providers:
         self.asked.append((call.target.provider, call.others))
         if error := self.failing.get(call.target.provider):
             raise error
-        return Reply([], target=call.target)
+        return Reply([Event(kind=Kind.TERMINAL, usage=self.usage)], target=call.target)
 
 
 def route(
@@ -310,6 +313,18 @@ def test_what_has_failed_a_question_already_is_left_out():
     assert ask(route(Target("a"), C), providers, own_name).target == C
 
 
+def test_at_an_account_another_model_may_be_left():
+    """What has failed there is left out as elsewhere; still one target is asked."""
+    policy, providers = route(A, Target("a", "y"), C), Providers(a=UnreachableError("x"))
+    kept = msgspec.structs.replace(CALL, account="a", avoid=(("a", "x"),))
+    with pytest.raises(UnreachableError):
+        ask(policy, providers, kept)
+    assert providers.asked == [("a", 0)]
+    with pytest.raises(NoTargetError):
+        ask(policy, providers, msgspec.structs.replace(kept, avoid=(("a", "x"), ("a", "y"))))
+    assert len(providers.asked) == 1
+
+
 def test_where_all_have_failed_a_question_nothing_is_sent():
     """503 that names them; a route to one target is no exception."""
     for targets in ((A, C), (A,)):
@@ -359,6 +374,24 @@ def test_a_prompt_cache_key_falls_back_to_the_same_target_each_time():
     assert {targets[0].provider for targets in answers.values() if targets[0]} == {"c", "d"}
 
 
+def test_a_prompt_cache_key_matters_more_than_latency():
+    """The prompt that is kept at the slower target is asked there; other calls are not."""
+    policy, slow, providers = route(A, B, strategy="latency"), VirtualClock(), Providers()
+
+    async def answers(call: Call) -> Reply:
+        await slow.sleep(9.0 if call.target == A else 0.1)
+        return await providers(call)
+
+    async def story() -> Counter[str]:
+        for number in range(100):
+            await policy(keyed(number), answers)
+        for _ in range(100):
+            await policy(CALL, answers)
+        return Counter(name for name, _ in providers.asked[:100]) - Counter(name for name, _ in providers.asked[100:])
+
+    assert virtual_time(story())["a"] > 50
+
+
 def test_priorities_hold_whatever_the_strategy():
     """The first priority is asked first, be it the slowest and the dearest."""
     for strategy in ("priority", "latency", "cost"):
@@ -380,6 +413,14 @@ def test_the_cheapest_is_asked_first_and_what_it_says_is_learned():
     assert set(counts) == {("b", 2), ("c", 2)}
     assert 270 <= counts["b", 2] <= 330
 
+    prices = {"reads": Own(input=Decimal(1), output=Decimal(20)), "writes": Own(input=Decimal(10), output=Decimal(2))}
+    policy = route(Target("a", "reads"), Target("b", "writes"), own=prices, strategy="cost")
+    providers = Providers(usage=TokenUsage(prompt_tokens=1, completion_tokens=1))
+    long = msgspec.structs.replace(CALL, body=Body(b'{"messages":"%s"}' % (b"x" * 1000)))
+    for _ in range(3):
+        ask(policy, providers, long)
+    assert [name for name, _ in providers.asked] == ["b", "a", "a"]
+
 
 def test_a_choice_is_made_once_a_day():
     """Who lives is asked once for each name, operation and day; made-up names do not fill the memory."""
@@ -397,6 +438,7 @@ def test_a_choice_is_made_once_a_day():
         ask(policy, Providers(), msgspec.structs.replace(CALL, model=f"n{number}", day="2027-01-16"))
         ask(policy, Providers(), msgspec.structs.replace(CALL, model="n" * 300 + str(number), day="2027-01-16"))
     assert len(policy._choices) <= 1000
+    assert max(len(name) for name, _ in policy._choices) < 300
 
 
 def test_a_failure_keeps_nothing_alive():

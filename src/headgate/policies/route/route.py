@@ -89,7 +89,7 @@ class Route:
             targets = choice.fitting(call)
         if call.avoid:
             targets = _unspent(call, targets)
-        if len(targets) == 1:
+        if len(targets) == 1 or call.account is not None:
             return next(replace(call, target=targets[0], others=0))
         return self._ask(call, next, choice, self._order(call, choice, targets))
 
@@ -138,12 +138,12 @@ class Route:
         return found
 
     def _kept(self, call: Call, choice: Choice) -> Sequence[Target]:
-        """The target that keeps what the call names. Nobody else can answer, so nobody else is asked."""
+        """The targets at the account that keeps what the call names. One of them is asked: nobody else can answer."""
         keepers = [target for target in choice.able if target.provider == call.account]
         if not keepers:
             message = f"What this call names is kept by {call.account!r}, which has no part in {call.model!r}."
             raise BadRequestError(message, code="wrong_account", param="model")
-        return keepers[:1] if self._living is None else self._living(call, keepers[:1])
+        return keepers if self._living is None else self._living(call, keepers)
 
     def _order(self, call: Call, choice: Choice, targets: Sequence[Target]) -> Sequence[Target]:
         if choice.settled:
