@@ -45,6 +45,7 @@ MOST_MEMBERS = 1000
 MOST_HINTS = 1000
 LONGEST_PAUSE = 1.0
 """Seconds between two tries to reach the store, at most."""
+_LOOK = 8
 _LONGEST_NAME = 200
 _LIMITED = (None, "requests", "tokens", "concurrency", "store")
 _MICRO = 1e-6
@@ -59,12 +60,13 @@ Said = tuple[Message, Callable[[Any], None] | None]
 class _Known:
     """What this process knows of one name."""
 
-    __slots__ = ("clocks", "ended", "forgotten", "held", "keys", "owed", "slice", "unsaid")
+    __slots__ = ("asking", "ended", "forgotten", "held", "keys", "owed", "slice", "unsaid")
 
     def __init__(self, name: str) -> None:
         at = f"headgate:{{{name}}}:"
-        self.clocks, log, permits, waiting = at + "clocks", at + "log", at + "permits", at + "waiting"
-        self.keys = (self.clocks, log, permits, waiting, "headgate:run")
+        self.keys = (at + "clocks", at + "log", at + "permits", at + "waiting", "headgate:run")
+        # Decisions that have not come back.
+        self.asking = 0
         # Places by number, and whether the store may know of them.
         self.held: dict[int, bool] = {}
         # What the store has not been told: corrections, places that are free again, takes that never left.
@@ -76,7 +78,7 @@ class _Known:
 
     def idle(self) -> bool:
         """Whether forgetting it would lose nothing."""
-        return not (self.held or self.unsaid or self.slice)
+        return not (self.asking or self.held or self.unsaid or self.slice)
 
 
 class _Ask:
@@ -172,6 +174,7 @@ class RedisRates:
             size = rule.burst * SHARE
             if ask.moves and max(step for _, step in ask.moves) <= size:
                 ask.sliced = size
+        known.asking += 1
         self._asks.append(ask)
         self._wake.set()
         try:
@@ -309,7 +312,9 @@ class RedisRates:
         if self._asks:
             self._wake.set()
         for ask in asks:
-            if not ask.answer.done():
+            if ask.answer.done():
+                ask.known.asking -= 1
+            else:
                 self._flying.append(ask)
                 batch.append((self._take_message(ask), partial(self._answer, ask, now)))
         return batch
@@ -368,6 +373,7 @@ class RedisRates:
         code, wait, at, *clocks, sliced = reply
         requests, *tokens = (clock * _MICRO for clock in clocks)
         self._offset = at * _MICRO - asked
+        ask.known.asking -= 1
         permit = 0
         if not code:
             if ask.rule.limits.concurrency is not None:
@@ -427,6 +433,7 @@ class RedisRates:
                 self._say(ask.known)
         waiting, self._asks = self._asks, []
         for ask in (*flying, *waiting):
+            ask.known.asking -= 1
             if not ask.answer.done():
                 ask.answer.set_result(None)
         self._resting = {}
@@ -449,7 +456,10 @@ class RedisRates:
         if known is not None:
             self._known.move_to_end(name)
             return known
-        if len(self._known) >= MOST_NAMES:
+        # A few looks at most, however many there are: what is in use goes to the end and stays.
+        for _ in range(_LOOK):
+            if len(self._known) < MOST_NAMES:
+                break
             oldest, other = self._known.popitem(last=False)
             if not other.idle():
                 self._known[oldest] = other
