@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from headgate.core.attempt import Attempt, Basis, Settled
 from headgate.core.body import Body
 from headgate.core.call import Call, Caller, Operation, Origin, Target
-from headgate.core.errors import HeadgateError, SharedStoreError, TimeoutError, TooFastError, UnreachableError  # noqa: A004
+from headgate.core.errors import (
+    HeadgateError,
+    OverloadedError,
+    SharedStoreError,
+    TimeoutError,  # noqa: A004
+    TooFastError,
+    UnreachableError,
+)
 from headgate.core.limits import Demand, Limits
 from headgate.core.reply import Event, Kind, Reply
 from headgate.core.usage import TokenUsage
@@ -47,12 +54,13 @@ class Target_:  # noqa: N801  a target that answers, beside the struct that name
     """Answers after so many seconds, and notes on the attempt what budget would."""
 
     def __init__(self, used: TokenUsage | None = None, seconds: float = 0.0, error: BaseException | None = None,
-                 *, sent: bool = True, stream: bool = False) -> None:  # fmt: skip
+                 *, sent: bool = True, stream: bool = False, status: int | None = None) -> None:  # fmt: skip
         self.used = used
         self.seconds = seconds
         self.error = error
         self.sent = sent
         self.stream = stream
+        self.status = status
         self.seen: list[Call] = []
         self.busy = self.most = 0
 
@@ -66,7 +74,8 @@ class Target_:  # noqa: N801  a target that answers, beside the struct that name
         try:
             await asyncio.sleep(self.seconds)
             if self.error is not None:
-                attempt.settled = Settled.UNKNOWN if self.sent else Settled.NOT_BILLED
+                attempt.status = self.status
+                attempt.settled = Settled.UNKNOWN if self.sent and self.status is None else Settled.NOT_BILLED
                 raise self.error
         finally:
             self.busy -= 1
@@ -248,13 +257,14 @@ def test_several_limits_of_tokens_are_all_named():
     ("target", "request_back", "tokens"),
     [
         (Target_(error=UnreachableError("no way"), sent=False), True, 0),
+        (Target_(error=OverloadedError("busy"), status=503), False, 0),
         (Target_(error=TimeoutError("slow")), False, "held"),
         (Target_(error=ValueError("a bug"), sent=False), True, 0),
         (Target_(TokenUsage(prompt_tokens=7, completion_tokens=3)), False, 10),
         (Target_(TokenUsage(prompt_tokens=7, completion_tokens=3), stream=True), False, 10),
         (Target_(None), False, "held"),
     ],
-    ids=["never left", "unknown", "a bug", "whole", "stream", "no usage"],
+    ids=["never left", "answered with an error", "unknown", "a bug", "whole", "stream", "no usage"],
 )
 def test_every_end_settles(target: Target_, request_back: bool, tokens: int | str):
     """What never left is given back wholly, what nobody knows stays held, what was used is what it costs."""
@@ -315,6 +325,13 @@ def test_spread_and_sliding_hold_for_keys_as_well():
         assert error.retry_after == pytest.approx(1)
 
         sliding = Caller(key="slide", limits=Limits(requests_per_minute=10, sliding=True))
+        for _ in range(2):
+            assert [type(await send(admit, target, sliding)) for _ in range(5)] == [Reply] * 5
+            await asyncio.sleep(25)
+        error = await send(admit, target, sliding)
+        assert error.retry_after == pytest.approx(10)
+        assert error.headers["x-ratelimit-remaining-requests"] == "0", "half a minute's worth has flowed in, and yet"
+        await asyncio.sleep(60)
         times = []
         for _ in range(100):
             found = await send(admit, target, sliding)
