@@ -1,8 +1,8 @@
 """Rates shared by processes, in Redis or Valkey.
 
 Decides what travels to the store and when, and which grants belong to the store and which to this process alone.
-Refuses to know connections (`courier.py`), what the store does (`rates_lua.py`), and what happens without it
-(`alone.py`).
+Refuses to know connections (`courier.py`), words (`rates_speech.py`), what the store does (`rates_lua.py`), and what
+happens without it (`alone.py`).
 
 Takes, settlements, renewals and hints of one turn of the loop leave together, settlements first: an uncontended take
 is one round trip, and a settlement waits for nothing. Far from a limit the store grants a slice beyond what was asked,
@@ -16,20 +16,18 @@ asserted when it is back, and settle with whoever let them through.
 
 import asyncio
 import logging
-import struct
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from hashlib import blake2b
 from typing import Any
 
 from headgate.core.clock import Chance, Clock
 from headgate.core.limits import Demand
 from headgate.stores.alone import Alone, Among, Mode
 from headgate.stores.courier import AwayError, Courier, Message
-from headgate.stores.rates import Grant, Rule, corrections, most_in_a_minute, steps
-from headgate.stores.rates_lua import BEAT, RENEW, REST, SETTLE, TAKE
+from headgate.stores.rates import Grant, Rule, corrections
+from headgate.stores.rates_speech import SCRIPTS, Ask, Known, Speech, short
 from headgate.stores.slices import SHARE, Slice
 
 LEASE = 10.0
@@ -40,60 +38,17 @@ MOST_NAMES = 10_000
 """Rules that are remembered; the store remembers the others. Callers can make names up."""
 MOST_ASKS = 500
 """Decisions that travel in one batch."""
-MOST_MEMBERS = 1000
-"""Places that one message names."""
 MOST_HINTS = 1000
 LONGEST_PAUSE = 1.0
 """Seconds between two tries to reach the store, at most."""
 _LOOK = 8
-_LONGEST_NAME = 200
 _LIMITED = (None, "requests", "tokens", "concurrency", "store")
 _MICRO = 1e-6
-_take, _settle = struct.Struct("<9d"), struct.Struct("<5d")
 _log = logging.getLogger("headgate.stores")
 
 Start = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 Said = tuple[Message, Callable[[Any], None] | None]
 """A message, and who hears the answer."""
-
-
-class _Known:
-    """What this process knows of one name."""
-
-    __slots__ = ("asking", "ended", "forgotten", "held", "keys", "owed", "slice", "unsaid")
-
-    def __init__(self, name: str) -> None:
-        at = f"headgate:{{{name}}}:"
-        self.keys = (at + "clocks", at + "log", at + "permits", at + "waiting", "headgate:run")
-        # Decisions that have not come back.
-        self.asking = 0
-        # Places by number, and whether the store may know of them.
-        self.held: dict[int, bool] = {}
-        # What the store has not been told: corrections, places that are free again, takes that never left.
-        self.unsaid = False
-        self.owed = [0.0, 0.0, 0.0, 0.0]
-        self.ended: list[str] = []
-        self.forgotten: list[str] = []
-        self.slice: Slice | None = None
-
-    def idle(self) -> bool:
-        """Whether forgetting it would lose nothing."""
-        return not (self.asking or self.held or self.unsaid or self.slice)
-
-
-class _Ask:
-    """A decision that somebody waits for."""
-
-    __slots__ = ("answer", "demand", "known", "moves", "number", "rule", "sliced")
-
-    def __init__(self, known: _Known, number: int, rule: Rule, demand: Demand) -> None:
-        self.known = known
-        self.number = number
-        self.rule = rule
-        self.demand = demand
-        self.moves = steps(rule.limits, demand)
-        self.sliced = 0.0
-        self.answer: asyncio.Future[Grant | None] = asyncio.get_running_loop().create_future()
 
 
 class RedisRates:
@@ -123,26 +78,25 @@ class RedisRates:
         processes: int = 1,
         lease: float = LEASE,
     ) -> None:
-        self._courier = Courier(url, (TAKE, SETTLE, RENEW, BEAT, REST))
+        self._courier = Courier(url, SCRIPTS)
         self._clock = clock
         self._start = start
-        self._process = chance.token()[:16]
+        self._speech = Speech(chance.token()[:16], lease)
         self._lease = lease
         self._every = min(BEAT_EVERY, lease / 3)
         self._alone = Alone(lost, clock)
         # Who has not been told its rank is the last.
         self._among = Among(processes, processes - 1)
         self._trusted = 0.0
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._unsaid: list[_Known] = []
-        self._asks: list[_Ask] = []
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._unsaid: list[Known] = []
+        self._asks: list[Ask] = []
         # Under way: asks, and places that the store is told to free.
-        self._flying: list[_Ask] = []
-        self._freeing: list[tuple[_Known, list[str]]] = []
+        self._flying: list[Ask] = []
+        self._freeing: list[tuple[Known, list[str]]] = []
         self._hints: dict[str, float] = {}
         self._resting: dict[str, float] = {}
         self._number = 0
-        self._run_id = ""
         self._due = False
         self._wake = asyncio.Event()
         self._tried = asyncio.Event()
@@ -163,7 +117,7 @@ class RedisRates:
         if self._away is not None:
             return self._decide_alone(known, rule, demand)
         self._number += 1
-        ask = _Ask(known, self._number, rule, demand)
+        ask = Ask(known, self._number, rule, demand)
         if known.slice is not None or _sliceable(rule):
             now = self._clock.monotonic()
             if known.slice is not None:
@@ -193,7 +147,7 @@ class RedisRates:
         known = self._find(rule.name)
         number = abs(grant.ticket)
         if grant.permit and known.held.pop(number, False):
-            known.ended.append(self._member(number))
+            known.ended.append(self._speech.member(number))
             self._say(known)
         if grant.ticket < 0:
             self._alone.settle(rule, grant, held, used, self._among)
@@ -202,7 +156,7 @@ class RedisRates:
         if moves:
             self._correct(known, moves)
         if used is None and rule.limits.sliding:
-            known.forgotten.append(self._member(number))
+            known.forgotten.append(self._speech.member(number))
             self._say(known)
 
     def rest(self, name: str, seconds: float) -> None:
@@ -213,7 +167,7 @@ class RedisRates:
 
     def resting(self, name: str) -> float:
         """Seconds for which another process hints that a target shall rest."""
-        until = self._resting.get(_short(name))
+        until = self._resting.get(short(name))
         return 0.0 if until is None else max(until - self._clock.monotonic(), 0.0)
 
     def health(self) -> Mapping[str, Any]:
@@ -230,7 +184,7 @@ class RedisRates:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         for known in self._known.values():
-            known.ended += [self._member(number) for number, told in known.held.items() if told]
+            known.ended += [self._speech.member(number) for number, told in known.held.items() if told]
             known.held.clear()
             if known.slice is not None:
                 self._return_slice(known, self._clock.monotonic())
@@ -241,8 +195,8 @@ class RedisRates:
             with suppress(AwayError):
                 # The task may have been stopped in the middle of a word.
                 await self._courier.open()
-                batch = [*self._settlements(), self._beat_message(0)]
-                await self._courier.carry([message for message, _ in batch])
+                messages = [message for message, _ in self._settlements()]
+                await self._courier.carry([*messages, self._speech.beat(farewell=True)])
         await self._courier.close()
 
     # Behind the scenes.
@@ -260,9 +214,9 @@ class RedisRates:
         pause = LONGEST_PAUSE / 10
         while True:
             try:
-                self._run_id = await self._courier.open()
+                self._speech.run = await self._courier.open()
                 # Whoever holds a place says so before anybody asks for one.
-                await self._exchange([self._beat_message(), *self._renewals()])
+                await self._exchange(self._heartbeat())
                 pause = LONGEST_PAUSE / 10
                 self._come_back()
                 while True:
@@ -302,11 +256,10 @@ class RedisRates:
             for known in self._known.values():
                 if known.slice is not None and known.slice.over(now):
                     self._return_slice(known, now)
-            batch += [self._beat_message(), *self._renewals()]
+            batch += self._heartbeat()
         batch += self._settlements()
         for name, until in self._hints.items():
-            arguments = (_short(name), repr(max(until - now, 0.0)), self._process)
-            batch.append((Message(4, ("headgate:resting",), arguments), None))
+            batch.append((self._speech.rest(name, until - now), None))
         self._hints.clear()
         asks, self._asks = self._asks[:MOST_ASKS], self._asks[MOST_ASKS:]
         if self._asks:
@@ -316,60 +269,26 @@ class RedisRates:
                 ask.known.asking -= 1
             else:
                 self._flying.append(ask)
-                batch.append((self._take_message(ask), partial(self._answer, ask, now)))
+                batch.append((self._speech.take(ask), partial(self._answer, ask, now)))
         return batch
 
     def _settlements(self) -> list[Said]:
         found: list[Said] = []
         unsaid, self._unsaid = self._unsaid, []
         for known in unsaid:
-            ended, known.ended = known.ended, []
-            forgotten, known.forgotten = known.forgotten, []
-            owed, known.owed = known.owed, [0.0, 0.0, 0.0, 0.0]
-            known.unsaid = False
-            if ended:
-                self._freeing.append((known, ended))
-            keys = known.keys[:3]
-            for first in range(0, max(len(ended), len(forgotten), 1), MOST_MEMBERS):
-                free, forget = ended[first : first + MOST_MEMBERS], forgotten[first : first + MOST_MEMBERS]
-                packed = _settle.pack(*(owed if first == 0 else (0, 0, 0, 0)), len(free))
-                found.append((Message(1, keys, (packed, *free, *forget)), None))
+            if known.ended:
+                self._freeing.append((known, known.ended))
+            found += [(message, None) for message in self._speech.settle(known)]
         return found
 
-    def _renewals(self) -> list[Said]:
-        found: list[Said] = []
+    def _heartbeat(self) -> list[Said]:
+        found: list[Said] = [(self._speech.beat(), self._heard)]
         for known in self._known.values():
-            if not known.held:
-                continue
-            numbers = list(known.held)
-            for first in range(0, len(numbers), MOST_MEMBERS):
-                members = [self._member(number) for number in numbers[first : first + MOST_MEMBERS]]
-                found.append((Message(2, known.keys[2:3], (repr(self._lease), *members)), None))
-            known.held = dict.fromkeys(numbers, True)
+            if known.held:
+                found += [(message, None) for message in self._speech.renew(known)]
         return found
 
-    def _beat_message(self, alive: float | None = None) -> Said:
-        keys = ("headgate:processes", "headgate:resting", "headgate:run")
-        seconds = repr(self._lease if alive is None else alive)
-        return Message(3, keys, (self._process, self._run_id, seconds)), self._heard
-
-    def _take_message(self, ask: _Ask) -> Message:
-        limits, spread = ask.rule.limits, ask.rule.limits.spread
-        far = [-1.0, -1.0, -1.0, -1.0]
-        for kind, step in ask.moves:
-            far[kind] = step
-        most = most_in_a_minute(limits)
-        packed = _take.pack(
-            *far,
-            0.0 if spread else ask.rule.burst,
-            -1.0 if most is None else most,
-            -1.0 if limits.concurrency is None else limits.concurrency,
-            self._lease,
-            ask.sliced,
-        )
-        return Message(0, ask.known.keys, (packed, self._process, str(ask.number), self._run_id))
-
-    def _answer(self, ask: _Ask, asked: float, reply: list[int]) -> None:
+    def _answer(self, ask: Ask, asked: float, reply: list[int]) -> None:
         code, wait, at, *clocks, sliced = reply
         requests, *tokens = (clock * _MICRO for clock in clocks)
         self._offset = at * _MICRO - asked
@@ -429,7 +348,7 @@ class RedisRates:
         for ask in flying:
             # Perhaps it got a place; nobody will use it.
             if ask.rule.limits.concurrency is not None:
-                ask.known.ended.append(self._member(ask.number))
+                ask.known.ended.append(self._speech.member(ask.number))
                 self._say(ask.known)
         waiting, self._asks = self._asks, []
         for ask in (*flying, *waiting):
@@ -438,7 +357,7 @@ class RedisRates:
                 ask.answer.set_result(None)
         self._resting = {}
 
-    def _decide_alone(self, known: _Known, rule: Rule, demand: Demand) -> Grant:
+    def _decide_alone(self, known: Known, rule: Rule, demand: Demand) -> Grant:
         stored = sum(known.held.values())
         grant = self._alone.take(rule, demand, self._among, stored)
         if grant.limited is not None:
@@ -451,7 +370,7 @@ class RedisRates:
 
     # Small things.
 
-    def _find(self, name: str) -> _Known:
+    def _find(self, name: str) -> Known:
         known = self._known.get(name)
         if known is not None:
             self._known.move_to_end(name)
@@ -463,37 +382,27 @@ class RedisRates:
             oldest, other = self._known.popitem(last=False)
             if not other.idle():
                 self._known[oldest] = other
-        known = self._known[name] = _Known(_short(name))
+        known = self._known[name] = Known(name)
         return known
 
-    def _say(self, known: _Known) -> None:
+    def _say(self, known: Known) -> None:
         if not known.unsaid:
             known.unsaid = True
             self._unsaid.append(known)
         self._wake.set()
 
-    def _correct(self, known: _Known, moves: Sequence[tuple[int, float]]) -> None:
+    def _correct(self, known: Known, moves: Sequence[tuple[int, float]]) -> None:
         for kind, step in moves:
             known.owed[kind] += step
         self._say(known)
 
-    def _return_slice(self, known: _Known, now: float) -> None:
+    def _return_slice(self, known: Known, now: float) -> None:
         assert known.slice is not None
         rest, known.slice = known.slice.rest(now), None
         if rest:
             self._correct(known, rest)
 
-    def _member(self, number: int) -> str:
-        return f"{self._process}.{number}"
-
 
 def _sliceable(rule: Rule) -> bool:
     """A slice is of rates alone: places are exact, a sliding minute is, and what is spread has no burst."""
     return rule.limits.concurrency is None and not (rule.limits.sliding or rule.limits.spread)
-
-
-def _short(name: str) -> str:
-    """A name for the store. Callers can make names up, of any length and of anything."""
-    if len(name) <= _LONGEST_NAME and name.isascii():
-        return name
-    return "#" + blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
