@@ -15,6 +15,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -22,7 +23,8 @@ import psycopg
 from psycopg import AsyncConnection, sql
 
 from headgate.core.errors import ConfigError, StoreError
-from headgate.stores import question, tables
+from headgate.stores import question, tables, treasury
+from headgate.stores.money import Alert, Cap, Loan
 from headgate.stores.protocols import Query, Usage
 from headgate.stores.records import AttemptRow, Entry, ObjectRow, Owner
 from headgate.stores.rollups import delta
@@ -39,6 +41,7 @@ _HOPELESS = ("does not exist", "authentication failed", "no password supplied", 
 # A table of the connection takes the lines in; `LIKE` gives it the same columns in the same order. Who looks for lines
 # by their keys shall never read a whole day for it, whatever is known of these tables.
 _BEGIN = f"""
+BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL synchronous_commit = on;
 SET LOCAL enable_hashjoin = off;
@@ -61,11 +64,12 @@ _ADD = f"""
 INSERT INTO rollup_groups SELECT * FROM new_groups ON CONFLICT DO NOTHING;
 INSERT INTO rollups SELECT * FROM new_rollups ON CONFLICT {ADDED};
 """  # noqa: S608
+_LOCKED = f"{treasury.LOOK} FOR UPDATE"
 _log = logging.getLogger("headgate.stores")
 
 
 class _Line:
-    """One connection, used by one at a time; a lost one is made anew."""
+    """One connection, used by one at a time. Where anything failed it is given up, and with it what it had begun."""
 
     def __init__(self, conninfo: str, seconds: float) -> None:
         self._conninfo = conninfo
@@ -83,10 +87,13 @@ class _Line:
         """
         try:
             async with asyncio.timeout(self._seconds), self._lock:
-                yield await self._connected()
+                try:
+                    yield await self._connected()
+                except BaseException:
+                    # What was broken off may still be going on there; nobody waits for it any more.
+                    await self._drop()
+                    raise
         except TimeoutError:
-            # Whatever it waits for, nobody waits for it any more.
-            await self._drop()
             raise StoreError(f"Postgres did not answer within {self._seconds:g} s.") from None
         except psycopg.Error as error:
             raise StoreError(f"Postgres: {str(error).strip()}") from error
@@ -141,9 +148,10 @@ class PostgresLedger:
             if not entries and not objects:
                 return
             try:
-                async with connection.transaction():
-                    await self._book(connection, _merged(entries))
-                    await _book_objects(connection, objects)
+                await connection.execute(_BEGIN.encode())
+                await self._book(connection, _merged(entries))
+                await _book_objects(connection, objects)
+                await connection.execute("COMMIT")
             except BaseException:
                 # Perhaps what was made is not there after all, or somebody else has taken it away.
                 self._days.clear()
@@ -159,14 +167,69 @@ class PostgresLedger:
         """
         # What is not ASCII is no id, and perhaps no text that the driver takes.
         known = [name for name in ids if name.isascii() and "\0" not in name]
+        async with self._answering() as connection:
+            cursor = await connection.execute("SELECT id, tenant, provider FROM objects WHERE id = ANY(%s)", [known])
+            return {name: Owner(tenant, provider) for name, tenant, provider in await cursor.fetchall()}
+
+    async def borrow(self, owner: str, cap: Cap, least: int, wish: int) -> Loan:
+        """Lend a process a part of what a cap has left; see `money.Money`."""
+        key = (cap.name, cap.window)
+        async with self._answering() as connection, connection.transaction():
+            spent = await _value(connection, _LOCKED, key)
+            if spent is None:
+                await connection.execute(*_said(tables.Expression(treasury.BEGIN, key)))
+                spent = await _value(connection, _LOCKED, key)
+            lent = await _value(connection, treasury.OUT, key)
+            loan = treasury.lend(cap, spent, lent, least, wish)
+            if loan.amount:
+                await connection.execute(*_said(tables.Expression(treasury.LEND, (owner, *key, loan.amount))))
+        return loan
+
+    async def give_back(self, owner: str, amounts: Sequence[tuple[Cap, int]]) -> None:
+        """Take back what was lent and not spent; see `money.Money`."""
+        returned = sorted((amount, owner, cap.name, cap.window) for cap, amount in amounts)
+        async with self._answering() as connection, connection.transaction():
+            await _many(connection, treasury.RETURN, sorted(returned, key=lambda values: values[1:]))
+            await connection.execute(*_said(tables.Expression(treasury.TIDY, (owner,))))
+
+    async def spent(self, caps: Sequence[Cap]) -> Sequence[tuple[int, int]]:
+        """Of each cap, what is spent and what is lent; see `money.Money`."""
+        found = []
+        async with self._answering() as connection:
+            for cap in caps:
+                key = (cap.name, cap.window)
+                spent = await _value(connection, treasury.LOOK, key)
+                found.append((spent or 0, await _value(connection, treasury.OUT, key)))
+        return found
+
+    async def alerts(self, shares: Sequence[tuple[Cap, float]]) -> Sequence[Alert]:
+        """Which shares have been reached and were not told of; see `money.Money`."""
+        found = []
+        async with self._answering() as connection:
+            for cap, share in shares:
+                asked = (share, cap.name, cap.window, share, ceil(share * cap.limit))
+                spent = await _value(connection, treasury.TELL, asked)
+                if spent is not None:
+                    found.append(Alert(cap, share, spent))
+        return found
+
+    async def inherit(self, owner: str) -> None:
+        """End the loans of an owner of whom everything is booked.
+
+        Raises:
+            StoreError: the database cannot be told.
+        """
+        async with self._answering() as connection:
+            await connection.execute(*_said(tables.Expression(treasury.INHERIT, (owner,))))
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[AsyncConnection]:
+        """The connection of those for whom a call waits."""
         try:
             async with self._on(self._asking) as connection:
-                cursor = await connection.execute(
-                    "SELECT id, tenant, provider FROM objects WHERE id = ANY(%s)", [known]
-                )
-                return {name: Owner(tenant, provider) for name, tenant, provider in await cursor.fetchall()}
+                yield connection
         except ConfigError as error:
-            raise StoreError(f"The store cannot be asked whose these objects are: {error}") from error
+            raise StoreError(f"The store cannot be asked: {error}") from error
 
     async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
         """The total, and one entry per group, dearest first.
@@ -179,11 +242,13 @@ class PostgresLedger:
             StoreError: it is away.
         """
         asked = question.question(query, POSTGRES)
-        async with self._on(self._reporting) as connection, connection.transaction():
+        async with self._on(self._reporting) as connection:
             # To compile a report takes longer than to answer it.
-            await connection.execute("SET LOCAL jit = off")
+            await connection.execute("BEGIN READ ONLY; SET LOCAL jit = off")
             cursor = await connection.execute(*_said(asked))
-            return question.answer(query, await cursor.fetchall())
+            found = await cursor.fetchall()
+            await connection.execute("COMMIT")
+        return question.answer(query, found)
 
     async def rows(self, query: Query) -> AsyncIterator[AttemptRow]:
         """The attempts, oldest first, read in pages; `by` is not looked at.
@@ -237,7 +302,6 @@ class PostgresLedger:
     async def _book(self, connection: AsyncConnection, entries: Mapping[tuple[str, str, int], Entry]) -> None:
         if not entries:
             return
-        await connection.execute(_BEGIN.encode())
         await _copy(connection, "new_attempts", LINE, map(tables.line, entries.values()))
         days = {day for day, _, _ in entries}
         for day in sorted(days - self._days):
@@ -251,6 +315,9 @@ class PostgresLedger:
         await _copy(connection, "new_groups", GROUP, groups)
         await _copy(connection, "new_rollups", SUMS, sums)
         await connection.execute(_ADD.encode())
+        spent, returned = treasury.charges([entries[key] for key in news])
+        await _many(connection, treasury.SPEND, spent)
+        await _many(connection, treasury.RETURN, returned)
 
 
 async def _connect(conninfo: str) -> AsyncConnection:
@@ -275,11 +342,11 @@ async def _revision(connection: AsyncConnection) -> str:
     """Of the tables; an empty database gets those of today."""
     if not await _is_there(connection, VERSION_TABLE):
         # Of several gateways that start at once, one makes the tables and the others wait.
-        async with connection.transaction():
-            await connection.execute(POSTGRES.lock.encode())
-            if not await _is_there(connection, VERSION_TABLE):
-                for statement in stamped(POSTGRES):
-                    await connection.execute(statement.encode())
+        await connection.execute(f"BEGIN; {POSTGRES.lock}".encode())
+        if not await _is_there(connection, VERSION_TABLE):
+            for statement in stamped(POSTGRES):
+                await connection.execute(statement.encode())
+        await connection.execute("COMMIT")
     # An empty one is how alembic says that no revision was run.
     return await _one(connection, f"SELECT version_num FROM {VERSION_TABLE}".encode()) or ""  # noqa: S608  own name
 
@@ -331,21 +398,21 @@ async def _make_room(connection: AsyncConnection, day: str) -> bool:
 async def _forget(connection: AsyncConnection, days: int) -> bool:
     """Drop the partitions of old days, and what else tells of single users; False if somebody is reading them."""
     try:
-        async with connection.transaction():
-            await connection.execute("SET LOCAL lock_timeout = '2s'")
-            await connection.execute(POSTGRES.lock.encode())
-            # Its own clock: that of a gateway which is a year ahead would cost a year of books.
-            first = await _one(connection, b"SELECT (current_date - %s::int)::text", [days])
-            asked = (
-                "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-                " WHERE i.inhparent = 'attempts'::regclass AND c.relname < %s"
-            )
-            cursor = await connection.execute(asked, [f"attempts_{first.replace('-', '')}"])
-            for (name,) in await cursor.fetchall():
-                await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
-            for statement in tables.FORGET:
-                await connection.execute(*_said(tables.Expression(statement, (first,) * statement.count("?"))))
+        await connection.execute(f"BEGIN; SET LOCAL lock_timeout = '2s'; {POSTGRES.lock}".encode())
+        # Its own clock: that of a gateway which is a year ahead would cost a year of books.
+        first = await _one(connection, b"SELECT (current_date - %s::int)::text", [days])
+        asked = (
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'attempts'::regclass AND c.relname < %s"
+        )
+        cursor = await connection.execute(asked, [f"attempts_{first.replace('-', '')}"])
+        for (name,) in await cursor.fetchall():
+            await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+        for statement in tables.FORGET:
+            await connection.execute(*_said(tables.Expression(statement, (first,) * statement.count("?"))))
+        await connection.execute("COMMIT")
     except psycopg.errors.LockNotAvailable:
+        await connection.execute("ROLLBACK")
         _log.warning("Old days cannot be forgotten now: somebody reads the ledger. It will be tried again.")
         return False
     return True
@@ -356,6 +423,17 @@ async def _book_objects(connection: AsyncConnection, objects: Sequence[ObjectRow
         statement, _ = _said(tables.Expression(tables.INSERT_OBJECT))
         async with connection.cursor() as cursor:
             await cursor.executemany(statement, [msgspec.structs.astuple(thing) for thing in objects])
+
+
+async def _many(connection: AsyncConnection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        async with connection.cursor() as cursor:
+            said, _ = _said(tables.Expression(statement))
+            await cursor.executemany(said, [_said(tables.Expression("", row))[1] for row in rows])
+
+
+async def _value(connection: AsyncConnection, statement: str, values: tuple[Any, ...]) -> Any:
+    return await _one(connection, *_said(tables.Expression(statement, values)))
 
 
 def _said(asked: tables.Expression) -> tuple[bytes, Sequence[Any]]:
