@@ -15,9 +15,9 @@ CLIENTS = ("headgate", "openai")
 
 
 def scenario(limits=WIDE, **changes):
-    """A small one: four callers, who need a second for each of 360 calls."""
+    """A small one: four callers, who need a second for each of 600 calls."""
     settings = {
-        "name": "small", "limits": limits, "told": {}, "calls": 360, "workers": 4, "semaphore": 4, "lengths": (1, 1),
+        "name": "small", "limits": limits, "told": {}, "calls": 600, "workers": 4, "semaphore": 4, "lengths": (1, 1),
         "share": 0.0, "refused": 0.0,
     }  # fmt: skip
     return Scenario(**{**settings, **changes})
@@ -42,14 +42,14 @@ def test_a_play(client, watched):
     """All calls are made, so many at a time, one after the other; equal seeds play the same."""
     first, second = (virtual_time(play(scenario(), client, seed=4)) for _ in range(2))
     assert first == second != virtual_time(play(scenario(), client, seed=5))
-    assert (first.calls, first.lost, first.verdict.peak) == (360, {}, 4)
-    assert first.seconds == pytest.approx(360 / 4, rel=0.1)
+    assert (first.calls, first.lost, first.verdict.peak) == (600, {}, 4)
+    assert first.seconds == pytest.approx(600 / 4, rel=0.1)
     assert first.p50 == pytest.approx(1, rel=0.1)
     assert 1 < first.p95 <= 1.3
-    # A minute of warming up, and one to be judged, half of which is work.
+    # Two minutes of warming up, and one to be judged, half of which is work.
     assert first.verdict.share == pytest.approx(120 / 6_000_000, rel=0.3)
     ours = [one for one in watched[0].log if one.model != THEIRS]
-    assert len([one for one in ours if not one.limited]) == 360
+    assert len([one for one in ours if not one.limited]) == 600
     assert ours[0].time == EPOCH
 
 

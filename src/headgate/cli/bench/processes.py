@@ -1,7 +1,8 @@
 """Two processes that share one limit through a shared store, in real time, against a simulator with a socket.
 
-Decides how they are started and judged; refuses to know how the store is reached. The account has rested: the limit
-is all ours, and nobody may meet a single 429.
+Decides how they are started and judged; refuses to know how the store is reached. The limit is all ours, and nobody
+may meet a single 429. Of the account's allowance only `SAVED` seconds' worth is left at the start: with a full minute
+saved up it would take a while until anybody noticed that two processes use the limit twice.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from headgate.cli.bench.stage import Outcome, quantile
 from headgate.cli.bench.worker import Order, Report
 from headgate.core.errors import HeadgateError
 from headgate.gate.ports import SystemChance, SystemClock
-from headgate.providers.simulator import Latency, Limits, Simulator, simulator_app
+from headgate.providers.simulator import Latency, Limits, Request, Simulator, simulator_app
 from headgate.server.serve import listening
 
 PROCESSES = 2
@@ -24,6 +25,7 @@ WORKERS = 40
 SECONDS = 20.0
 WARM_UP = 3.0
 """Seconds that are not judged."""
+SAVED = 12.0
 _LONGEST_LINE = 2**24
 
 
@@ -39,9 +41,8 @@ async def share_limit(shared: str, *, seconds: float = SECONDS, per_minute: int 
         HeadgateError: a process has failed; what it said stands on stderr.
     """
     clock = SystemClock()
-    simulator = Simulator(
-        clock=clock, latency=Latency(first_token=0.2, jitter=0.3), limits=Limits(requests_per_minute=per_minute)
-    )
+    limits = Limits(requests_per_minute=per_minute)
+    simulator = Simulator(clock=clock, latency=Latency(first_token=0.2, jitter=0.3), limits=limits)
     # A name of its own: what others left in the store is not ours.
     name = f"bench-{SystemChance().token()[:8]}"
     async with listening(simulator_app(simulator), host="127.0.0.1", port=0, grace=1) as address:
@@ -54,6 +55,7 @@ async def share_limit(shared: str, *, seconds: float = SECONDS, per_minute: int 
         ]
         try:
             await asyncio.gather(*(_line(process, msgspec.json.encode(order)) for process in processes))
+            _leave(simulator, limits, SAVED / 60)
             start = clock.time()
             told = await asyncio.gather(*(_line(process, b"go") for process in processes))
             took = clock.time() - start
@@ -76,11 +78,20 @@ async def share_limit(shared: str, *, seconds: float = SECONDS, per_minute: int 
         p95=quantile(latencies, 0.95),
         verdict=judge(
             simulator.log,
-            [Span(start, Limits(requests_per_minute=per_minute))],
+            [Span(start, limits)],
             start=start + WARM_UP,
             end=start + seconds,
         ),
     )
+
+
+def _leave(simulator: Simulator, limits: Limits, share: float) -> None:
+    """Leave only a share of the account's minute."""
+    body = b'{"model": "fake", "messages": [{"role": "user", "content": "Hello"}]}'
+    simulator.take(Request("POST", "/v1/chat/completions", {}, body)).close()
+    few = round((limits.requests_per_minute or 0) * share)
+    simulator.allow(Limits(requests_per_minute=few))
+    simulator.allow(limits)
 
 
 async def _line(process: Process, line: bytes) -> bytes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec.structs import replace
 
-from headgate.cli.bench.judge import Span, Verdict, judge
+from headgate.cli.bench.judge import MINUTE, Span, Verdict, judge
 from headgate.cli.bench.scenarios import GROUP, LATENCY, Change, Scenario, Stranger
 from headgate.client.simulated import simulated_client
 from headgate.core.call import Operation
@@ -36,8 +36,8 @@ MODEL = "fake"
 """Ours: it neither thinks nor costs."""
 THEIRS = "gpt-4o-mini"
 """The strangers'."""
-WARM_UP = 60.0
-"""Seconds that are not judged."""
+WARM_UP = 120.0
+"""Seconds that are not judged: an account that was in use has no reserve yet, and what it allows is not known."""
 _CHAT = "/v1/chat/completions"
 _NOTHING = Limits(
     requests_per_minute=1, tokens_per_minute=1, input_tokens_per_minute=1, output_tokens_per_minute=1, group=GROUP
@@ -90,7 +90,7 @@ async def play(scenario: Scenario, client: Client, *, seed: int) -> Outcome:
             [Span(start, scenario.limits), *(Span(start + at, limits) for at, limits in scenario.changes)],
             start=start + WARM_UP,
             # Whoever is done sooner has not used the limits: it has lost most of its calls.
-            end=max(work.last, start + 2 * WARM_UP),
+            end=max(work.last, start + WARM_UP + MINUTE),
             changes=[start + at for at in scenario.upheavals],
             ours=lambda one: one.model == MODEL,
         )
