@@ -283,3 +283,39 @@ def test_priorities_and_callers_through_the_gate():
     assert max(found["urgent"]) <= 0.2
     assert sorted(found["other"])[18] <= 0.4
     assert max(found["flood"]) > 30
+
+
+def test_closing_the_gate_lets_nobody_wait():
+    """Calls that wait for a limit end with the gate, and not a minute later."""
+
+    async def story():
+        gate = await Gate.open(config({"requests_per_minute": 1}), clock=CLOCK, chance=SystemChance(1))
+
+        async def ask(number):
+            raw = json.dumps({"model": "m", "messages": [{"role": "user", "content": str(number)}]}).encode()
+            async with await gate(gate.call(Operation.CHAT, raw)) as reply:
+                await reply.read()
+
+        waiting = [asyncio.ensure_future(ask(number)) for number in range(5)]  # noqa: TID251
+        await CLOCK.sleep(1)
+        await gate.close()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        return [type(error).__name__ for error in found], CLOCK.monotonic()
+
+    ended, seconds = virtual_time(story())
+    assert ended == ["NoneType", *["StoppingError"] * 4]
+    assert seconds <= 1.1
+
+
+def test_health_tells_how_it_stands():
+    """Who waits, what is held, and what the provider tells."""
+
+    async def story():
+        async with await Gate.open(config({"requests_per_minute": 60}), clock=CLOCK, chance=SystemChance(1)) as gate:
+            raw = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'
+            async with await gate(gate.call(Operation.CHAT, raw)) as reply:
+                await reply.read()
+            return gate.targets()
+
+    (layers,) = virtual_time(story()).values()
+    assert layers["pace"] == {"waiting": 0, "busy": 0, "told": {"requests": {"limit": 60, "left": 59.0}}}

@@ -31,7 +31,7 @@ from headgate.gate.spool import Spool
 from headgate.gate.targets import States, configured, resting, shown, states
 from headgate.gate.tasks import Tasks
 from headgate.policies.meter import Meter
-from headgate.policies.pace.gauge import Gauges
+from headgate.policies.pace.gauges import Gauges
 from headgate.policies.route import ANY, Plan
 from headgate.providers.provider import Provider
 from headgate.providers.simulator import Simulator
@@ -102,6 +102,7 @@ class Gate:
         self._closed = False
         self._day = (0, "")
         self._rates: Rates = wiring.rates(config, clock, chance, self._tasks.start)
+        self._gauges = Gauges(self._rates, clock)
         self._stack = stack.Stack(
             stack.Parts(
                 config=config,
@@ -116,7 +117,7 @@ class Gate:
                 meter=self.meter,
                 owners=ledger.owners,
                 rates=self._rates,
-                gauges=Gauges(self._rates, clock),
+                gauges=self._gauges,
             )
         )
 
@@ -375,6 +376,7 @@ class Gate:
                 return
             for provider in self._providers.values():
                 await provider.close()
+            self._gauges.close()
             await self._farewell()
             await self._rates.close()
             await self._tasks.close()

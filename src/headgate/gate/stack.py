@@ -13,6 +13,7 @@
      6  retry     repeats at the same target
      7  breaker   rests a failing target
      8  pace      waits for the provider's limits
+     -  look      what has waited for a target that rests by now is not sent
      9  budget    writes the intent, settles the truth
      -  provider  translates and sends
 
@@ -45,7 +46,7 @@ from headgate.policies.defaults import Defaults
 from headgate.policies.fit import Fit
 from headgate.policies.meter import Meter
 from headgate.policies.own import Own, Owners
-from headgate.policies.pace.gauge import Gauges
+from headgate.policies.pace.gauges import Gauges
 from headgate.policies.pace.pace import Pace
 from headgate.policies.recover import Recover
 from headgate.policies.retry import Retry
@@ -92,6 +93,14 @@ class TargetLayer(NamedTuple):
     name: str
     because: str
     build: Callable[[Parts, Target], Policy | None]
+
+
+class SecondLook(NamedTuple):
+    """One line of the page, below route: what stands further up looks again. Built from what is built above it."""
+
+    name: str
+    because: str
+    build: Callable[[Mapping[str, Policy]], Policy | None]
 
 
 MOST_CHAINS = 1024
@@ -172,6 +181,13 @@ def _breaker(parts: Parts, target: Target) -> Policy:
     )
 
 
+def _look(above: Mapping[str, Policy]) -> Policy | None:
+    breaker = above["breaker"]
+    assert isinstance(breaker, Breaker)
+    # Without a queue nothing has waited.
+    return breaker.look if "pace" in above else None
+
+
 def _pace(parts: Parts, target: Target) -> Policy | None:
     if not target.model:
         return None  # what asks no model has none of a model's limits
@@ -201,7 +217,7 @@ ABOVE = (
     Layer("recover", "its second question is routed like the first one", _recover),
     Layer("route", "one question, several targets", _route),
 )
-BELOW = (
+BELOW: tuple[TargetLayer | SecondLook, ...] = (
     TargetLayer("defaults", "before fit, or what a model does not take would come back by a default", _defaults),
     TargetLayer(
         "fit",
@@ -216,6 +232,7 @@ BELOW = (
     TargetLayer("retry", "closest to the target it repeats", _retry),
     TargetLayer("breaker", "each attempt counts", _breaker),
     TargetLayer("pace", "the last queue before the wire", _pace),
+    SecondLook("look", "a queue may be longer than the time in which a target fails", _look),
     TargetLayer(
         "budget",
         "nothing is held while queueing; every attempt that may be billed is journalled first",
@@ -256,8 +273,11 @@ class Stack:
             # The oldest: what it has learned is learned again.
             del self._chains[next(iter(self._chains))]
         target = Target(*name)
-        built = {layer.name: layer.build(self._parts, target) for layer in BELOW}
-        policies = {layer: policy for layer, policy in built.items() if policy is not None}
+        policies: dict[str, Policy] = {}
+        for layer in BELOW:
+            built = layer.build(policies) if isinstance(layer, SecondLook) else layer.build(self._parts, target)
+            if built is not None:
+                policies[layer.name] = built
         handle = compose(list(policies.values()), self._parts.providers[target.provider])
         found = self._chains[name] = (handle, policies)
         return found

@@ -10,7 +10,7 @@ from headgate.core.body import Body
 from headgate.core.call import Call, Caller, Operation
 from headgate.core.errors import DeadlineError, NoTargetError, Onward, QuotaError, RateLimitError
 from headgate.core.limits import UNLIMITED, Demand, Limits
-from headgate.policies.pace.gauge import DEBT, LONGEST_HOLD, QUOTA_REST, Gauge, Gauges
+from headgate.policies.pace.gauge import DEBT, LONGEST_HOLD, QUOTA_REST, Gauge
 from headgate.stores.memory_rates import MemoryRates
 from headgate.testing import VirtualClock, virtual_time
 
@@ -345,15 +345,6 @@ def test_an_incredible_usage_stops_nobody_for_long():
         return await times(one, [calling()], Demand(10, 10))
 
     assert 0 < virtual_time(story())[0] <= 2 * DEBT
-
-
-def test_groups_share_and_targets_do_not():
-    """Models of one group have one gauge; without a group each has its own."""
-    gauges = Gauges(MemoryRates(CLOCK), CLOCK)
-    limits = Limits(requests_per_minute=60)
-    assert gauges.of("p/a", limits, "g") is gauges.of("q/b", limits, "g")
-    assert gauges.of("p/a", limits, None).name == "pace:p/a"
-    assert gauges.of("p/a", limits, None) is not gauges.of("p/a", limits, None)
 
 
 @pytest.mark.parametrize("limits", [{"concurrency": 5}, {"requests_per_minute": 6000}, {"tokens_per_minute": 60_000}])

@@ -14,7 +14,7 @@ import msgspec
 
 from headgate.core.call import Call
 from headgate.core.clock import Clock
-from headgate.core.errors import DeadlineError, NoTargetError, QuotaError, RateLimitError
+from headgate.core.errors import DeadlineError, NoTargetError, QuotaError, RateLimitError, StoppingError
 from headgate.core.limits import Demand, Limits
 from headgate.policies.pace.adaptive import Adaptive
 from headgate.policies.pace.queue import Queue, Waiter
@@ -61,6 +61,7 @@ class Gauge:
         self._held_until = 0.0
         self._quota: QuotaError | None = None
         self._quota_at = self._quota_until = 0.0
+        self._closed = False
         self.counts_tokens = False
         self._told = Told(_weights(limits))
         self._set_rule()
@@ -78,6 +79,7 @@ class Gauge:
         Raises:
             DeadlineError: that would be after its deadline.
             NoTargetError: the provider's quota is used up.
+            StoppingError: the gate is shutting down.
             SharedStoreError: the store is away, and limits are closed meanwhile.
         """
         self._check_quota()
@@ -87,6 +89,7 @@ class Gauge:
             if ticket is not None:
                 return ticket
         rule = self._rule
+        self._check_open()
         waiter = Waiter(call.priority, _caller(call), _cost(rule, demand), first=bool(call.trail))
         self._check_deadline(call, max(wait or 0.0, self._at_least(waiter, rule)))
         self._queue.add(waiter)
@@ -111,6 +114,7 @@ class Gauge:
             if wait < inf:
                 self._check_deadline(call, wait)
             await self._sleep(waiter, wait if call.deadline is None else min(wait, self._left(call.deadline)))
+            self._check_open()
             if self._quota is not None and self._quota_at >= came:
                 raise self._out_of_quota(self._quota)
             if call.deadline is not None and self._left(call.deadline) <= 0:
@@ -191,8 +195,7 @@ class Gauge:
         now = self._clock.monotonic()
         if isinstance(error, QuotaError):
             self._quota, self._quota_at, self._quota_until = error, now, now + QUOTA_REST
-            for waiter in self._queue:
-                _ring(waiter)
+            self._wake_all()
             return
         self._told.correct(ticket, 0, NOTHING)
         self.hear(ticket, headers)
@@ -252,6 +255,10 @@ class Gauge:
         if call.deadline is not None and wait < inf and wait > self._left(call.deadline):
             raise _late(self.name, wait)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoppingError("The gate is closed, and the provider's limits let nothing through at once.")
+
     def _left(self, deadline: float) -> float:
         return deadline - self._clock.monotonic()
 
@@ -273,6 +280,15 @@ class Gauge:
             hint="Look at the provider's billing page; it is asked again by itself.",
         )
 
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        self._closed = True
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for waiter in self._queue:
+            _ring(waiter)
+
     def _wake(self) -> None:
         head = self._queue.head()
         if head is not None:
@@ -288,29 +304,6 @@ class Gauge:
             waiter.wake = None
             if timer is not None:
                 timer.cancel()
-
-
-class Gauges:
-    """The gauges of all groups.
-
-    Args:
-        rates: the store.
-        clock: tells the time.
-    """
-
-    def __init__(self, rates: Rates, clock: Clock) -> None:
-        self._rates = rates
-        self._clock = clock
-        self._groups: dict[str, Gauge] = {}
-
-    def of(self, target: str, limits: Limits, group: str | None) -> Gauge:
-        """The gauge of a target: its own, or the one that its group shares, with the limits that were named first."""
-        if group is None:
-            return Gauge(f"pace:{target}", limits, rates=self._rates, clock=self._clock)
-        gauge = self._groups.get(group)
-        if gauge is None:
-            gauge = self._groups[group] = Gauge(f"pace:{group}", limits, rates=self._rates, clock=self._clock)
-        return gauge
 
 
 def _ring(waiter: Waiter) -> None:

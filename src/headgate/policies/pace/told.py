@@ -215,9 +215,10 @@ class Told:
                 continue
             bucket = self._buckets.get(kind)
             if bucket is None or bucket.text != text:
-                limit, changed = _count(text), True
+                limit = _count(text)
                 if not limit:
                     continue
+                changed = True
                 if bucket is None:
                     weights = (1, 0, 0) if kind == _REQUESTS else self._weights
                     bucket = self._buckets[kind] = _Bucket(text, limit, weights, since, now)

@@ -1,0 +1,42 @@
+"""Which targets share a limit, and where all of them are let go.
+
+Decides that a group has one gauge, with the limits of whoever named it first, and any other target one of its own;
+refuses to know what a gauge does.
+"""
+
+from weakref import WeakSet
+
+from headgate.core.clock import Clock
+from headgate.core.limits import Limits
+from headgate.policies.pace.gauge import Gauge
+from headgate.stores.rates import Rates
+
+
+class Gauges:
+    """All gauges of a gate: those of targets, and those that a group shares.
+
+    Args:
+        rates: the store.
+        clock: tells the time.
+    """
+
+    def __init__(self, rates: Rates, clock: Clock) -> None:
+        self._rates = rates
+        self._clock = clock
+        self._groups: dict[str, Gauge] = {}
+        self._all: WeakSet[Gauge] = WeakSet()
+
+    def of(self, target: str, limits: Limits, group: str | None) -> Gauge:
+        """The gauge of a target: its own, or the one that its group shares, with the limits that were named first."""
+        gauge = None if group is None else self._groups.get(group)
+        if gauge is None:
+            gauge = Gauge(f"pace:{group or target}", limits, rates=self._rates, clock=self._clock)
+            self._all.add(gauge)
+            if group is not None:
+                self._groups[group] = gauge
+        return gauge
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        for gauge in self._all:
+            gauge.close()

@@ -1,0 +1,57 @@
+"""Covers policies/pace/gauges.py."""
+
+import asyncio
+import gc
+
+import pytest
+
+from headgate.core.body import Body
+from headgate.core.call import Call, Operation
+from headgate.core.errors import StoppingError
+from headgate.core.limits import Demand, Limits
+from headgate.policies.pace.gauges import Gauges
+from headgate.stores.memory_rates import MemoryRates
+from headgate.testing import VirtualClock, virtual_time
+
+CLOCK = VirtualClock()
+LIMITS = Limits(requests_per_minute=1)
+NOTHING = Demand()
+CALL = Call(id="1", operation=Operation.CHAT, model="m", body=Body(b"{}"), started=0, day="2027-01-15")
+
+
+def test_groups_share_and_targets_do_not():
+    """Models of one group have one gauge; without a group each has its own."""
+    gauges = Gauges(MemoryRates(CLOCK), CLOCK)
+    assert gauges.of("p/a", LIMITS, "g") is gauges.of("q/b", LIMITS, "g")
+    assert gauges.of("p/a", LIMITS, "g").name == "pace:g"
+    assert gauges.of("p/a", LIMITS, None).name == "pace:p/a"
+    assert gauges.of("p/a", LIMITS, None) is not gauges.of("p/a", LIMITS, None)
+
+
+def test_a_target_that_is_forgotten_takes_its_gauge_along():
+    """Only groups are remembered; callers cannot make them up."""
+    gauges = Gauges(MemoryRates(CLOCK), CLOCK)
+    kept = [gauges.of("p/kept", LIMITS, None), gauges.of("p/m", LIMITS, "g")]
+    for number in range(100):
+        gauges.of(f"p/{number}", LIMITS, None)
+    gc.collect()
+    assert set(gauges._all) == set(kept)
+
+
+def test_nobody_waits_for_a_gate_that_is_closed():
+    """Whoever waits is told so at once; so is whoever would have to wait."""
+
+    async def story():
+        gauges = Gauges(MemoryRates(CLOCK), CLOCK)
+        one = gauges.of("p/m", LIMITS, None)
+        await one.admit(CALL, NOTHING)
+        waiting = [asyncio.ensure_future(one.admit(CALL, NOTHING)) for _ in range(3)]  # noqa: TID251
+        await CLOCK.sleep(1)
+        gauges.close()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(error) for error in found] == [StoppingError] * 3
+        with pytest.raises(StoppingError):
+            await one.admit(CALL, NOTHING)
+        assert CLOCK.monotonic() == 1.0
+
+    virtual_time(story())
