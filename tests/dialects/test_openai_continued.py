@@ -340,6 +340,14 @@ def test_plain_servers_are_continued_as_well():
     assert [one["choices"][0]["delta"].get("role") for one in data(shown)] == ["assistant"] * 2 + [None] * 3
 
 
+def test_the_name_is_that_of_the_first_words():
+    """Not of what came before: a stray blank line, or a chunk without a name, as Azure sends it."""
+    before = [b"\n", sse({"id": "", "created": 0, "choices": [], "prompt_filter_results": []})]
+    shown = join(CHAT, read(CHAT, [*before, *chat(WORDS, "a")[2:4]]), read(CHAT, [*before, *chat(WORDS, "b")]))
+    assert [chunk["id"] for chunk in data(shown)] == [""] + ["id-a"] * 7
+    assert "".join(one.text for one in shown) == TEXT
+
+
 def test_bytes_of_the_provider_stay():
     """Fields that we do not know pass as they came, in the part that is cut as well."""
     raw = b'data: {"id":"b","big":1e400,"choices":[{"index":0,"delta":{"content":"Hi you","y":2.50}}]}\n\n'

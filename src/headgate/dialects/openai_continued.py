@@ -30,7 +30,7 @@ from headgate.dialects.openai_said import (
 MOST_MARKS = 256
 """Events without words that are remembered of an answer."""
 
-# What the first chunk says of all.
+# What a chunk says of all.
 _IDENTITY = ("id", "object", "created", "system_fingerprint")
 
 
@@ -76,7 +76,8 @@ class ContinuedChat:
     def note(self, event: Event) -> None:
         """An event goes to the caller."""
         self._words.add(event)
-        if not self._first and not event.raw.startswith(b":"):
+        # What comes before may be a chunk without a name: Azure's words on the prompt are.
+        if not self._first and event.kind is Kind.CONTENT:
             self._first = event.raw
 
     def said(self) -> str | None:
