@@ -515,6 +515,64 @@ def test_in_any_history_at_most_the_allowed_probes_are_under_way(steps, probes, 
     virtual_time(story())
 
 
+async def queued(policy: Breaker, call: Call, seconds: float, outcome: BaseException | None = None) -> str:
+    """An attempt that waits so long between the breaker and its last look, and then ends so."""
+
+    async def target(_call: Call) -> Reply:
+        if outcome is not None:
+            raise outcome
+        return whole()
+
+    async def queue(call: Call) -> Reply:
+        await asyncio.sleep(seconds)
+        return await policy.look(call, target)
+
+    try:
+        await policy(call, queue)
+    except HeadgateError as error:
+        return type(error).__name__
+    return "ok"
+
+
+def test_what_has_queued_for_a_target_that_rests_by_now_is_not_sent():
+    """It was let through while all was well; when its turn comes, it is not. A probe may wait, too, and goes."""
+
+    async def story():
+        policy = breaker()
+        calls = [msgspec.structs.replace(CALL, id=str(number)) for number in range(20)]
+        waits = (1, 5, 15, 25)
+        waiting = [asyncio.ensure_future(queued(policy, call, wait)) for call, wait in zip(calls, waits, strict=False)]  # noqa: TID251
+        await asyncio.sleep(2)
+        await fail(policy, 5)
+        assert await asyncio.gather(*waiting) == ["ok", "RestingError", "RestingError", "RestingError"]
+        assert told(policy) == "half_open", "25 s: the rest is over, but nobody has tried"
+        assert await queued(policy, calls[5], 7) == "ok"
+        assert told(policy) == "closed"
+        assert policy._trying == {}
+
+    virtual_time(story())
+
+
+def test_a_probe_that_queued_until_another_one_failed_is_not_sent():
+    """It began in an earlier turn; its place is free again."""
+
+    async def story():
+        policy = breaker(probes=2)
+        await fail(policy, 5)
+        await asyncio.sleep(20)
+        slow = asyncio.ensure_future(queued(policy, CALL, 5))  # noqa: TID251
+        await asyncio.sleep(1)
+        bad = msgspec.structs.replace(CALL, id="2")
+        assert await queued(policy, bad, 1, UnreachableError("down")) == "UnreachableError"
+        assert await slow == "RestingError"
+        assert (policy._probing, policy._trying) == (0, {})
+        await asyncio.sleep(22.5)
+        assert [await queued(policy, CALL, 0), await queued(policy, bad, 0)] == ["ok", "ok"]
+        assert told(policy) == "closed"
+
+    virtual_time(story())
+
+
 def test_memory_does_not_grow():
     """The window's counts stay right over many slots, and no list grows with the traffic."""
 

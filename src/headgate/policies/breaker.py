@@ -19,10 +19,13 @@ all (20, 22.5, 25 s): an outage that lasts is asked less often, and whoever is b
 Nothing here waits and nothing runs in the background: the state follows from the clock when somebody asks. The window
 is a ring of `SLOTS` counts, so an attempt is forgotten up to a sixtieth of the window early, and memory stays the same.
 
+Between it and the wire is a queue. `look` stands below that: what was let through and had to wait, and finds the target
+resting when its turn comes, is refused then, or a long queue would be sent to a dead target one by one.
+
 Other processes are told of a rest through the store of rates, and rest as well; afterwards each sends its own probes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
 
@@ -73,6 +76,8 @@ class Breaker:
         """Counts the changes of state: what began in an earlier turn no longer counts."""
         self._probing = 0
         """Probes under way, those of earlier turns included: the target still has them."""
+        self._trying: dict[str, int] = {}
+        """The same by the ids of their calls, and in which turn they began."""
         self._passed = 0
         """Probes of this turn that succeeded."""
 
@@ -92,6 +97,17 @@ class Breaker:
             raise
         reply.watch(None, partial(self._end, call, reply, turn, probe))
         return reply
+
+    def look(self, call: Call, next: Handler) -> Awaitable[Reply]:  # noqa: A002  the field's word
+        """Look once more at what has waited since it was let through. A policy of its own, below the queue.
+
+        Raises:
+            RestingError: the target rests by now; nothing was sent.
+        """
+        if self._until is not None and self._trying.get(call.id) != self._turn:
+            left = self._until - self._clock.monotonic()
+            raise self._resting(call, left if left > 0 else None)
+        return next(call)
 
     def state(self) -> Mapping[str, Any]:
         """How it stands, for health: `state` is `closed`, `open` or `half_open`.
@@ -118,6 +134,7 @@ class Breaker:
             # Whoever comes back after a probe's time finds out.
             raise self._resting(call, None)
         self._probing += 1
+        self._trying[call.id] = self._turn
         return True
 
     def _listen(self, now: float) -> None:
@@ -141,6 +158,7 @@ class Breaker:
     def _end(self, call: Call, reply: Reply | None, turn: int, probe: bool, error: BaseException | None) -> None:  # noqa: FBT001  watchers get positions
         if probe:
             self._probing -= 1
+            self._trying.pop(call.id, None)
         if turn != self._turn:
             return
         now = self._clock.monotonic()
