@@ -181,7 +181,7 @@ def test_a_provider_s_name_can_travel_in_a_header(name):
 
 @pytest.mark.parametrize("store", ["mysql://x", "sqlite:///", "sqlite://x", "memory://x", "headgate.db", ""])
 def test_a_store_is_of_a_known_kind(store):
-    """SQLite by path, or memory; Postgres is known and refused elsewhere."""
+    """SQLite by path, Postgres, or memory."""
     assert complaints(store=store)[0][0] == "store"
 
 

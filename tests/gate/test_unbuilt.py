@@ -36,7 +36,6 @@ def key(**settings):
     [
         ({"server": {"admin_key": "x"}}, "server.admin_key"),
         ({"server": {"workers": 2}}, "server.workers"),
-        ({"store": "postgresql://u@h/d"}, "store"),
         ({"providers": {"p": {"type": "anthropic"}}}, "providers.p.type"),
         (route(default_max_output=1), "models.m.default_max_output"),
         (route(cache=True), "models.m.cache"),

@@ -15,9 +15,10 @@ from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, ConfigError
 from headgate.core.money import show_usd
 from headgate.gate.config import Config
-from headgate.gate.gate import MEMORY, Gate
+from headgate.gate.gate import Gate
 from headgate.gate.ports import SystemClock
 from headgate.gate.values import seconds
+from headgate.gate.wiring import MEMORY
 from headgate.stores.protocols import DIMENSIONS, Query, Usage
 from headgate.stores.report import row_json, usage_json
 
@@ -55,7 +56,7 @@ def _books(config: Config) -> Config:
         raise ConfigError("The store is in memory: nothing is kept.", hint="Set `store: sqlite:///./headgate.db`.")
     ledger, journal = Path(config.store.removeprefix("sqlite:///")), Path(config.journal.path)
     store = config.store
-    if not ledger.exists() and not journal.exists():
+    if store.startswith("sqlite:///") and not ledger.exists() and not journal.exists():
         # To ask is no reason to make files, wherever one happens to be.
         say(f"Nothing is booked yet: there are neither '{ledger}' nor '{journal}'.")
         store = MEMORY

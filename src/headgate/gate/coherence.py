@@ -81,7 +81,8 @@ def _stores(config: Config) -> Iterator[Problem]:
     store, shared = config.store, config.shared
     path = store.removeprefix("sqlite:///") if store.startswith("sqlite:///") else None
     if not store.startswith(_STORES) or path == "" or (store.startswith("memory://") and store != "memory://"):
-        yield Problem(path=("store",), text=f"is {shown(store)}, but must be `sqlite:///path` or `memory://`.")
+        text = f"is {shown(store)}, but must be `sqlite:///path`, `postgresql://…` or `memory://`."
+        yield Problem(path=("store",), text=text)
     if not shared.startswith(_SHARED) or (shared.startswith("memory://") and shared != "memory://"):
         yield Problem(path=("shared",), text=f"is {shown(shared)}, but must be `memory://` or `redis://…`.")
     if config.server.workers > 1 and "memory://" in {store, shared}:

@@ -356,7 +356,7 @@ class Config(Section):
     """The whole configuration."""
 
     server: Server = Field(default_factory=Server, description="the HTTP door")
-    store: str = Field("sqlite:///./headgate.db", description="the ledger: `sqlite:///path` or `memory://`")
+    store: str = Field("sqlite:///./headgate.db", description="the ledger: `sqlite:///path`, `postgresql://…` or `memory://`")
     shared: str = Field(
         "memory://",
         description="rates and limits: `memory://`, or `redis://host:6379/0` (also Valkey) for many processes",

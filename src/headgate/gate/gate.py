@@ -40,9 +40,7 @@ from headgate.stores.journal import FileJournal, MemoryJournal
 from headgate.stores.protocols import Ledger, Query, Usage
 from headgate.stores.rates import Rates
 from headgate.stores.records import AttemptRow
-from headgate.stores.sqlite import SqliteLedger
 
-MEMORY = "memory://"
 TALKS = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.INPUT_TOKENS))
 """Operations that the default model is for."""
 MODERATION = "omni-moderation-latest"
@@ -131,13 +129,13 @@ class Gate:
         clock, chance = clock or SystemClock(), chance or SystemChance()
         prices = Prices(wiring.catalog(config), unknown=config.policies.budget.unknown_price or "allow")
         journal: FileJournal | MemoryJournal
-        if config.store == MEMORY:
+        if config.store == wiring.MEMORY:
             prices.load()
-            ledger, journal = SqliteLedger(":memory:"), MemoryJournal()
+            ledger, journal = wiring.ledger(config.store), MemoryJournal()
         else:
-            # The price data take a while to import; the loop goes on meanwhile.
+            # The price data, and a driver, take a while to import; the loop goes on meanwhile.
             await asyncio.to_thread(prices.load)
-            ledger = SqliteLedger(config.store.removeprefix("sqlite:///"))
+            ledger = await asyncio.to_thread(wiring.ledger, config.store)
             journal = FileJournal(
                 Path(config.journal.path),
                 chance=chance,

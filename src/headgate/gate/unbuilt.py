@@ -31,7 +31,6 @@ class Unbuilt(NamedTuple):
 UNBUILT = (
     Unbuilt("server.admin_key", "admin routes", lambda value, _: bool(value)),
     Unbuilt("server.workers", "more than one process", lambda value, _: value > 1),
-    Unbuilt("store", "a ledger on Postgres", lambda value, _: value.startswith("postgresql")),
     Unbuilt("providers.*.type", "providers of this type", lambda value, _: value in {"anthropic", "gemini"}),
     Unbuilt("models.*.default_max_output", "budgets", lambda value, _: value is not None),
     Unbuilt("models.*.cache", "the cache", lambda value, _: value is not False),

@@ -28,7 +28,28 @@ from headgate.providers.simulator import Batch, Fault, Latency, Simulator, Simul
 from headgate.providers.simulator import Limits as Allowed
 from headgate.providers.transport import Transport
 from headgate.stores.memory_rates import MemoryRates
+from headgate.stores.protocols import Ledger
 from headgate.stores.rates import Rates
+from headgate.stores.sqlite import SqliteLedger
+
+MEMORY = "memory://"
+"""The store of a gate that keeps nothing."""
+
+
+def ledger(store: str) -> Ledger:
+    """The books that a setting names. Nothing is opened yet.
+
+    Raises:
+        ConfigError: it names a Postgres, and what speaks to one is not installed.
+    """
+    if not store.startswith("postgresql://"):
+        return SqliteLedger(":memory:" if store == MEMORY else store.removeprefix("sqlite:///"))
+    try:
+        from headgate.stores.postgres import PostgresLedger  # noqa: PLC0415  an extra
+    except ImportError as error:
+        message = f"`store` names a Postgres, but its driver cannot be loaded: {error}."
+        raise ConfigError(message, hint="Run `pip install 'headgate[postgres]'`.") from None
+    return PostgresLedger(store)
 
 
 def plans(config: settings.Config) -> dict[str, Plan]:
