@@ -39,13 +39,13 @@ class Asked(NamedTuple):
     good: bool
 
 
-def gate_config(probes: int) -> Config:
+def gate_config(probes: int, **primary: Any) -> Config:
     """`m` falls back from the primary; `n` asks another model of the primary, which never fails."""
     provider = {"type": "simulator", "latency": {"first_token": TAKES}}
     return Config.model_validate(
         {
             "store": "memory://",
-            "providers": {"primary": provider, "backup": provider},
+            "providers": {"primary": {**provider, **primary}, "backup": provider},
             "models": {
                 "m": {
                     "targets": [
@@ -149,6 +149,28 @@ def test_a_flapping_target(fault: dict[str, Any], probes: int):
     assert {"closed", "open"} <= set(states)
     assert all((status == "degraded") == (state == "open") for status, state in health)
     assert health[-1] == ("ok", "closed")
+
+
+def test_a_queue_before_a_limit_is_not_sent_to_a_target_that_rests():
+    """A hundred wait for a call a second when it goes down: five reach it, the others go to the fallback."""
+
+    async def story():
+        config = gate_config(1, limits={"requests_per_minute": 60})
+        async with await Gate.open(config, clock=VirtualClock(), chance=SystemChance(seed=2)) as gate:
+            loop = asyncio.get_running_loop()
+            start = loop.time()
+            loop.call_later(3.5, fail, gate, Fault(kind="status", status=503, model=LUNA))
+            answered = await asyncio.gather(*(one(gate, b"m") for _ in range(100)))
+            seconds = loop.time() - start
+        statuses = [arrival.status for arrival in gate.simulators["primary"].log]
+        return answered, statuses, seconds
+
+    answered, statuses, seconds = virtual_time(story())
+    good, bad = statuses.count(200), statuses.count(503)
+    assert (answered.count("primary"), answered.count("backup")) == (good, 100 - good)
+    assert 4 <= good <= 6
+    assert bad == 5
+    assert seconds < 50, "it would take a hundred to wait for one a second"
 
 
 def test_a_resting_target_without_another_refuses_at_once():
