@@ -300,7 +300,7 @@ class RedisRates:
                 ask.known.held[permit] = True
             if sliced:
                 if ask.known.slice is not None:
-                    self._return_slice(ask.known, asked)
+                    self._return_slice(ask.known, self._clock.monotonic())
                 kinds = (kind for kind, _ in ask.moves)
                 ask.known.slice = Slice((requests, *tokens), kinds, ask.sliced, asked)
         number = 0 if code else ask.number
