@@ -18,9 +18,35 @@ from headgate.providers.local import model
 from headgate.providers.local.local import Local
 from headgate.providers.local.process import Address
 from headgate.providers.simulator import Batch, Fault, Latency, Limits, SimulatorTransport
+from headgate.gate.ports import SystemChance
+from headgate.gate.tasks import Tasks
+from headgate.stores.memory_rates import MemoryRates
 from headgate.testing import VirtualClock
 
 CLOCK = VirtualClock()
+
+
+def rates(**settings):
+    """The store of rates of a configuration."""
+    return wiring.rates(config(**settings), CLOCK, SystemChance(), Tasks().start)
+
+
+def test_rates_are_kept_where_it_is_said():
+    """In memory, or in a Redis with what happens without it."""
+    assert isinstance(rates(), MemoryRates)
+    shared = rates(shared="redis://h:1/2", policies={"on_shared_store_lost": "closed"})
+    health = shared.health()
+    assert (health["type"], health["status"], health["mode"], health["processes"]) == ("redis", "away", "closed", 1)
+
+
+def test_a_driver_that_is_not_installed(monkeypatch):
+    """The message names the package and the cure."""
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    for name in ("headgate.stores.courier", "headgate.stores.rates_speech", "headgate.stores.redis_rates"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(ConfigError, match="`shared` names a Redis, and the package 'hiredis'") as error:
+        rates(shared="redis://h")
+    assert "pip install 'headgate[redis]'" in error.value.hint
 
 
 def config(**settings):
