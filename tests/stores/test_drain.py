@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.core.attempt import Settled
-from headgate.core.errors import BacklogError, ConfigError
+from headgate.core.errors import BacklogError, ConfigError, StoreError
 from headgate.gate.ports import SystemChance, SystemClock
 from headgate.stores.drain import BATCH, LONGEST_WAIT, Drain
 from headgate.stores.journal import FileJournal, MemoryJournal
@@ -50,6 +50,13 @@ class Unreliable:
         step("before a transaction")
         await self.real.book(entries, objects)
         step("after a transaction")
+
+    async def inherit(self, owner):
+        if self.away:
+            raise StoreError("the ledger is away")
+        step("before loans end")
+        await self.real.inherit(owner)
+        step("after loans have ended")
 
 
 class Steps:

@@ -172,7 +172,7 @@ def test_a_file_that_is_taken_away_takes_no_rows(tmp_path, instead):
         with pytest.raises(ConfigError, match="moved or replaced") as caught:
             await ledger.book([attempt("b")])
         assert "Put the file back" in caught.value.hint
-        with pytest.raises(StoreError, match="whose these objects are"):
+        with pytest.raises(StoreError, match="cannot be asked"):
             await ledger.owners(["resp_1"])
         assert (await ledger.health())["status"] == "down"
         if instead == "a folder":

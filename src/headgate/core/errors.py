@@ -323,11 +323,11 @@ class BacklogError(Refused):
 
 
 class StoreError(Refused):
-    """The store is away, and only it knows whose the objects are that the call names."""
+    """The store is away, and the call needs it: to know whose an object is, or what a budget has left."""
 
     status = 503
     code = "store_unavailable"
-    hint = "Look at `store` in `/health`; calls that name no objects go on."
+    hint = "Look at `store` in `/health`."
 
 
 class StoppingError(Refused):

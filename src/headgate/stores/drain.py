@@ -12,11 +12,11 @@ What a dead process left is adopted by whoever starts next: its open attempts be
 import asyncio
 import logging
 from collections.abc import Generator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Protocol
 
 from headgate.core.clock import Clock
-from headgate.core.errors import ConfigError
+from headgate.core.errors import ConfigError, StoreError
 from headgate.stores.join import Join
 from headgate.stores.protocols import Ledger
 from headgate.stores.segments import DeadJournal, Page
@@ -110,6 +110,8 @@ class Drain:
         self._orphans += join.orphans
         join.abandon()
         await self._book(join)
+        # Everything that it spent is booked: what it had borrowed besides is nobody's.
+        await self._ledger.inherit(journal.token)
         journal.discard()
 
     async def once(self) -> None:
@@ -201,6 +203,9 @@ class Drain:
             _log.exception("The books could not be closed; the next start goes on from the journal.")
         async with self._lock:
             done = self._fed == self._booked
+            if done and not self._join.needed(self._booked) < self._booked:
+                with suppress(StoreError):
+                    await self._ledger.inherit(self._token)
             self._journal.close(needed=self._join.needed(self._booked) if done else 0)
 
     def health(self) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from headgate.stores.money import Money
 from headgate.stores.records import AttemptRow, CallEnd, Entry, Intent, ObjectRow, Outcome, Owner
 
 DIMENSIONS = ("model", "provider", "key", "project", "user", "operation", "day")
@@ -71,8 +72,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cache_hits: int = 0
 
 
-class Ledger(Protocol):
-    """The books, by calls and attempts."""
+class Ledger(Money, Protocol):
+    """The books, by calls and attempts, and what they leave of each budget."""
 
     async def book(self, entries: Sequence[Entry], objects: Sequence[ObjectRow] = ()) -> None:
         """Book lines in one transaction.
@@ -87,6 +88,14 @@ class Ledger(Protocol):
 
         Raises:
             StoreError: the store cannot be asked.
+        """
+        ...
+
+    async def inherit(self, owner: str) -> None:
+        """End the loans of a process of which everything is booked; see `money.Money`.
+
+        Raises:
+            StoreError: the store cannot be told.
         """
         ...
 

@@ -148,7 +148,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the ledger as it is read: an attempt, and what the cache did for its call.
 
-    Attempt 0 stands for a call that never left.
+    Attempt 0 stands for a call that never left. `budgets` are name and window of those that it was charged to.
     """
 
     call_id: str
@@ -180,6 +180,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     error_type: str | None = None
     latency_ms: float | None = None
     first_token_ms: float | None = None
+    budgets: tuple[tuple[str, str], ...] = ()
     cache: str = "off"
 
 

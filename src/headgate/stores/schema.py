@@ -9,6 +9,9 @@ half the booking of two, and sums need no join. While `cache` is null, the call 
 `rollups` holds sums of these lines: for each facet (which dimensions are told apart), grain (seconds), bucket (its
 first second) and day of the call, one row for each group that occurs, whose names stand once in `rollup_groups`. Money
 is kept in two parts, `high` · 10⁹ + `low`, because a sum of picodollars may be larger than 64 bits (9 million dollars).
+
+`spent` and `lent` are the budgets' (`treasury.py`): a sum for each cap and window (`span`), and what processes may
+spend of its rest. No cap is larger than 64 bits.
 """
 
 import msgspec
@@ -85,7 +88,7 @@ CREATE TABLE attempts (
   cache_write_tokens BIGINT NOT NULL, reasoning_tokens BIGINT NOT NULL, cost BIGINT, price_table TEXT, status BIGINT,
   error_type TEXT, latency_ms DOUBLE PRECISION, first_token_ms DOUBLE PRECISION,
   cache TEXT, call_attempts BIGINT, call_status BIGINT, call_error_type TEXT, call_latency_ms DOUBLE PRECISION,
-  call_first_token_ms DOUBLE PRECISION,
+  call_first_token_ms DOUBLE PRECISION, budgets TEXT,
   PRIMARY KEY (day, call_id, attempt)
 ) {attempts}
 """,
@@ -110,6 +113,18 @@ CREATE TABLE rollups (
   cost_high BIGINT NOT NULL, cost_low BIGINT NOT NULL, unknown_high BIGINT NOT NULL, unknown_low BIGINT NOT NULL,
   unknown_attempts BIGINT NOT NULL, unpriced_attempts BIGINT NOT NULL,
   PRIMARY KEY (facet, grain, bucket, day, group_id)
+) {table}
+""",
+    """
+CREATE TABLE spent (
+  cap {key} NOT NULL, span {key} NOT NULL, amount BIGINT NOT NULL, told DOUBLE PRECISION NOT NULL,
+  PRIMARY KEY (cap, span)
+) {table}
+""",
+    """
+CREATE TABLE lent (
+  owner {key} NOT NULL, cap {key} NOT NULL, span {key} NOT NULL, amount BIGINT NOT NULL,
+  PRIMARY KEY (owner, cap, span)
 ) {table}
 """,
 )

@@ -144,10 +144,12 @@ class DeadJournal:
     """The journal of a process that is no more, locked by us while we book what it left.
 
     Attributes:
+        token: which process it was.
         whole: its first piece is still there.
     """
 
     def __init__(self, folder: Path, token: str) -> None:
+        self.token = token
         self._lock_path = lock_path(folder, token)
         self._segments: list[Segment] = []
         start = 0

@@ -16,13 +16,15 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
 from headgate.core.errors import ConfigError, StoreError
-from headgate.stores import question, tables
+from headgate.stores import question, tables, treasury
+from headgate.stores.money import Alert, Cap, Loan
 from headgate.stores.protocols import Query, Usage
 from headgate.stores.records import AttemptRow, Entry, ObjectRow, Owner
 from headgate.stores.rollups import delta
@@ -54,8 +56,15 @@ class SqliteLedger:
         0
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Name a file, or `:memory:`. Nothing is opened yet."""
+    def __init__(self, path: str | Path, *, keep_days: int | None = None) -> None:
+        """Name a file, or `:memory:`. Nothing is opened yet.
+
+        Args:
+            path: of the file.
+            keep_days: for so many days lines are kept, and the sums that tell users and tags apart; None for ever.
+        """
+        self._keep_days = keep_days
+        self._days: set[str] = set()
         # Absolute: the program around us may change its working directory.
         self._path = MEMORY if str(path) == MEMORY else str(Path(path).absolute())
         self._thread = None if self._path == MEMORY else ThreadPoolExecutor(1, "headgate-ledger")
@@ -79,6 +88,9 @@ class SqliteLedger:
             sqlite3.Error: it is away, busy or full; nothing of the batch was booked.
         """
         await self._do(_book, entries, objects)
+        if self._keep_days is not None and not (days := {entry.intent.day for entry in entries}) <= self._days:
+            await self._do(_forget, self._keep_days)
+            self._days |= days
 
     async def owners(self, ids: Sequence[str]) -> Mapping[str, Owner]:
         """Whose objects these are; what is not booked is not among them, and nobody's.
@@ -86,10 +98,31 @@ class SqliteLedger:
         Raises:
             StoreError: the database cannot be asked.
         """
-        try:
-            return await self._do(_owners, ids)
-        except (ConfigError, sqlite3.Error) as error:
-            raise StoreError(f"The store cannot be asked whose these objects are: {error}") from error
+        return await self._ask(_owners, ids)
+
+    async def borrow(self, owner: str, cap: Cap, least: int, wish: int) -> Loan:
+        """Lend a process a part of what a cap has left; see `money.Money`."""
+        return await self._ask(_borrow, owner, cap, least, wish)
+
+    async def give_back(self, owner: str, amounts: Sequence[tuple[Cap, int]]) -> None:
+        """Take back what was lent and not spent; see `money.Money`."""
+        await self._ask(_give_back, owner, amounts)
+
+    async def spent(self, caps: Sequence[Cap]) -> Sequence[tuple[int, int]]:
+        """Of each cap, what is spent and what is lent; see `money.Money`."""
+        return await self._ask(_spent, caps)
+
+    async def alerts(self, shares: Sequence[tuple[Cap, float]]) -> Sequence[Alert]:
+        """Which shares have been reached and were not told of; see `money.Money`."""
+        return await self._ask(_alerts, shares)
+
+    async def inherit(self, owner: str) -> None:
+        """End the loans of an owner of whom everything is booked.
+
+        Raises:
+            StoreError: the database cannot be told.
+        """
+        await self._ask(lambda connection: connection.execute(treasury.INHERIT, (owner,)))
 
     async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
         """The total, and one entry per group, dearest first.
@@ -134,6 +167,13 @@ class SqliteLedger:
             self._closed = True
             await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
             self._thread.shutdown()
+
+    async def _ask(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what a call waits for."""
+        try:
+            return await self._do(work, *args, **kwargs)
+        except (ConfigError, sqlite3.Error) as error:
+            raise StoreError(f"The store cannot be asked: {error}") from error
 
     async def _do(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         todo = partial(self._work, work, *args, **kwargs)
@@ -256,6 +296,17 @@ def _book(connection: sqlite3.Connection, entries: Sequence[Entry], objects: Seq
         connection.executemany(tables.INSERT_GROUP, groups)
         connection.executemany(tables.ADD, sums)
         connection.executemany(tables.INSERT_OBJECT, map(msgspec.structs.astuple, objects))
+        spent, returned = treasury.charges(news)
+        connection.executemany(treasury.SPEND, spent)
+        connection.executemany(treasury.RETURN, returned)
+
+
+def _forget(connection: sqlite3.Connection, days: int) -> None:
+    """Delete the lines of old days, and what else tells of single users."""
+    with _transaction(connection):
+        first = connection.execute("SELECT date('now', ?)", (f"-{days} days",)).fetchone()[0]
+        for statement in ("DELETE FROM attempts WHERE day < ?", *tables.FORGET):
+            connection.execute(statement, (first,) * statement.count("?"))
 
 
 def _owners(connection: sqlite3.Connection, ids: Sequence[str]) -> Mapping[str, Owner]:
@@ -267,6 +318,39 @@ def _owners(connection: sqlite3.Connection, ids: Sequence[str]) -> Mapping[str, 
             if found is not None:
                 owners[name] = Owner(*found)
     return owners
+
+
+def _borrow(connection: sqlite3.Connection, owner: str, cap: Cap, least: int, wish: int) -> Loan:
+    with _transaction(connection):
+        ((spent, lent),) = _spent(connection, [cap])
+        loan = treasury.lend(cap, spent, lent, least, wish)
+        if loan.amount:
+            connection.execute(treasury.LEND, (owner, cap.name, cap.window, loan.amount))
+    return loan
+
+
+def _give_back(connection: sqlite3.Connection, owner: str, amounts: Sequence[tuple[Cap, int]]) -> None:
+    with _transaction(connection):
+        connection.executemany(treasury.RETURN, [(amount, owner, cap.name, cap.window) for cap, amount in amounts])
+        connection.execute(treasury.TIDY, (owner,))
+
+
+def _spent(connection: sqlite3.Connection, caps: Sequence[Cap]) -> Sequence[tuple[int, int]]:
+    found = []
+    for cap in caps:
+        key = (cap.name, cap.window)
+        spent = connection.execute(treasury.LOOK, key).fetchone()
+        found.append((spent[0] if spent else 0, connection.execute(treasury.OUT, key).fetchone()[0]))
+    return found
+
+
+def _alerts(connection: sqlite3.Connection, shares: Sequence[tuple[Cap, float]]) -> Sequence[Alert]:
+    found = []
+    for cap, share in shares:
+        asked = (share, cap.name, cap.window, share, ceil(share * cap.limit))
+        for (spent,) in connection.execute(treasury.TELL, asked).fetchall():
+            found.append(Alert(cap, share, spent))
+    return found
 
 
 def _page(connection: sqlite3.Connection, asked: tables.Expression) -> list[AttemptRow]:

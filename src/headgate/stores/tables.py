@@ -69,6 +69,7 @@ FORGET = (
 _SELECT = ", ".join("CAST(a.tags AS TEXT)" if name == "tags" else f'a."{name}"' for name in _ATTEMPT)
 
 _encode = msgspec.json.Encoder().encode
+_budgets = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 
 
 class Expression(NamedTuple):
@@ -113,6 +114,7 @@ def line(entry: Entry) -> Sequence[Any]:
         outcome.error_type,
         outcome.latency_ms,
         outcome.first_token_ms,
+        None if intent.held is None else _encode(intent.held.caps).decode(),
         *(_NO_END if end is None else ending(end)),
     )
 
@@ -160,6 +162,7 @@ def row(found: Sequence[Any]) -> AttemptRow:
     facts["stream"] = bool(facts["stream"])
     facts["tags"] = msgspec.json.decode(facts["tags"]) if facts["tags"] else {}
     facts["dropped"] = tuple(facts["dropped"].split(",")) if facts["dropped"] else ()
+    facts["budgets"] = _budgets(facts["budgets"]) if facts["budgets"] else ()
     facts["settled"] = Settled(facts["settled"])
     facts["basis"] = Basis(facts["basis"]) if facts["basis"] else None
     return AttemptRow(**facts)
