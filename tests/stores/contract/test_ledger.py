@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -387,5 +388,29 @@ def test_closing_twice_is_harmless(ledger):
     async def story():
         await ledger.close()
         await ledger.close()
+
+    run(story())
+
+
+def test_old_days_are_forgotten(make_ledger):
+    """Lines go, and with them what users and tags had; everything else adds up as before, and what is young stays."""
+    today = datetime.now(UTC).date()  # noqa: TID251  databases have clocks of their own
+
+    def of(days_ago, name):
+        day = today - timedelta(days=days_ago)
+        time = datetime.combine(day, datetime.min.time(), UTC).timestamp() + 30
+        return attempt(name, end=end(), day=day.isoformat(), time=time, user=name, tags={"t": name}, key="k")
+
+    async def story():
+        ledger = make_ledger(keep_days=5)
+        await ledger.book([of(9, "older"), of(6, "old"), of(5, "kept"), of(0, "new")])
+        assert [row.call_id for row in await rows(ledger)] == ["kept", "new"]
+        for dimension in ("user", "tag:t"):
+            _, groups = await ledger.usage(Query(by=(dimension,)))
+            assert sorted(usage.group[dimension] for usage in groups) == ["kept", "new"]
+        total, groups = await ledger.usage(Query(by=("key", "model")))
+        assert (total.attempts, total.calls, total.cost, len(groups)) == (4, 4, 4_000_000, 1)
+        await ledger.book([of(5, "late"), of(0, "newer")])
+        assert len(await rows(ledger)) == 4
 
     run(story())
