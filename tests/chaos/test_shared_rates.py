@@ -115,8 +115,9 @@ async def _the_store_is_killed(valkey, mode, away):
 
         async def look(since, seconds):
             await asyncio.sleep(seconds)
-            # Not the very last: one process may have been heard and the other not yet.
-            return most_at_work([event for event in events() if event[0] < CLOCK.time() - 0.1], since)
+            # As far as all have been heard: a pipe may be behind another.
+            heard = min(each.said[-1][0] for each in workers)
+            return most_at_work([event for event in events() if event[0] <= heard], since)
 
         # Both know of each other by now.
         most, taken = await look(0.0, 2.5)

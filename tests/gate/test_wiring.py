@@ -12,30 +12,34 @@ from headgate.core.errors import ConfigError
 from headgate.core.secret import Secret
 from headgate.gate import wiring
 from headgate.gate.load import load
+from headgate.gate.ports import SystemChance
+from headgate.gate.tasks import Tasks
 from headgate.policies.route import Plan
 from headgate.providers.http import HttpTransport
 from headgate.providers.local import model
 from headgate.providers.local.local import Local
 from headgate.providers.local.process import Address
 from headgate.providers.simulator import Batch, Fault, Latency, Limits, SimulatorTransport
-from headgate.gate.ports import SystemChance
-from headgate.gate.tasks import Tasks
 from headgate.stores.memory_rates import MemoryRates
-from headgate.testing import VirtualClock
+from headgate.testing import VirtualClock, virtual_time
 
 CLOCK = VirtualClock()
 
 
 def rates(**settings):
     """The store of rates of a configuration."""
-    return wiring.rates(config(**settings), CLOCK, SystemChance(), Tasks().start)
+    given = config(providers={"p": {"type": "simulator"}}, **settings)
+    return wiring.rates(given, CLOCK, SystemChance(), Tasks().start)
 
 
 def test_rates_are_kept_where_it_is_said():
     """In memory, or in a Redis with what happens without it."""
-    assert isinstance(rates(), MemoryRates)
-    shared = rates(shared="redis://h:1/2", policies={"on_shared_store_lost": "closed"})
-    health = shared.health()
+
+    async def story():
+        assert isinstance(rates(), MemoryRates)
+        return rates(shared="redis://h:1/2", policies={"on_shared_store_lost": "closed"}).health()
+
+    health = virtual_time(story())
     assert (health["type"], health["status"], health["mode"], health["processes"]) == ("redis", "away", "closed", 1)
 
 
