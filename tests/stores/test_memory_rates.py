@@ -175,6 +175,17 @@ def holds(rate, burst, taken):
             assert total <= (at - start + burst) * rate / 60 + beyond + 1e-3
 
 
+def judge(mine, taken):
+    """Every promise of a rule about what was taken when: times, and tokens."""
+    limits, requests = mine.limits, [(at, 1) for at, _ in taken]
+    if limits.tokens_per_minute is not None:
+        holds(limits.tokens_per_minute, mine.burst, taken)
+    if limits.requests_per_minute is not None:
+        holds(limits.requests_per_minute, mine.burst, requests)
+        for start, _ in requests if limits.sliding else ():
+            assert sum(1 for at, _ in requests if start <= at < start + 60) <= limits.requests_per_minute
+
+
 @given(story=STEPS, mine=RULES)
 def test_limits_hold_in_any_interleaving(story, mine):
     """GCRA, the sliding minute and the places, whatever is asked and given back when; at the end all is given back."""
@@ -196,13 +207,7 @@ def test_limits_hold_in_any_interleaving(story, mine):
         elif open_:
             grant, held = open_.pop(amount % len(open_))
             store.settle(mine, grant, held, held)
-    requests = [(at, 1) for at, _ in taken]
-    if limits.requests_per_minute is not None:
-        holds(limits.requests_per_minute, mine.burst, requests)
-        for start, _ in requests if limits.sliding else ():
-            assert sum(1 for at, _ in requests if start <= at < start + 60) <= limits.requests_per_minute
-    if limits.tokens_per_minute is not None:
-        holds(limits.tokens_per_minute, mine.burst, taken)
+    judge(mine, taken)
     for grant, held in open_:
         store.settle(mine, grant, held, None)
     clock.now += 3600 * 24
