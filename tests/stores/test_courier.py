@@ -91,6 +91,13 @@ def test_silence_is_noticed(own_valkey):
         assert PATIENCE * 0.9 < loop.time() - began < PATIENCE + 0.3
         own_valkey.send(signal.SIGCONT)
         await courier.open()
+        own_valkey.send(signal.SIGSTOP)
+        began = loop.time()
+        with pytest.raises(AwayError):
+            await courier.carry([say(0, "x" * 100_000)] * 100)  # more than fits on the way
+        assert loop.time() - began < PATIENCE + 0.3
+        own_valkey.send(signal.SIGCONT)
+        await courier.open()
         own_valkey.kill()
         with pytest.raises(AwayError):
             await courier.carry([say(1)])
@@ -100,7 +107,9 @@ def test_silence_is_noticed(own_valkey):
     tell(own_valkey.url, story)
 
 
-def test_an_address_that_is_none():
-    """Said when the courier is made."""
-    with pytest.raises(ConfigError, match="no address of a Redis"):
-        Courier("memcached://h", SCRIPTS)
+@pytest.mark.parametrize("url", ["memcached://h", "redis://user:hunter2/x@h", "redis://h/0?socket_timeout=hunter2"])
+def test_an_address_that_is_none(url):
+    """Said when the courier is made, without what may be a password."""
+    with pytest.raises(ConfigError, match="no address of a Redis") as error:
+        Courier(url, SCRIPTS)
+    assert "hunter2" not in f"{error.value} {error.value.hint}"

@@ -64,9 +64,12 @@ class Courier:
                 url, protocol=2, socket_timeout=None, socket_connect_timeout=GREETING, driver_info=None
             )
             self._new()
-        except (ValueError, TypeError, RedisError) as error:
-            hint = "It looks like `redis://user:password@host:6379/0`, `rediss://…` or `unix:///path`."
-            raise ConfigError(f"`shared` is no address of a Redis: {error}.", hint=hint) from None
+        except (ValueError, TypeError, RedisError):
+            # The driver's own words may quote a part of the address, and a password is one.
+            hint = (
+                "It looks like `redis://user:password@host:6379/0` (a `/` in the password is `%2F`), or `unix:///path`."
+            )
+            raise ConfigError("`shared` is no address of a Redis.", hint=hint) from None
 
     def _new(self) -> AbstractConnection:
         made: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
@@ -81,7 +84,7 @@ class Courier:
         Raises:
             AwayError: it is away.
         """
-        await self.close()
+        await self._let_go()
         try:
             async with asyncio.timeout(GREETING):
                 connection = self._connection = self._new()
@@ -90,8 +93,8 @@ class Courier:
                 await connection.send_command("INFO", "server")
                 told = await connection.read_response()
         except (RedisError, OSError, TimeoutError) as error:
-            await self.close()
-            raise AwayError(_said(error)) from None
+            await self._let_go()
+            raise AwayError(_said(error, GREETING)) from None
         lines = bytes(told).split(b"\r\n") if isinstance(told, bytes) else []
         return next((line[7:].decode("ascii") for line in lines if line.startswith(b"run_id:")), "")
 
@@ -112,16 +115,19 @@ class Courier:
                 finally:
                     self._watcher.cancel()
         except (RedisError, OSError, TimeoutError) as error:
-            await self.close()
-            raise AwayError(_said(error)) from None
+            await self._let_go()
+            raise AwayError(_said(error, PATIENCE)) from None
 
     async def close(self) -> None:
-        """Let the connection go."""
+        """Let the connection go, in an orderly way."""
+        await self._let_go(nowait=False)
+
+    async def _let_go(self, *, nowait: bool = True) -> None:
+        # Who waits for an answer does not wait for what a silent server has still to read.
         connection, self._connection = self._connection, None
         if connection is not None:
-            # A peer that is gone does not answer a TLS farewell: that is waited for no longer than for a greeting.
             with suppress(RedisError, OSError):
-                await connection.disconnect()
+                await connection.disconnect(nowait=nowait)
 
     def _watch(self, patience: asyncio.Timeout, due: float) -> None:
         self._watcher = asyncio.get_running_loop().call_later(PATIENCE, self._expire, patience, due)
@@ -166,5 +172,5 @@ class Courier:
         return found
 
 
-def _said(error: BaseException) -> str:
-    return f"no answer within {PATIENCE:g} s" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+def _said(error: BaseException, seconds: float) -> str:
+    return f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
