@@ -12,7 +12,7 @@ import msgspec
 
 from headgate.core.attempt import Attempt
 from headgate.core.body import Body
-from headgate.core.limits import Limits
+from headgate.core.limits import Allowance, Limits
 from headgate.core.upload import Upload
 
 NO_TAGS: Mapping[str, str] = {}
@@ -83,6 +83,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         passthrough: further paths of a provider that it may use as they are; a `*` at the end stands for the rest.
         limits: how much it may ask; None does not limit.
         priority: the highest priority that it may claim; a higher claim is lowered.
+        budget: how much it may spend; None for as much as the budgets of the configuration allow.
     """
 
     key: str | None = None
@@ -92,6 +93,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     passthrough: tuple[str, ...] = ()
     limits: Limits | None = None
     priority: int = 9
+    budget: Allowance | None = None
 
     @property
     def tenant(self) -> str | None:

@@ -1,9 +1,9 @@
-"""What may be asked per minute, and what a call will want of it: the words that pace, admit and their stores share.
+"""What may be asked per minute and spent in all, and what a call will want of it: words of policies and stores.
 
 Decides nothing; refuses to know who is limited (a target, a key) and how limits are kept.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -50,3 +50,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UNLIMITED = Limits()
+
+
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+    """How much may be spent.
+
+    Attributes:
+        limit: picodollars.
+        window: per when.
+        zone: where the window begins at midnight.
+    """
+
+    limit: int
+    window: Literal["day", "week", "month", "total"] = "total"
+    zone: str = "UTC"
