@@ -223,6 +223,19 @@ def test_another_answer_is_noticed(operation, drawn, text):
                 shown += join(operation, first[:cut], second)
 
 
+def test_a_finished_text_has_no_more_words():
+    """The first answer broke behind its text, of which the second one has more: the caller was told that it is all."""
+    first = read(RESPONSES, responses(WORDS, "a"))
+    second = read(RESPONSES, responses([*WORDS, " And more."], "b"))
+    for cut in cuts(first):
+        closed = any(b"text.done" in one.raw for one in first[:cut])
+        if closed:
+            with pytest.raises(Departed):
+                join(RESPONSES, first[:cut], second)
+        else:
+            check(RESPONSES, join(RESPONSES, first[:cut], second), TEXT + " And more.", "a", "b")
+
+
 @pytest.mark.parametrize("operation", TALKS)
 def test_the_end_of_what_was_said_is_enough_for_a_model_that_goes_on(operation):
     """After a prefill the words follow at once, but for the space that was not sent."""
