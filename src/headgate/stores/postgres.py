@@ -25,7 +25,7 @@ from psycopg import AsyncConnection, sql
 from headgate.core.errors import ConfigError, StoreError
 from headgate.stores import question, tables, treasury
 from headgate.stores.money import Alert, Cap, Loan
-from headgate.stores.protocols import Query, Usage
+from headgate.stores.protocols import Query, Statement, Usage
 from headgate.stores.records import AttemptRow, Entry, ObjectRow, Owner
 from headgate.stores.rollups import delta
 from headgate.stores.schema import POSTGRES, VERSION_TABLE, judge, stamped
@@ -221,6 +221,17 @@ class PostgresLedger:
         """
         async with self._answering() as connection:
             await connection.execute(*_said(tables.Expression(treasury.INHERIT, (owner,))))
+
+    async def read(self, statement: Statement) -> Sequence[Sequence[Any]]:
+        """The rows that a question has; see `protocols.Tables`."""
+        async with self._answering() as connection:
+            return await _rows(connection, statement)
+
+    async def change(self, statements: Sequence[Statement]) -> Sequence[Sequence[Sequence[Any]]]:
+        """Do all of it or nothing; see `protocols.Tables`."""
+        async with self._answering() as connection, connection.transaction():
+            await connection.execute(POSTGRES.lock.encode())
+            return [await _rows(connection, statement) for statement in statements]
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[AsyncConnection]:
@@ -443,3 +454,8 @@ def _said(asked: tables.Expression) -> tuple[bytes, Sequence[Any]]:
         for value in asked.values
     ]
     return asked.sql.replace("%", "%%").replace("?", "%s").encode(), values
+async def _rows(connection: AsyncConnection, statement: Statement) -> Sequence[Sequence[Any]]:
+    cursor = await connection.execute(*_said(tables.Expression(*statement)))
+    return [] if cursor.description is None else await cursor.fetchall()
+
+

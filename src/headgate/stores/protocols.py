@@ -72,7 +72,31 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cache_hits: int = 0
 
 
-class Ledger(Money, Protocol):
+Statement = tuple[str, tuple[Any, ...]]
+"""SQL that both databases speak, and the values for its marks."""
+
+
+class Tables(Protocol):
+    """A database that other books lie in, too: keys, and what was done by hand."""
+
+    async def read(self, statement: Statement) -> Sequence[Sequence[Any]]:
+        """The rows that a question has.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        ...
+
+    async def change(self, statements: Sequence[Statement]) -> Sequence[Sequence[Sequence[Any]]]:
+        """Do all of it or nothing, one after the other with whoever else writes; gives the rows of each.
+
+        Raises:
+            StoreError: the database cannot be told.
+        """
+        ...
+
+
+class Ledger(Money, Tables, Protocol):
     """The books, by calls and attempts, and what they leave of each budget."""
 
     async def book(self, entries: Sequence[Entry], objects: Sequence[ObjectRow] = ()) -> None:

@@ -11,7 +11,8 @@ first second) and day of the call, one row for each group that occurs, whose nam
 is kept in two parts, `high` · 10⁹ + `low`, because a sum of picodollars may be larger than 64 bits (9 million dollars).
 
 `spent` and `lent` are the budgets' (`treasury.py`): a sum for each cap and window (`span`), and what processes may
-spend of its rest. No cap is larger than 64 bits.
+spend of its rest. No cap is larger than 64 bits. `keys` and `audit` are the book of keys and of what was done by hand
+(`keys.py`).
 """
 
 import msgspec
@@ -125,6 +126,20 @@ CREATE TABLE spent (
 CREATE TABLE lent (
   owner {key} NOT NULL, cap {key} NOT NULL, span {key} NOT NULL, amount BIGINT NOT NULL,
   PRIMARY KEY (owner, cap, span)
+) {table}
+""",
+    """
+CREATE TABLE keys (
+  id {key} NOT NULL PRIMARY KEY, name {key} NOT NULL, sha256 {key} NOT NULL UNIQUE, former {key},
+  former_until DOUBLE PRECISION, scope TEXT NOT NULL, created DOUBLE PRECISION NOT NULL, revoked_at DOUBLE PRECISION,
+  version BIGINT NOT NULL UNIQUE
+) {table}
+""",
+    "CREATE UNIQUE INDEX keys_valid ON keys (name) WHERE revoked_at IS NULL",
+    """
+CREATE TABLE audit (
+  id {key} NOT NULL PRIMARY KEY, time DOUBLE PRECISION NOT NULL, actor TEXT NOT NULL, origin TEXT NOT NULL,
+  action TEXT NOT NULL, subject TEXT NOT NULL, details TEXT NOT NULL
 ) {table}
 """,
 )

@@ -25,7 +25,7 @@ import msgspec
 from headgate.core.errors import ConfigError, StoreError
 from headgate.stores import question, tables, treasury
 from headgate.stores.money import Alert, Cap, Loan
-from headgate.stores.protocols import Query, Usage
+from headgate.stores.protocols import Query, Statement, Usage
 from headgate.stores.records import AttemptRow, Entry, ObjectRow, Owner
 from headgate.stores.rollups import delta
 from headgate.stores.schema import SQLITE, VERSION_TABLE, judge, stamped
@@ -123,6 +123,14 @@ class SqliteLedger:
             StoreError: the database cannot be told.
         """
         await self._ask(lambda connection: connection.execute(treasury.INHERIT, (owner,)))
+
+    async def read(self, statement: Statement) -> Sequence[Sequence[Any]]:
+        """The rows that a question has; see `protocols.Tables`."""
+        return await self._ask(lambda connection: connection.execute(*statement).fetchall())
+
+    async def change(self, statements: Sequence[Statement]) -> Sequence[Sequence[Sequence[Any]]]:
+        """Do all of it or nothing; see `protocols.Tables`."""
+        return await self._ask(_change, statements)
 
     async def usage(self, query: Query) -> tuple[Usage, list[Usage]]:
         """The total, and one entry per group, dearest first.
@@ -351,6 +359,11 @@ def _alerts(connection: sqlite3.Connection, shares: Sequence[tuple[Cap, float]])
         for (spent,) in connection.execute(treasury.TELL, asked).fetchall():
             found.append(Alert(cap, share, spent))
     return found
+
+
+def _change(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Sequence[Sequence[Sequence[Any]]]:
+    with _transaction(connection):
+        return [connection.execute(*statement).fetchall() for statement in statements]
 
 
 def _page(connection: sqlite3.Connection, asked: tables.Expression) -> list[AttemptRow]:
