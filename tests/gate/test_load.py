@@ -15,14 +15,9 @@ from headgate.gate.loaded import show
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMED_IN_THE_EXAMPLE = [
-    "models.fast.default_max_output",
     "models.fast.cache",
     "policies.guard.input",
     "policies.guard.output",
-    "policies.budget.on_shortage",
-    "policies.budget.on_unknown",
-    "policies.budget.unbounded",
-    "budgets",
 ]
 
 
@@ -348,22 +343,6 @@ def test_a_mistake_in_a_variable_names_the_variable():
         ),
         "  - OPENAI_MAX_RETRIES (`providers.openai.max_retries`) is 'many', but must be a whole number.",
     ]
-
-
-@pytest.mark.parametrize(
-    ("variables", "names"),
-    [
-        (
-            {"OPENAI_DAILY_BUDGET_USD": "100", "OPENAI_ALERT_THRESHOLD_USD": "80"},
-            ["OPENAI_DAILY_BUDGET_USD (`budgets`)"],
-        ),
-    ],
-)
-def test_a_variable_that_asks_for_what_is_not_built_is_refused_by_name(variables, names):
-    """No variable is silently without effect."""
-    with pytest.raises(ConfigError) as error:
-        from_environment(OPENAI_API_KEY="sk-1", **variables)
-    assert re.findall(r"(OPENAI_\S+(?: and \S+)? \(.*?\)) is not built yet", error.value.message) == names
 
 
 def test_what_does_not_fit_and_what_is_not_built_come_together(refused):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from headgate.core.errors import StoreError
 from headgate.stores.money import Alert, Cap, Loan
+from headgate.stores.treasury import shares
 
 
 class Bank:
@@ -43,10 +44,10 @@ class Bank:
         self._ask()
         return [(spent := self.booked[cap.name, cap.window], self.total(cap) - spent) for cap in caps]
 
-    async def alerts(self, shares: Sequence[tuple[Cap, float]]) -> Sequence[Alert]:
+    async def alerts(self, caps: Sequence[Cap]) -> Sequence[Alert]:
         self._ask()
         found = []
-        for cap, share in shares:
+        for cap, share in shares(caps):
             spent = self.booked[cap.name, cap.window]
             if spent >= share * cap.limit and (cap, share) not in self.told:
                 self.told.add((cap, share))

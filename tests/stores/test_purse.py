@@ -19,7 +19,7 @@ CAP = Cap("all", "2027-01-15", 6_400)
 
 def purses(bank, owner="me"):
     """The purses of one process."""
-    return Purses(bank, owner, Tasks().start, VirtualClock())
+    return Purses(bank, lambda: owner, Tasks().start, VirtualClock())
 
 
 def test_one_loan_serves_many_calls():
@@ -228,3 +228,34 @@ async def prove(steps):
 def test_no_cap_is_exceeded_and_all_of_it_can_be_spent(steps):
     """Three processes that hold, settle, give back and die in any order, with calls that cost more than was held."""
     virtual_time(prove(steps))
+
+
+def test_what_a_parent_has_borrowed_is_not_its_childs():
+    """After a fork the journal has another token, and so has the purse."""
+
+    async def story():
+        bank, token = Bank(), ["parent"]
+        mine = Purses(bank, lambda: token[0], Tasks().start, VirtualClock())
+        await mine.hold([CAP], 7)
+        token[0] = "child"
+        (await mine.hold([CAP], 7)).settle(0)
+        await mine.give_back()
+        assert (bank.lent["parent", "all", CAP.window], bank.lent["child", "all", CAP.window]) == (100, 0)
+
+    virtual_time(story())
+
+
+def test_purses_that_are_not_used_are_forgotten():
+    """After a minute: until then their caps may have something to tell."""
+
+    async def story():
+        mine, tasks = purses(Bank()), Tasks()
+        tasks.start(mine.tend(), "tend")
+        (await mine.hold([CAP], 7)).settle(0)
+        await asyncio.sleep(30)
+        assert mine.caps() == [CAP]
+        await asyncio.sleep(40)
+        assert mine.caps() == []
+        await tasks.close()
+
+    virtual_time(story())

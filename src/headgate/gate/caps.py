@@ -73,17 +73,23 @@ class Caps:
     def __init__(self, budgets: Sequence[Budget], clock: Clock) -> None:
         self._clock = clock
         self._budgets = [
-            (budget, from_usd(budget.limit_usd), Window(budget.window, budget.time_zone)) for budget in budgets
+            (
+                budget,
+                from_usd(budget.limit_usd),
+                tuple(sorted(budget.alert_at)),
+                Window(budget.window, budget.time_zone),
+            )
+            for budget in budgets
         ]
 
     def __call__(self, call: Call, model: str) -> list[Cap]:
         """What a call for a model counts against, in the order of the configuration."""
         now = self._clock.time()
         found = []
-        for budget, limit, window in self._budgets:
+        for budget, limit, alert_at, window in self._budgets:
             for whose in _whose(budget, call, model):
                 name = f"{budget.name}:{whose}" if whose else budget.name
-                found.append(Cap(name, window.at(now), limit))
+                found.append(Cap(name, window.at(now), limit, alert_at))
         return found
 
 

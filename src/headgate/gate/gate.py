@@ -24,6 +24,7 @@ from headgate.core.upload import Form, Upload
 from headgate.dialects.endpoints import Found
 from headgate.dialects.registry import DIALECTS
 from headgate.gate import makers, stack, wiring
+from headgate.gate.caps import Caps
 from headgate.gate.config import Config
 from headgate.gate.offers import Offer, Offers
 from headgate.gate.ports import SystemChance, SystemClock
@@ -38,6 +39,7 @@ from headgate.providers.simulator import Simulator
 from headgate.stores.drain import Drain
 from headgate.stores.journal import FileJournal, MemoryJournal
 from headgate.stores.protocols import Ledger, Query, Usage
+from headgate.stores.purse import Purses
 from headgate.stores.rates import Rates
 from headgate.stores.records import AttemptRow
 
@@ -99,6 +101,7 @@ class Gate:
         self._closing = asyncio.Lock()
         self._closed = False
         self._day = (0, "")
+        self._purses = Purses(ledger, self._owner, self._tasks.start, clock)
         self._rates: Rates = wiring.rates(config, clock, chance, self._tasks.start)
         self._gauges = Gauges(self._rates, clock)
         self._stack = stack.Stack(
@@ -114,6 +117,8 @@ class Gate:
                 plans=self._plans,
                 meter=self.meter,
                 owners=ledger.owners,
+                caps=Caps(config.budgets, clock),
+                purses=self._purses,
                 rates=self._rates,
                 gauges=self._gauges,
             )
@@ -150,7 +155,14 @@ class Gate:
             await gate.close()
             raise
         gate._tasks.start(gate._drain.run(), "drain")
+        gate._tasks.start(gate._purses.tend(), "purses")
         return gate
+
+    def _owner(self) -> str:
+        """Who borrows: the name of our journal, which tells whoever adopts it whose loans end."""
+        if not self._journal.token:
+            self._journal.open()
+        return self._journal.token
 
     def call(
         self,

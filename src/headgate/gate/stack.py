@@ -38,10 +38,13 @@ from headgate.core.limits import UNLIMITED
 from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Reply
 from headgate.gate import makers, wiring
+from headgate.gate.caps import Caps
 from headgate.gate.config import Config
+from headgate.gate.config import Route as RouteSettings
 from headgate.policies.admit import Admit
 from headgate.policies.breaker import Breaker
 from headgate.policies.budget.budget import Budget
+from headgate.policies.budget.hold import Holds, Rules
 from headgate.policies.defaults import Defaults
 from headgate.policies.fit import Fit
 from headgate.policies.meter import Meter
@@ -54,6 +57,7 @@ from headgate.policies.room import Room
 from headgate.policies.route import ANY, Costs, Plan, Route
 from headgate.providers.provider import Provider
 from headgate.stores.protocols import Journal
+from headgate.stores.purse import Purses
 from headgate.stores.rates import Rates
 
 
@@ -71,6 +75,8 @@ class Parts(NamedTuple):
     plans: Mapping[str, Plan]
     meter: Meter
     owners: Owners
+    caps: Caps
+    purses: Purses
     rates: Rates
     gauges: Gauges
 
@@ -197,13 +203,40 @@ def _pace(parts: Parts, target: Target) -> Policy | None:
 
 
 def _budget(parts: Parts, target: Target) -> Policy:
+    settings = parts.config.policies.budget
+    price_list = makers.price_list(parts.config.providers[target.provider], parts.prices)
+    holds = None
+    if parts.config.budgets:
+        holds = Holds(
+            parts.caps,
+            parts.purses,
+            parts.prices,
+            price_list=price_list,
+            find=parts.catalog.find,
+            tokens=parts.tokens,
+            clock=parts.clock,
+            default_output=partial(_default_output, parts.config),
+            rules=Rules(
+                on_shortage=settings.on_shortage,
+                on_unknown=settings.on_unknown,
+                unbounded=settings.unbounded,
+                unpriced=settings.unknown_price == "allow",
+            ),
+        )
     return Budget(
         parts.journal,
         parts.prices,
         parts.clock,
-        price_list=makers.price_list(parts.config.providers[target.provider], parts.prices),
-        must_know=parts.config.policies.budget.unknown_price == "refuse",
+        price_list=price_list,
+        must_know=settings.unknown_price == "refuse",
+        holds=holds,
     )
+
+
+def _default_output(config: Config, model: str) -> int | None:
+    """The output cap that a route gives to calls that name none."""
+    route = config.models.get(model, config.models.get(ANY))
+    return route.default_max_output if isinstance(route, RouteSettings) else None
 
 
 ABOVE = (
@@ -247,6 +280,8 @@ class Stack:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._chains: dict[tuple[str, str], tuple[Handler, Mapping[str, Policy]]] = {}
+        targets = [target for plan in parts.plans.values() for target in plan.targets]
+        self._configured = {(target.provider, target.model) for target in targets}
         built = [layer.build(parts) for layer in ABOVE]
         self._handle = compose([policy for policy in built if policy is not None], self._dispatch)
 
@@ -270,8 +305,9 @@ class Stack:
 
     def _chain(self, name: tuple[str, str]) -> tuple[Handler, Mapping[str, Policy]]:
         while len(self._chains) >= MOST_CHAINS:
-            # The oldest: what it has learned is learned again.
-            del self._chains[next(iter(self._chains))]
+            # The oldest that somebody has made up; what it has learned is learned again.
+            made_up = (known for known in self._chains if known not in self._configured)
+            del self._chains[next(made_up, next(iter(self._chains)))]
         target = Target(*name)
         policies: dict[str, Policy] = {}
         for layer in BELOW:

@@ -23,11 +23,13 @@ class Cap(msgspec.Struct, frozen=True):
         name: of the budget, and of whom it is for where each has its own; equal names share one sum.
         window: which day, week or month (`2027-01-15`, `2027-W02`, `2027-01`), or `total`.
         limit: picodollars.
+        alert_at: shares of the limit at which somebody is told, ascending.
     """
 
     name: str
     window: str
     limit: int
+    alert_at: tuple[float, ...] = ()
 
 
 class Loan(NamedTuple):
@@ -85,8 +87,8 @@ class Money(Protocol):
         """
         ...
 
-    async def alerts(self, shares: Sequence[tuple[Cap, float]]) -> Sequence[Alert]:
-        """Which of these shares have been reached. Each is told once, to one of all processes that ask.
+    async def alerts(self, caps: Sequence[Cap]) -> Sequence[Alert]:
+        """Which of their shares have been reached. Each is told once, to one of all processes that ask.
 
         Raises:
             StoreError: the store cannot be asked.

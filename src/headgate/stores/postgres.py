@@ -29,7 +29,7 @@ from headgate.stores.protocols import Query, Statement, Usage
 from headgate.stores.records import AttemptRow, Entry, ObjectRow, Owner
 from headgate.stores.rollups import delta
 from headgate.stores.schema import POSTGRES, VERSION_TABLE, judge, stamped
-from headgate.stores.tables import ADDED, END, GROUP, KEY, LINE, PAGE, SUMS, columns
+from headgate.stores.tables import ADDED, GROUP, KEY, LINE, PAGE, SUMS, columns
 
 CONNECT_SECONDS = 5
 """How long a connection may take to be made."""
@@ -38,31 +38,30 @@ ASK_SECONDS, BOOK_SECONDS, REPORT_SECONDS = 5.0, 60.0, 300.0
 
 _HOPELESS = ("does not exist", "authentication failed", "no password supplied", "no pg_hba.conf entry")
 """What errors say at connecting that waiting does not cure; Postgres gives them no codes there."""
-# A table of the connection takes the lines in; `LIKE` gives it the same columns in the same order. Who looks for lines
-# by their keys shall never read a whole day for it, whatever is known of these tables.
+# Tables of the connection take in what is new; `LIKE` gives them the same columns in the same order. What is booked is
+# deleted from them: to empty a table at each commit takes longer than to book a batch. That is done now and then.
 _BEGIN = f"""
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL synchronous_commit = on;
-SET LOCAL enable_hashjoin = off;
-SET LOCAL enable_mergejoin = off;
-CREATE TEMPORARY TABLE IF NOT EXISTS new_attempts (LIKE attempts) ON COMMIT DELETE ROWS;
-CREATE TEMPORARY TABLE IF NOT EXISTS new_groups (LIKE rollup_groups) ON COMMIT DELETE ROWS;
-CREATE TEMPORARY TABLE IF NOT EXISTS new_rollups (LIKE rollups) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS new_attempts (LIKE attempts);
+CREATE TEMPORARY TABLE IF NOT EXISTS new_groups (LIKE rollup_groups);
+CREATE TEMPORARY TABLE IF NOT EXISTS new_rollups (LIKE rollups);
 {POSTGRES.lock};
 """
-_KEYS = ", ".join(f"a.{name}" for name in KEY)
-_ENDS = ", ".join(f"{name} = n.{name}" for name in END)
+_EMPTY = b"TRUNCATE new_attempts, new_groups, new_rollups"
+_EMPTY_EVERY = 10
+"""Batches."""
 # Own names throughout.
-_INSERT = f"INSERT INTO attempts AS a SELECT * FROM new_attempts ON CONFLICT DO NOTHING RETURNING {_KEYS}"  # noqa: S608
-_UPDATE = f"""
-UPDATE attempts a SET {_ENDS} FROM new_attempts n
-WHERE a.day = ANY(%s) AND ({_KEYS}) = (n.day, n.call_id, n.attempt) AND a.cache IS NULL AND n.cache IS NOT NULL
-RETURNING {_KEYS}
+_INSERT = f"""
+WITH new AS (DELETE FROM new_attempts RETURNING *)
+INSERT INTO attempts SELECT * FROM new ON CONFLICT DO NOTHING RETURNING {columns(KEY)}
 """  # noqa: S608
 _ADD = f"""
-INSERT INTO rollup_groups SELECT * FROM new_groups ON CONFLICT DO NOTHING;
-INSERT INTO rollups SELECT * FROM new_rollups ON CONFLICT {ADDED};
+WITH new AS (DELETE FROM new_groups RETURNING *)
+INSERT INTO rollup_groups SELECT * FROM new ON CONFLICT DO NOTHING;
+WITH new AS (DELETE FROM new_rollups RETURNING *)
+INSERT INTO rollups SELECT * FROM new ON CONFLICT {ADDED};
 """  # noqa: S608
 _LOCKED = f"{treasury.LOOK} FOR UPDATE"
 _log = logging.getLogger("headgate.stores")
@@ -135,6 +134,7 @@ class PostgresLedger:
         self._ready = False
         self._days: set[str] = set()
         self._forgetting = False
+        self._batches = 0
 
     async def book(self, entries: Sequence[Entry], objects: Sequence[ObjectRow] = ()) -> None:
         """Book lines in one transaction; what is booked already is passed over, but for the end of a call.
@@ -202,11 +202,11 @@ class PostgresLedger:
                 found.append((spent or 0, await _value(connection, treasury.OUT, key)))
         return found
 
-    async def alerts(self, shares: Sequence[tuple[Cap, float]]) -> Sequence[Alert]:
+    async def alerts(self, caps: Sequence[Cap]) -> Sequence[Alert]:
         """Which shares have been reached and were not told of; see `money.Money`."""
         found = []
         async with self._answering() as connection:
-            for cap, share in shares:
+            for cap, share in treasury.shares(caps):
                 asked = (share, cap.name, cap.window, share, ceil(share * cap.limit))
                 spent = await _value(connection, treasury.TELL, asked)
                 if spent is not None:
@@ -318,17 +318,20 @@ class PostgresLedger:
         for day in sorted(days - self._days):
             self._forgetting |= await _make_room(connection, day)
             self._days.add(day)
-        news = await (await connection.execute(_INSERT.encode())).fetchall()
-        ends: Sequence[Any] = ()
+        news = set(await (await connection.execute(_INSERT.encode())).fetchall())
+        ends = []
         if len(news) < len(entries):
-            ends = await (await connection.execute(_UPDATE.encode(), [list(days)])).fetchall()
-        groups, sums = delta([entries[key] for key in news], [entries[key] for key in ends])
+            ends = await _end(connection, [entry for key, entry in entries.items() if key not in news and entry.end])
+        groups, sums = delta([entries[key] for key in news], ends)
         await _copy(connection, "new_groups", GROUP, groups)
         await _copy(connection, "new_rollups", SUMS, sums)
         await connection.execute(_ADD.encode())
         spent, returned = treasury.charges([entries[key] for key in news])
         await _many(connection, treasury.SPEND, spent)
         await _many(connection, treasury.RETURN, returned)
+        self._batches += 1
+        if self._batches % _EMPTY_EVERY == 0:
+            await connection.execute(_EMPTY)
 
 
 async def _connect(conninfo: str) -> AsyncConnection:
@@ -429,6 +432,19 @@ async def _forget(connection: AsyncConnection, days: int) -> bool:
     return True
 
 
+async def _end(connection: AsyncConnection, entries: Sequence[Entry]) -> list[Entry]:
+    """Book the ends of calls on lines that are there; which of them were news."""
+    statement, _ = _said(tables.Expression(tables.UPDATE))
+    values = [(*tables.ending(entry.end), *tables.key(entry)) for entry in entries if entry.end is not None]
+    news = []
+    async with connection.cursor() as cursor:
+        for entry, told in zip(entries, values, strict=True):
+            await cursor.execute(statement, told)
+            if cursor.rowcount:
+                news.append(entry)
+    return news
+
+
 async def _book_objects(connection: AsyncConnection, objects: Sequence[ObjectRow]) -> None:
     if objects:
         statement, _ = _said(tables.Expression(tables.INSERT_OBJECT))
@@ -447,6 +463,11 @@ async def _value(connection: AsyncConnection, statement: str, values: tuple[Any,
     return await _one(connection, *_said(tables.Expression(statement, values)))
 
 
+async def _rows(connection: AsyncConnection, statement: Statement) -> Sequence[Sequence[Any]]:
+    cursor = await connection.execute(*_said(tables.Expression(*statement)))
+    return [] if cursor.description is None else await cursor.fetchall()
+
+
 def _said(asked: tables.Expression) -> tuple[bytes, Sequence[Any]]:
     """A statement with the driver's marks. Texts that no line can have are made ones that the driver takes."""
     values = [
@@ -454,8 +475,3 @@ def _said(asked: tables.Expression) -> tuple[bytes, Sequence[Any]]:
         for value in asked.values
     ]
     return asked.sql.replace("%", "%%").replace("?", "%s").encode(), values
-async def _rows(connection: AsyncConnection, statement: Statement) -> Sequence[Sequence[Any]]:
-    cursor = await connection.execute(*_said(tables.Expression(*statement)))
-    return [] if cursor.description is None else await cursor.fetchall()
-
-

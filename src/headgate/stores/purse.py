@@ -20,6 +20,8 @@ PART = 64
 """Which part of a cap is borrowed at once, while there is plenty."""
 INTERVAL = 1.0
 """Seconds after which what was not used goes back."""
+LINGER = 60
+"""Intervals for which a purse that is not used is remembered."""
 _log = logging.getLogger("headgate.stores")
 
 Start = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
@@ -32,12 +34,13 @@ class _Purse:
     calls wait for more.
     """
 
-    __slots__ = ("borrowing", "cap", "held", "lent", "used", "waiting")
+    __slots__ = ("borrowing", "cap", "held", "idle", "lent", "waiting")
 
     def __init__(self, cap: Cap) -> None:
         self.cap = cap
         self.lent = self.held = self.waiting = 0
-        self.used = True
+        self.idle = 0
+        """Looks since something was held."""
         self.borrowing: asyncio.Task[Loan | StoreError] | None = None
 
     @property
@@ -76,14 +79,15 @@ class Purses:
 
     Args:
         money: the store.
-        owner: names this process to the store.
+        owner: names this process to the store: the token of its journal. After a fork it is another one.
         start: runs a coroutine in the background and owns it.
         clock: for the rhythm in which unused sums go back.
     """
 
-    def __init__(self, money: Money, owner: str, start: Start, clock: Clock) -> None:
-        self.owner = owner
+    def __init__(self, money: Money, owner: Callable[[], str], start: Start, clock: Clock) -> None:
+        self.owner = ""
         self._money = money
+        self._owner = owner
         self._start = start
         self._clock = clock
         self._purses: dict[tuple[str, str], _Purse] = {}
@@ -95,13 +99,18 @@ class Purses:
             OverBudgetError: a cap has too little left.
             StoreError: more has to be borrowed, and the store cannot be asked.
         """
+        owner = self._owner()
+        if owner != self.owner:
+            # What the parent of a fork has borrowed is not ours.
+            self.owner = owner
+            self._purses.clear()
         purses = [self._purse(cap) for cap in caps]
         while True:
             short = next((purse for purse in purses if purse.free < amount), None)
             if short is None:
                 for purse in purses:
                     purse.held += amount
-                    purse.used = True
+                    purse.idle = 0
                 return Hold(purses, amount)
             await self._borrow(short, amount)
 
@@ -146,6 +155,10 @@ class Purses:
             purse.borrowing = None
         return loan
 
+    def caps(self) -> list[Cap]:
+        """Under which something was held of late."""
+        return [purse.cap for purse in self._purses.values()]
+
     async def tend(self) -> None:
         """Give back, for ever, what was not used since the last look. The caller owns the task."""
         while True:
@@ -156,14 +169,14 @@ class Purses:
         """Give back what no call in flight may cost; `idle`: only where nothing was held since the last time."""
         returned: list[tuple[_Purse, int]] = []
         for name, purse in list(self._purses.items()):
-            used, purse.used = purse.used, False
-            if (idle and used) or purse.waiting or purse.borrowing is not None:
+            purse.idle += 1
+            if (idle and purse.idle < 2) or purse.waiting or purse.borrowing is not None:
                 continue
             if purse.free > 0:
                 # Ours first: for a moment nobody has it, and never two.
                 returned.append((purse, purse.free))
                 purse.lent -= purse.free
-            elif not purse.held and not purse.lent:
+            elif purse.idle > LINGER and not purse.held and not purse.lent:
                 del self._purses[name]
         if not returned:
             return

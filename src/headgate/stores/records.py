@@ -148,7 +148,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the ledger as it is read: an attempt, and what the cache did for its call.
 
-    Attempt 0 stands for a call that never left. `budgets` are name and window of those that it was charged to.
+    Attempt 0 stands for a call that never left. `budgets` are name and window of those that it was
+    charged to, `held` what was set aside for it.
     """
 
     call_id: str
@@ -181,6 +182,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float | None = None
     first_token_ms: float | None = None
     budgets: tuple[tuple[str, str], ...] = ()
+    held: int | None = None
     cache: str = "off"
 
 

@@ -6,9 +6,10 @@ is booked, and the end of its call once, when that is known: a store tells which
 Every sum can be added up further, over time and over groups: a call is counted where it ended, with its last attempt.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import starmap
+from operator import add, itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -17,16 +18,31 @@ from headgate.core.attempt import Settled
 from headgate.stores.protocols import Query
 from headgate.stores.records import LARGEST, LARGEST_COUNT, CallEnd, Entry, Intent
 
-DAY, HOUR, MINUTE = GRAINS = (86400, 3600, 60)
-"""Seconds that a bucket covers."""
+DAY, HOUR, MINUTE = 86400, 3600, 60
+"""Seconds that a bucket may cover: its grain."""
 NAMES = ("model", "provider", "key", "project", "operation", "user", "tags")
 """What groups are told apart by, besides the day of the call."""
-FACETS: Sequence[Sequence[str]] = (
-    ("model", "provider", "key", "project", "operation"),
-    ("model", "provider", "key", "project", "operation", "tags"),
-    ("key", "project", "user"),
+
+
+class Facet(NamedTuple):
+    """Sums that are kept together.
+
+    Attributes:
+        names: what they tell apart.
+        grains: how finely they tell time apart, each a part of the one before.
+    """
+
+    names: Sequence[str]
+    grains: Sequence[int]
+
+
+# Where nearly every line is a group of its own, minutes would be as many as lines: an hour's lines are soon counted.
+FACETS = (
+    Facet(("model", "provider", "key", "project", "operation"), (DAY, HOUR, MINUTE)),
+    Facet(("model", "provider", "key", "project", "operation", "tags"), (DAY, HOUR)),
+    Facet(("key", "project", "user"), (DAY, HOUR)),
 )
-"""Which names are told apart together; there may be many users, so they stand apart from most."""
+"""All sums. There may be many users, so they are told apart from little else."""
 MEASURES = (
     "calls", "errors", "cache_hits", "attempts", "prompt_tokens", "completion_tokens", "cached_tokens",
     "cost_high", "cost_low", "unknown_high", "unknown_low", "unknown_attempts", "unpriced_attempts",
@@ -37,10 +53,13 @@ PART = 10**9
 LAST = 250_000_000_000
 """Seconds since 1970 beyond which there is no time."""
 
-_PLACES = tuple(tuple(NAMES.index(name) for name in facet) for facet in FACETS)
+_PLACES = tuple(tuple(NAMES.index(name) for name in facet.names) for facet in FACETS)
 _encode = msgspec.json.Encoder().encode
 _tags = msgspec.json.Encoder(order="deterministic").encode
 
+Names = tuple[str | None, ...]
+Key = tuple[int, str, Names]
+"""A bucket's first second, the day of the call, and names."""
 Sums = list[int]
 """The measures of a batch, with money in one figure each: eleven of them."""
 
@@ -49,9 +68,8 @@ class Delta(NamedTuple):
     """What a batch adds.
 
     Attributes:
-        groups: id and names of every group, by id.
-        rows: facet, grain, bucket, day, id of the group and the measures, in the order of the key: whoever adds them
-            in this order never waits for somebody who waits for them.
+        groups: id and names of every group, each once.
+        rows: facet, grain, bucket, day, id of the group and the measures; no two of them have the same key.
     """
 
     groups: list[tuple[str | None, ...]]
@@ -76,7 +94,7 @@ def delta(news: Iterable[Entry], ends: Iterable[Entry] = ()) -> Delta:
     Raises:
         OverflowError: a figure is larger than the books have room for, or negative.
     """
-    finest: dict[tuple[int, str, tuple[str | None, ...]], Sums] = {}
+    finest: dict[Key, Sums] = {}
     for entry in news:
         sums = _place(finest, entry.intent)
         _add_attempt(sums, entry)
@@ -91,7 +109,7 @@ def delta(news: Iterable[Entry], ends: Iterable[Entry] = ()) -> Delta:
 def facet_of(names: Iterable[str]) -> int | None:
     """The smallest facet that tells these names apart; None where no sums do and the lines must be asked."""
     wanted = set(names)
-    return next((number for number, facet in enumerate(FACETS) if wanted <= set(facet)), None)
+    return next((number for number, facet in enumerate(FACETS) if wanted <= set(facet.names)), None)
 
 
 def column(dimension: str) -> str:
@@ -109,7 +127,7 @@ def pieces(query: Query, facet: int | None) -> list[Piece]:
     """
     since = max(query.since or 0.0, 0.0)
     until = float(LAST // DAY * DAY) if query.until is None else min(query.until, LAST // DAY * DAY)
-    return list(starmap(Piece, _cover(since, until, GRAINS if facet is not None else ())))
+    return list(starmap(Piece, _cover(since, until, FACETS[facet].grains if facet is not None else ())))
 
 
 def _cover(since: float, until: float, grains: Sequence[int]) -> list[tuple[int, float, float]]:
@@ -124,7 +142,7 @@ def _cover(since: float, until: float, grains: Sequence[int]) -> list[tuple[int,
     return [(grain, first, last), *_cover(since, first, finer), *_cover(last, until, finer)]
 
 
-def _place(finest: dict[tuple[int, str, tuple[str | None, ...]], Sums], intent: Intent) -> Sums:
+def _place(finest: dict[Key, Sums], intent: Intent) -> Sums:
     """The sums that a line belongs to: those of its minute, the day of its call, and all its names."""
     names = (
         # A call that never left asked no model of anybody.
@@ -170,30 +188,38 @@ def _add_call(sums: Sums, intent: Intent, end: CallEnd) -> None:
         sums[2] += end.cache in {"hit", "coalesced"}
 
 
-def _spread(finest: dict[tuple[int, str, tuple[str | None, ...]], Sums]) -> Delta:
+def _spread(finest: Mapping[Key, Sums]) -> Delta:
     """From all names by the minute to every facet and grain."""
-    groups: dict[str, tuple[str | None, ...]] = {}
-    rows: dict[tuple[int, int, int, str, str], Sums] = {}
-    for facet, places in enumerate(_PLACES):
-        ids: dict[tuple[str | None, ...], str] = {}
-        for (minute, day, names), sums in finest.items():
-            told = tuple([names[place] for place in places])
-            group = ids.get(told)
-            if group is None:
-                group = ids[told] = blake2b(_encode((facet, told)), digest_size=16).hexdigest()
-                groups[group] = tuple([name if place in places else None for place, name in enumerate(names)])
-            for grain in GRAINS:
-                key = (facet, grain, minute // grain * grain, day, group)
-                found = rows.get(key)
-                if found is None:
-                    rows[key] = sums.copy()
-                else:
-                    for number, figure in enumerate(sums):
-                        found[number] += figure
-    return Delta(
-        [(group, *groups[group]) for group in sorted(groups)],
-        [(*key, *_measures(rows[key])) for key in sorted(rows)],
-    )
+    groups: list[tuple[str | None, ...]] = []
+    rows: list[tuple[int | str, ...]] = []
+    for number, facet in enumerate(FACETS):
+        told = itemgetter(*_PLACES[number])
+        ids: dict[Names, str] = {}
+        sums: Mapping[Key, Sums] = _added(
+            [((time, day, told(names)), added) for (time, day, names), added in finest.items()]
+        )
+        for grain in reversed(facet.grains):
+            if grain != MINUTE:
+                sums = _added(
+                    [((time // grain * grain, day, told), added) for (time, day, told), added in sums.items()]
+                )
+            for (time, day, names), added in sums.items():
+                group = ids.get(names)
+                if group is None:
+                    group = ids[names] = blake2b(_encode((number, names)), digest_size=16).hexdigest()
+                rows.append((number, grain, time, day, group, *_measures(added)))
+        every = [dict(zip(facet.names, names, strict=True)) for names in ids]
+        groups += [(group, *map(names.get, NAMES)) for group, names in zip(ids.values(), every, strict=True)]
+    return Delta(groups, rows)
+
+
+def _added(parts: Iterable[tuple[Key, Sums]]) -> Mapping[Key, Sums]:
+    """The sums of each key."""
+    found: dict[Key, Sums] = {}
+    for key, sums in parts:
+        before = found.get(key)
+        found[key] = sums if before is None else list(map(add, before, sums))
+    return found
 
 
 def _measures(sums: Sums) -> list[int]:

@@ -112,9 +112,9 @@ class SqliteLedger:
         """Of each cap, what is spent and what is lent; see `money.Money`."""
         return await self._ask(_spent, caps)
 
-    async def alerts(self, shares: Sequence[tuple[Cap, float]]) -> Sequence[Alert]:
+    async def alerts(self, caps: Sequence[Cap]) -> Sequence[Alert]:
         """Which shares have been reached and were not told of; see `money.Money`."""
-        return await self._ask(_alerts, shares)
+        return await self._ask(_alerts, caps)
 
     async def inherit(self, owner: str) -> None:
         """End the loans of an owner of whom everything is booked.
@@ -352,9 +352,9 @@ def _spent(connection: sqlite3.Connection, caps: Sequence[Cap]) -> Sequence[tupl
     return found
 
 
-def _alerts(connection: sqlite3.Connection, shares: Sequence[tuple[Cap, float]]) -> Sequence[Alert]:
+def _alerts(connection: sqlite3.Connection, caps: Sequence[Cap]) -> Sequence[Alert]:
     found = []
-    for cap, share in shares:
+    for cap, share in treasury.shares(caps):
         asked = (share, cap.name, cap.window, share, ceil(share * cap.limit))
         for (spent,) in connection.execute(treasury.TELL, asked).fetchall():
             found.append(Alert(cap, share, spent))

@@ -115,6 +115,7 @@ def line(entry: Entry) -> Sequence[Any]:
         outcome.latency_ms,
         outcome.first_token_ms,
         None if intent.held is None else _encode(intent.held.caps).decode(),
+        None if intent.held is None else intent.held.amount,
         *(_NO_END if end is None else ending(end)),
     )
 

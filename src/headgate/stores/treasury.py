@@ -6,7 +6,7 @@ neither waits for the other for long, or for ever.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from headgate.stores.money import Cap, Loan
@@ -76,3 +76,10 @@ def lend(cap: Cap, spent: int, lent: int, least: int, wish: int) -> Loan:
     left = cap.limit - spent - lent
     amount = wish if left >= PLENTY * wish else least if left >= least else 0
     return Loan(amount, left - amount)
+
+
+def shares(caps: Iterable[Cap]) -> Iterator[tuple[Cap, float]]:
+    """The shares that somebody wants to be told of, lower ones first."""
+    for cap in caps:
+        for share in sorted(cap.alert_at):
+            yield cap, share

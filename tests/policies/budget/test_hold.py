@@ -39,7 +39,7 @@ def took(asked, *, limit=PLENTY, model=LUNA, default=None, caps=None, **rules):
         clock = VirtualClock()
         prices = Prices()
         held_under = [Cap("all", "total", limit)] if caps is None else caps
-        purses = Purses(Bank(), "me", Tasks().start, clock)
+        purses = Purses(Bank(), lambda: "me", Tasks().start, clock)
         holds = Holds(
             lambda _call, _model: held_under, purses, prices, price_list="openai", find=Catalog().find, tokens=Tokens(),
             clock=clock, default_output=lambda _name: default, rules=Rules(**rules),
@@ -216,7 +216,7 @@ def test_estimates_follow_what_is_used():
     async def story():
         clock = VirtualClock()
         holds = Holds(
-            lambda _call, _model: [Cap("all", "total", PLENTY)], Purses(Bank(), "me", Tasks().start, clock), Prices(),
+            lambda _call, _model: [Cap("all", "total", PLENTY)], Purses(Bank(), lambda: "me", Tasks().start, clock), Prices(),
             price_list="openai", find=Catalog().find, tokens=Tokens(), clock=clock, default_output=lambda _name: None,
             rules=Rules(unbounded="estimate"),
         )  # fmt: skip

@@ -117,14 +117,14 @@ def test_each_share_is_told_once(ledger, line):
     """When it is reached, lower ones first, whoever asks; a new window tells anew."""
 
     async def story():
-        shares = [(CAP, 0.5), (CAP, 0.8), (CAP, 1.0)]
+        cap = Cap(CAP.name, CAP.window, CAP.limit, (0.5, 0.8, 1.0))
         await ledger.book([line("a", cost=499)])
-        assert list(await ledger.alerts(shares)) == []
+        assert list(await ledger.alerts([cap])) == []
         await ledger.book([line("b", cost=1)])
-        assert list(await ledger.alerts(shares)) == [Alert(CAP, 0.5, 500)]
+        assert list(await ledger.alerts([cap])) == [Alert(cap, 0.5, 500)]
         await ledger.book([line("c", cost=700)])
-        assert list(await ledger.alerts(shares)) == [Alert(CAP, 0.8, 1200), Alert(CAP, 1.0, 1200)]
-        assert list(await ledger.alerts(shares)) == []
+        assert list(await ledger.alerts([cap])) == [Alert(cap, 0.8, 1200), Alert(cap, 1.0, 1200)]
+        assert list(await ledger.alerts([cap])) == []
 
     asyncio.run(story())
 
