@@ -127,6 +127,24 @@ def test_a_newcomer_of_higher_priority_goes_first():
     assert virtual_time(story()) == [("first", 0.0), ("high", 1.0), ("low", 2.0)]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_whoever_is_next_knows_it(seed):
+    """A newcomer can give the turn to a third, who slept: that one wakes up, and no turn is lost."""
+
+    async def story():
+        one, draw = gauge(requests_per_minute=60), random.Random(seed)  # noqa: S311
+
+        async def ask():
+            await CLOCK.sleep(draw.random() * 250)
+            await one.admit(calling(draw.choice("abc"), priority=draw.randrange(10)), NOTHING)
+
+        async with asyncio.timeout(302), asyncio.TaskGroup() as group:
+            for _ in range(300):
+                group.create_task(ask())
+
+    virtual_time(story())
+
+
 def test_ten_thousand_calls_of_one_do_not_hold_up_another():
     """A caller who asks twice a second beside 10,000 queued calls waits one turn longer than alone, at most."""
 
@@ -243,17 +261,18 @@ class TestRefusals:
         found = virtual_time(story())
         assert min(found.values()) == pytest.approx(held, abs=1e-5)
 
-    def test_what_headers_explain_is_not_learned_as_well(self):
-        """Where the provider tells what is left, that is enough; where it tells of room, there is another limit."""
+    def test_where_headers_tell_nothing_is_learned(self):
+        """The provider's own figures are enough; only a silent one is learned."""
 
-        async def learned(remaining):
+        async def learned(headers):
             one = gauge()
             ticket = one.at_once(NOTHING)
-            one.refused(ticket, told(600, remaining), RateLimitError("429", retry_after=0.1))
+            one.refused(ticket, headers, RateLimitError("429"))
+            assert one.state()["held_for"] == 1.0
             return "learned_requests_per_minute" in one.state()
 
-        assert virtual_time(learned(0)) is False
-        assert virtual_time(learned(500)) is True
+        assert virtual_time(learned(told(600, 500))) is False
+        assert virtual_time(learned({})) is True
 
     def test_used_up_quota_stops_at_once(self):
         """Whoever waits fails, whoever comes is refused with the provider's reason, and after a while one tries."""

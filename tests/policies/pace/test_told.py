@@ -53,8 +53,6 @@ def test_an_empty_bucket_is_waited_for():
     wait = model.wait(NOTHING, 0.0)
     assert wait == pytest.approx((1 + LEAST * 600) / 10)
     assert model.wait(NOTHING, wait) == pytest.approx(0.0, abs=1e-9)
-    assert model.lacks(NOTHING, 0.0)
-    assert not model.lacks(NOTHING, wait + 0.1)
 
 
 def test_what_is_left_is_spread():

@@ -21,6 +21,8 @@ FORGET = 8.0
 """Once the pace may be so many times the plateau, it is not limited any more."""
 LEAST_START = 5.0
 """Calls a second from which it starts at least: who sends fewer may have met a refusal by chance."""
+LEAST = 0.05
+"""Calls a second that are never too many."""
 PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds without calls after a refusal that names no time; doubled by each refusal that follows without an answer."""
 
@@ -94,7 +96,7 @@ class Adaptive:
         return pause
 
     def _slow(self, plateau: float, now: float) -> None:
-        self._plateau = plateau
+        self._plateau = max(plateau, LEAST)
         self._slowed = now
         self._next = now
 

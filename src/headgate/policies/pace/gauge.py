@@ -16,7 +16,7 @@ from headgate.core.call import Call
 from headgate.core.clock import Clock
 from headgate.core.errors import DeadlineError, NoTargetError, QuotaError, RateLimitError, StoppingError
 from headgate.core.limits import Demand, Limits
-from headgate.policies.pace.adaptive import Adaptive
+from headgate.policies.pace.adaptive import PAUSE, Adaptive
 from headgate.policies.pace.queue import Queue, Waiter
 from headgate.policies.pace.told import Ticket, Told
 from headgate.stores.rates import Grant, Rates, Rule
@@ -105,8 +105,13 @@ class Gauge:
     async def _wait_for_turn(self, call: Call, waiter: Waiter, demand: Demand, wait: float | None) -> Ticket:
         came = self._clock.monotonic()
         while True:
-            if self._queue.head() is not waiter:
+            head = self._queue.head()
+            waiter.leads = head is waiter
+            if head is not None and not waiter.leads:
                 wait = inf
+                if not head.leads:
+                    # Who comes can make somebody else the next one: a third, who sleeps and does not know it.
+                    _ring(head)
             elif wait is None:
                 ticket, wait = await self._ask(demand)
                 if ticket is not None:
@@ -199,8 +204,8 @@ class Gauge:
             return
         self._told.correct(ticket, 0, NOTHING)
         self.hear(ticket, headers)
-        # A limit that the headers speak of is not learned twice.
-        pause = 0.0 if self._told.lacks(ticket.held, now) else self._adaptive.refused(ticket.at, now)
+        # Where headers tell what is left, nothing is learned from refusals.
+        pause = PAUSE if self._told else self._adaptive.refused(ticket.at, now)
         wait = pause if error.retry_after is None else error.retry_after
         self._held_until = max(self._held_until, now + min(wait, LONGEST_HOLD))
 

@@ -43,9 +43,10 @@ class Waiter:
         cost: what its admission costs its caller; more than 0.
         first: it goes before the other calls of its caller.
         wake: done when it shall look again; None while it does not sleep.
+        leads: it has asked as the one who is next, and sleeps for as long as it was told to.
     """
 
-    __slots__ = ("caller", "cost", "first", "flow", "priority", "wake")
+    __slots__ = ("caller", "cost", "first", "flow", "leads", "priority", "wake")
 
     def __init__(self, priority: int, caller: Hashable, cost: float, *, first: bool = False) -> None:
         self.priority = min(max(priority, LOWEST), HIGHEST)
@@ -53,6 +54,7 @@ class Waiter:
         self.cost = cost
         self.first = first
         self.flow: _Flow | None = None
+        self.leads = False
         self.wake: asyncio.Future[None] | None = None
 
 

@@ -245,12 +245,6 @@ class Told:
             wait = max(wait, bucket.wait(bucket.amount(1, demand), now))
         return wait
 
-    def lacks(self, demand: Demand, now: float) -> bool:
-        """Whether what was told explains that a call was refused."""
-        return any(
-            bucket.level(now) < bucket.amount(1, demand) + LEAST * bucket.limit for bucket in self._buckets.values()
-        )
-
     def take(self, ticket: Ticket) -> None:
         """A call goes."""
         ticket.settled = False
