@@ -22,9 +22,11 @@ def test_whole_minutes_ask_no_line():
 
 def test_a_cut_minute_is_counted():
     """Only the lines of that minute."""
-    asked = question(Query(since=START, until=START + 90.5, by=("tag:a",), where={"tag:b": "1"}), SQLITE)
+    asked = question(Query(since=START, until=START + 90.5, by=("model",), where={"key": "w"}), SQLITE)
     assert asked.sql.count("attempts a") == 1
-    assert asked.values == ("a", "2027-01-14", "2027-01-15", START + 60, START + 90.5, "b", "1", "a", "b", "1")
+    assert asked.values == ("2027-01-14", "2027-01-15", START + 60, START + 90.5, "w", "w")
+    asked = question(Query(since=START, until=START + 3660, by=("tag:a",), where={"tag:b": "1"}), SQLITE)
+    assert asked.values == ("a", "2027-01-14", "2027-01-15", START + 3600, START + 3660, "b", "1", "a", "b", "1")
 
 
 def test_what_no_sum_tells_apart_is_counted():
