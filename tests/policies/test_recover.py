@@ -43,6 +43,8 @@ CALL = Call(
 WORDS = ("Gates ", "open ", "für ", "alle.")
 TEXT = "".join(WORDS)
 TARGETS = "pqrs"
+CALLS = "(calls a tool)"
+"""Stands for a word that is none."""
 
 
 def sse(data: dict[str, Any]) -> bytes:
@@ -57,7 +59,8 @@ def chat(words: tuple[str, ...], key: str) -> list[Event]:
         return sse({"id": key, "model": key, "choices": [{"index": 0, "delta": said, "finish_reason": finish}]})
 
     usage = {"prompt_tokens": 3, "completion_tokens": len(words), "total_tokens": 3 + len(words)}
-    raws = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": word}) for word in words)]
+    raws = [chunk({"role": "assistant", "content": ""})]
+    raws += [chunk({"content": word} if word != CALLS else {"tool_calls": [{"index": 0}]}) for word in words]
     raws += [chunk({}, "stop"), sse({"id": key, "choices": [], "usage": usage}), b"data: [DONE]\n\n"]
     reader = DIALECTS[Operation.CHAT].read_stream(usage_wanted=True)
     return [reader.read(event) for raw in raws for event in Decoder().feed(raw)]
@@ -116,10 +119,11 @@ class Source:
 class House:
     """What stands below: a route over targets, and a budget that settles each attempt."""
 
-    def __init__(self, *plays: Plays, pause: float = 0, honest: bool = True) -> None:
+    def __init__(self, *plays: Plays, pause: float = 0, honest: bool = True, astray: bool = False) -> None:
         self.plays = dict(zip(TARGETS, plays, strict=False))
         self.pause = pause
         self.honest = honest
+        self.astray = astray
         self.calls: list[Call] = []
         self.asked: list[str] = []
         self.sources: list[Source] = []
@@ -133,7 +137,7 @@ class House:
             await asyncio.sleep(self.pause)
         left = [name for name in self.plays if not self.honest or (name, "m") not in call.avoid]
         if call.account is not None:
-            left = [name for name in left if name == call.account]
+            left = [name for name in left if (name == call.account) is not self.astray]
         if not left:
             message = "none is left"
             raise NoTargetError(message)
@@ -359,6 +363,31 @@ def test_a_prefill_that_departs_is_the_end():
     assert found.error is house.errors[0]
     assert found.text == "Gates open "
     assert house.asked == ["p", "q", "q"]
+
+
+def test_a_prefill_for_somebody_else_is_no_answer():
+    """Who was not known to take one may answer anything."""
+    second = Plays(words=("Well",), after_prefill=(" für alle.",))
+    house = House(BROKEN, second, second, astray=True)
+    found = virtual_time(seen(house, call_for(), pour=False))
+    assert found.error is house.errors[0]
+    assert (found.text, house.asked) == ("Gates open ", ["p", "q", "r"])
+    assert all(source.closed for source in house.sources)
+
+
+def test_who_departs_after_new_words_is_not_asked_again():
+    """A tool is called behind words that the caller has: the stream ends there, with the first error."""
+    found, house = play(BROKEN, Plays(words=(*WORDS[:3], CALLS), after_prefill=(" für alle.",)), Plays())
+    assert found.error is house.errors[0]
+    assert (found.text, house.asked) == ("".join(WORDS[:3]), ["p", "q"])
+
+
+def test_what_breaks_behind_its_end_is_not_continued():
+    """All was said: the error is for whoever reads on."""
+    found, house = play(Plays(cut=len(WORDS) + 1), Plays())
+    assert found.error is house.errors[0]
+    assert found.reply.finished
+    assert (found.text, house.asked) == (TEXT, ["p"])
 
 
 def test_after_a_prefill_that_breaks_the_next_one_is_asked_for_everything():
