@@ -28,6 +28,7 @@ def gate_config(provider: dict[str, Any], **keys: dict[str, Any]) -> Config:
     """A gate with these keys."""
     return Config.model_validate(
         {
+            "server": {"auth": "keys"},
             "store": "memory://",
             "providers": {"p": {"type": "simulator", **provider}},
             "models": {"gpt-6-luna": {"targets": [{"provider": "p"}]}},

@@ -22,7 +22,6 @@ from headgate.core.errors import (
 from headgate.core.upload import Form, Upload, whole
 from headgate.server.auth import door
 from headgate.server.intake import Intake
-from headgate.testing import VirtualClock
 
 JSON = ("content-type", "application/json")
 FORM = ("content-type", "multipart/form-data; boundary=b")
@@ -96,7 +95,7 @@ class Asking:
             spools: list[Any] = []
             make = gate.spool
             gate.spool = lambda content_type: spools.append(make(content_type)) or spools[-1]
-            intake = Intake(gate, door(gate.config, VirtualClock()))
+            intake = Intake(gate, door(gate.config, gate.keyring))
             try:
                 taken = await intake.take(scope, receive)
             except HeadgateError as error:

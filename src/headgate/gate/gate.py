@@ -25,7 +25,9 @@ from headgate.dialects.endpoints import Found
 from headgate.dialects.registry import DIALECTS
 from headgate.gate import makers, stack, wiring
 from headgate.gate.caps import Caps
+from headgate.gate.coherence import auth
 from headgate.gate.config import Config
+from headgate.gate.keyring import Keyring
 from headgate.gate.offers import Offer, Offers
 from headgate.gate.ports import SystemChance, SystemClock
 from headgate.gate.spool import Spool
@@ -38,6 +40,7 @@ from headgate.providers.provider import Provider
 from headgate.providers.simulator import Simulator
 from headgate.stores.drain import Drain
 from headgate.stores.journal import FileJournal, MemoryJournal
+from headgate.stores.keys import KeyBook
 from headgate.stores.protocols import Ledger, Query, Usage
 from headgate.stores.purse import Purses
 from headgate.stores.rates import Rates
@@ -63,6 +66,8 @@ class Gate:
         simulators: the simulators inside, by provider name.
         tokens: counts tokens, where somebody asks.
         configured: the targets that the configuration names, as provider and model.
+        keys: the book of keys in the store, and of what was done by hand.
+        keyring: who may call, where keys are asked for.
     """
 
     def __init__(
@@ -90,6 +95,9 @@ class Gate:
         self._chance = chance
         self._journal = journal
         self._ledger = ledger
+        self.keys = KeyBook(ledger)
+        self.keyring = Keyring(config.keys, self.keys, clock)
+        self._following = False
         self._plans: Mapping[str, Plan] = wiring.plans(config)
         self._default = _default_model(config)
         self.configured = configured(self._plans, self._default)
@@ -163,6 +171,13 @@ class Gate:
         if not self._journal.token:
             self._journal.open()
         return self._journal.token
+
+    async def follow_keys(self) -> None:
+        """Know the keys of the store, and from now on what becomes of them: for doors that may ask for keys."""
+        if auth(self.config) == "keys" and not self._following:
+            self._following = True
+            await self.keyring.refresh()
+            self._tasks.start(self.keyring.follow(), "keys")
 
     def call(
         self,
@@ -330,6 +345,7 @@ class Gate:
             "shared": shared,
             "store": store,
             "journal": journal,
+            **({"keys": dict(self.keyring.health())} if self._following else {}),
         }
 
     def targets(self) -> States:
@@ -343,6 +359,8 @@ class Gate:
     async def ready(self) -> bool:
         """Whether calls can be taken and booked."""
         if self._stopping or self._journal.health()["error"] is not None:
+            return False
+        if self._following and not self.keyring.known:
             return False
         store = await self._ledger.health()
         return bool(store["status"] == "ok")

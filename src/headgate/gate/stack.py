@@ -39,6 +39,7 @@ from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Reply
 from headgate.gate import makers, wiring
 from headgate.gate.caps import Caps
+from headgate.gate.coherence import auth
 from headgate.gate.config import Config
 from headgate.gate.config import Route as RouteSettings
 from headgate.policies.admit import Admit
@@ -114,8 +115,8 @@ MOST_CHAINS = 1024
 
 
 def _admit(parts: Parts) -> Policy | None:
-    limited = any(key.limits is not None or key.priority is not None for key in parts.config.keys)
-    return Admit(parts.rates) if limited else None
+    # Keys come while the gateway runs, and any of them may have limits.
+    return Admit(parts.rates) if auth(parts.config) == "keys" else None
 
 
 def _recover(parts: Parts) -> Policy | None:

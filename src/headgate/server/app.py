@@ -24,10 +24,10 @@ def application(gate: Gate, *, clock: Clock | None = None) -> ASGIApp:
 
     Args:
         gate: answers; it is not closed with the application.
-        clock: tells when a key has expired.
+        clock: tells how old the last look at the providers is.
     """
     clock = clock or SystemClock()
-    keys = door(gate.config, clock)
+    keys = door(gate.config, gate.keyring)
     app = Application(gate, Hot(gate, keys), pages(gate, keys, clock))
     origins = gate.config.server.cors.origins
     return Origins(app, origins) if origins else app

@@ -1,21 +1,19 @@
-"""Who calls: keys of the configuration, found by their hash.
+"""Who calls: where in a request a key stands, and whether it opens this door.
 
-Decides whether a request may come in and on whose behalf; refuses to know what it wants. The value of a key is never
-stored and never shown; a wrong key and an unknown one look the same.
+Decides whether a request may come in and on whose behalf; refuses to know what it wants and which keys are valid (the
+gate's keyring does). A wrong key and an unknown one look the same, and cost the same.
 """
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from headgate.core.call import ANONYMOUS, Caller
-from headgate.core.clock import Clock
-from headgate.core.errors import InvalidKeyError
-from headgate.gate import wiring
+from headgate.core.errors import InvalidKeyError, NotAllowedError
+from headgate.core.secret import Secret
 from headgate.gate.coherence import auth
-from headgate.gate.config import Config, Key
+from headgate.gate.config import Config
+from headgate.gate.keyring import Keyring
 
 Head = Mapping[bytes, bytes]
 """The headers of a request that the server reads; repeated ones are joined by commas."""
@@ -25,18 +23,14 @@ KEY_HEADERS = (b"authorization", b"api-key", b"x-api-key")
 
 
 class Keys:
-    """The keys of a configuration.
+    """Holders of a key may call.
 
     Args:
-        keys: as they stand in the configuration.
-        clock: tells when one has expired.
+        keyring: knows whose key is whose.
     """
 
-    def __init__(self, keys: Sequence[Key], clock: Clock) -> None:
-        self._clock = clock
-        entries = (_entry(key) for key in keys)
-        self._entries = {entry.digest: entry for entry in entries}
-        self._seen: dict[bytes, _Entry] = {}
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
 
     def caller(self, head: Head) -> Caller:
         """Whose key stands in the headers.
@@ -44,24 +38,7 @@ class Keys:
         Raises:
             InvalidKeyError: there is none, it is malformed or unknown, or it has expired.
         """
-        presented = _presented(head)
-        # A key that was found good is known again by a hash that costs a tenth. The value itself is not kept.
-        mark = hashlib.blake2b(presented, digest_size=32).digest()
-        entry = self._seen.get(mark)
-        if entry is None:
-            entry = self._seen[mark] = self._find(presented)
-        if entry.ends is not None and self._clock.time() >= entry.ends:
-            # Only a holder of the key gets here: telling helps, and betrays nothing.
-            raise InvalidKeyError("The key has expired.", hint="Ask the operator of this gateway for a new one.")
-        return entry.caller
-
-    def _find(self, presented: bytes) -> "_Entry":
-        digest = hashlib.sha256(presented).digest()
-        # What the lookup's timing could tell is about a hash that nobody can steer; the decision takes constant time.
-        entry = self._entries.get(digest)
-        if entry is None or not hmac.compare_digest(entry.digest, digest):
-            raise InvalidKeyError("The key is not valid here.")
-        return entry
+        return self._keyring.caller(_presented(head))
 
 
 class Anyone:
@@ -72,15 +49,34 @@ class Anyone:
         return ANONYMOUS
 
 
-class _Entry(NamedTuple):
-    digest: bytes
-    caller: Caller
-    ends: float | None
-
-
-def door(config: Config, clock: Clock) -> Keys | Anyone:
+def door(config: Config, keyring: Keyring) -> Keys | Anyone:
     """Who may call: `server.auth`, by default anyone on loopback and holders of keys elsewhere."""
-    return Anyone() if auth(config) == "none" else Keys(config.keys, clock)
+    return Anyone() if auth(config) == "none" else Keys(keyring)
+
+
+def check_admin(key: Secret, head: Head) -> None:
+    """Let the holder of the admin key pass, and nobody else. It stands where other keys do.
+
+    Args:
+        key: the admin key; empty where none is configured.
+        head: the headers of the request.
+
+    Raises:
+        NotAllowedError: there is no admin key.
+        InvalidKeyError: none was sent, or another one.
+    """
+    if not key:
+        hint = "Set `server.admin_key`, such as `${HEADGATE_ADMIN_KEY}`, and start the gateway again."
+        raise NotAllowedError("The admin routes are closed: no admin key is configured.", hint=hint)
+    hint = "Send `Authorization: Bearer …` with the value of `server.admin_key`."
+    try:
+        value = _presented(head)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(error.message, hint=hint) from None
+    # Of equal length, whatever was sent.
+    sent, right = hashlib.sha256(value).digest(), hashlib.sha256(key.reveal().encode()).digest()
+    if not hmac.compare_digest(sent, right):
+        raise InvalidKeyError("This is not the admin key.", hint=hint)
 
 
 def _presented(head: Head) -> bytes:
@@ -97,21 +93,3 @@ def _presented(head: Head) -> bytes:
             raise InvalidKeyError(f"The header `{name.decode()}` does not hold one key.")
         return words[0]
     raise InvalidKeyError("This gateway needs a key, and the request has none.")
-
-
-def _entry(key: Key) -> _Entry:
-    digest = bytes.fromhex(key.sha256)
-    caller = Caller(
-        key=key.name,
-        project=key.project,
-        models=None if key.models is None else frozenset(key.models),
-        tags=dict(key.tags),
-        passthrough=tuple(key.passthrough),
-        limits=None if key.limits is None else wiring.limits(key.limits),
-        priority=9 if key.priority is None else key.priority,
-    )
-    if key.expires is None:
-        return _Entry(digest, caller, None)
-    # It works through its last day, to its end by UTC.
-    midnight = datetime(key.expires.year, key.expires.month, key.expires.day, tzinfo=UTC)
-    return _Entry(digest, caller, midnight.timestamp() + timedelta(days=1).total_seconds())

@@ -89,6 +89,7 @@ async def running(gate: Gate, *, port: int | None = None, grace: float | None = 
         hosts=hosts(gate.config),
         new_id=gate.new_id,
     )
+    await gate.follow_keys()
     async with listening(listener, host=server.host, port=port, grace=grace) as address:
         yield address
 
