@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from headgate.core.body import Body
 from headgate.core.call import Call, Caller, Operation
+from headgate.core.limits import Allowance
 from headgate.gate.caps import Caps, Window
 from headgate.gate.config import Budget
+from headgate.stores.money import Cap
 from headgate.testing import EPOCH
 
 CALL = Call(
@@ -57,6 +59,30 @@ def names(call=CALL, **budget):
 def test_whom_a_budget_is_for(budget, found):
     """Named, or one for each; by either name of the model."""
     assert names(**budget) == found
+
+
+def test_a_key_may_bring_its_own_budget():
+    """It stands before those of the configuration, in its own window and zone."""
+    budget = Allowance(limit=5, window="week", zone="Asia/Tokyo")
+    call = msgspec.structs.replace(CALL, caller=Caller(key="web", budget=budget))
+    caps = Caps([Budget(name="b", limit_usd=1)], Fixed())
+    own = Cap("key:web", Window("week", "Asia/Tokyo").at(EPOCH), 5, (0.8,))
+    assert caps(call, "m")[0] == own
+    assert [cap.name for cap in caps(call, "m")] == ["key:web", "b"]
+    assert Caps([], Fixed())(call, "m") == [own]
+
+
+def test_what_a_caller_may_know_of():
+    """Its own budgets and its project's; not what all, users, models or tags have."""
+    scopes = ("gateway", "project", "key", "user", "model", "tag")
+    budgets = [Budget(name=f"b{scope}", limit_usd=1, scope=scope, tag="team") for scope in scopes]
+    budgets += [Budget(name="other", limit_usd=1, scope="key", key="other")]
+    caller = msgspec.structs.replace(CALL.caller, budget=Allowance(limit=5))
+    found = Caps(budgets, Fixed()).of(caller)
+    assert [(cap.name, cap.window) for cap in found] == [
+        ("key:web", "total"), ("bproject:shop", "2027-01-15"), ("bkey:web", "2027-01-15"),
+    ]  # fmt: skip
+    assert Caps(budgets, Fixed()).of(Caller()) == []
 
 
 def test_a_call_without_a_name_is_nobodys():

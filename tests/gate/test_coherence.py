@@ -126,11 +126,26 @@ def test_a_key_has_no_group():
 
 def test_asking_for_keys_needs_keys():
     """Nobody could call; the words tell whether it was asked for or follows from the address."""
-    ((name, text, hint),) = complaints(server={"auth": "keys"})
-    assert (name, text) == ("server.auth", "asks callers of '127.0.0.1' for a key, but there are no `keys`.")
+    ((name, text, hint),) = complaints(server={"auth": "keys"}, store="memory://")
+    assert (name, text) == (
+        "server.auth", "asks callers of '127.0.0.1' for a key, but there are no `keys`, and `store` keeps none."
+    )  # fmt: skip
     assert "server.auth: none" in hint
-    assert "not loopback" in complaints(server={"host": "10.0.0.1"})[0][1]
-    assert complaints(server={"auth": "keys"}, keys=[{"name": "a", "sha256": HASH}]) == []
+    assert "headgate keys create" in hint
+    assert "not loopback" in complaints(server={"host": "10.0.0.1"}, store="memory://")[0][1]
+    assert complaints(server={"auth": "keys"}, keys=[{"name": "a", "sha256": HASH}], store="memory://") == []
+
+
+def test_keys_may_come_later_where_they_are_kept():
+    """A gateway may start without keys: its operator makes them while it runs."""
+    assert complaints(server={"auth": "keys"}) == []
+    assert complaints(server={"host": "10.0.0.1"}, store="postgresql://h/d") == []
+
+
+def test_no_budget_is_called_as_a_keys_own():
+    """Two sums of one name would be one sum."""
+    budgets = [{"name": name, "limit_usd": 1} for name in ("key", "keys", "key:web", "Key")]
+    assert [name for name, _, _ in complaints(budgets=budgets)] == ["budgets[0].name", "budgets[2].name"]
 
 
 def test_keys_that_nobody_asks_for_are_idle():

@@ -3,7 +3,8 @@
 Decides whom a budget is for and where its days, weeks and months begin; refuses to know what is spent.
 
 A budget of a scope that names nobody is one for each: `scope: user` without `user` gives every end user a sum of its
-own. A call that has no such name (no key, no user) does not count against it.
+own. A call that has no such name (no key, no user) does not count against it. A key's own budget is named `key:NAME`;
+no budget of the configuration has such a name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,13 +12,17 @@ from datetime import UTC, date, datetime, timedelta
 from math import inf
 from zoneinfo import ZoneInfo
 
-from headgate.core.call import Call
+from headgate.core.call import Call, Caller
 from headgate.core.clock import Clock
 from headgate.core.money import from_usd
 from headgate.gate.config import Budget
 from headgate.stores.money import Cap
 
 TOTAL = "total"
+OWN = "key"
+"""What the name of a key's own budget begins with, before a colon."""
+ALERT_AT = (0.8,)
+"""The shares at which a key's own budget alerts, as those of the configuration do by default."""
 
 
 class Window:
@@ -72,6 +77,7 @@ class Caps:
 
     def __init__(self, budgets: Sequence[Budget], clock: Clock) -> None:
         self._clock = clock
+        self._windows: dict[tuple[str, str], Window] = {}
         self._budgets = [
             (
                 budget,
@@ -83,14 +89,35 @@ class Caps:
         ]
 
     def __call__(self, call: Call, model: str) -> list[Cap]:
-        """What a call for a model counts against, in the order of the configuration."""
+        """What a call for a model counts against: its key's own budget, then in the order of the configuration."""
         now = self._clock.time()
-        found = []
+        found = self._key(call.caller, now)
         for budget, limit, alert_at, window in self._budgets:
             for whose in _whose(budget, call, model):
-                name = f"{budget.name}:{whose}" if whose else budget.name
-                found.append(Cap(name, window.at(now), limit, alert_at))
+                found.append(Cap(_named(budget, whose), window.at(now), limit, alert_at))
         return found
+
+    def of(self, caller: Caller) -> list[Cap]:
+        """What all calls of a caller count against, and nobody's but its project's: what it may know of."""
+        now = self._clock.time()
+        found = self._key(caller, now)
+        for budget, limit, alert_at, window in self._budgets:
+            for whose in _mine(budget, caller) if budget.scope in {"key", "project"} else ():
+                found.append(Cap(_named(budget, whose), window.at(now), limit, alert_at))
+        return found
+
+    def _key(self, caller: Caller, now: float) -> list[Cap]:
+        budget = caller.budget
+        if budget is None:
+            return []
+        window = self._windows.get((budget.window, budget.zone))
+        if window is None:
+            window = self._windows[budget.window, budget.zone] = Window(budget.window, budget.zone)
+        return [Cap(f"{OWN}:{caller.key}", window.at(now), budget.limit, ALERT_AT)]
+
+
+def _named(budget: Budget, whose: str) -> str:
+    return f"{budget.name}:{whose}" if whose else budget.name
 
 
 def _whose(budget: Budget, call: Call, model: str) -> Iterator[str]:
@@ -106,8 +133,17 @@ def _whose(budget: Budget, call: Call, model: str) -> Iterator[str]:
         given = call.tags.get(name)
         if given is not None and (not value or given == value):
             yield "" if value else given
+    elif budget.scope == "user":
+        yield from _each(budget.user, call.user)
     else:
-        wanted: str | None = getattr(budget, budget.scope)
-        given = call.user if budget.scope == "user" else getattr(call.caller, budget.scope)
-        if given is not None and wanted in (None, given):
-            yield "" if wanted else given
+        yield from _mine(budget, call.caller)
+
+
+def _mine(budget: Budget, caller: Caller) -> Iterator[str]:
+    """The same for a budget of keys or projects."""
+    yield from _each(getattr(budget, budget.scope), getattr(caller, budget.scope))
+
+
+def _each(wanted: str | None, given: str | None) -> Iterator[str]:
+    if given is not None and wanted in (None, given):
+        yield "" if wanted else given

@@ -166,14 +166,23 @@ def _keys(config: Config) -> Iterator[Problem]:
         if key.limits is not None and key.limits.group is not None:
             text = "has no effect on a key: its limits are for all models together."
             yield Problem(path=("keys", number, "limits", "group"), text=text, hint="Leave it out.")
-    if auth(config) == "keys" and not config.keys:
+    # More of them may come at any time, where they are kept.
+    if auth(config) == "keys" and not config.keys and config.store == "memory://":
+        host = config.server.host
+        asks = (
+            f"asks callers of {host!r} for a key"
+            if "auth" in config.server.model_fields_set
+            else f"is `keys` by default for {host!r}, which is not loopback"
+        )
         yield Problem(
             path=("server", "auth"),
-            text=f"asks callers of {config.server.host!r} for a key, but there are no `keys`."
-            if "auth" in config.server.model_fields_set
-            else f"is `keys` by default for {config.server.host!r}, which is not loopback, but there are no `keys`.",
-            hint="Add one under `keys`, or set `server.auth: none`.",
+            text=f"{asks}, but there are no `keys`, and `store` keeps none.",
+            hint="Set `store` and run `headgate keys create`, or add one under `keys`, or set `server.auth: none`.",
         )
+    for number, budget in enumerate(config.budgets):
+        if budget.name.partition(":")[0] == "key":
+            text = f"is {shown(budget.name)}: such names are those of the keys' own budgets."
+            yield Problem(path=("budgets", number, "name"), text=text, hint="Give it another name.")
 
 
 def _catalog(config: Config) -> Iterator[Problem]:

@@ -207,7 +207,8 @@ def _budget(parts: Parts, target: Target) -> Policy:
     settings = parts.config.policies.budget
     price_list = makers.price_list(parts.config.providers[target.provider], parts.prices)
     holds = None
-    if parts.config.budgets:
+    # A key may bring a budget of its own, and come while the gateway runs.
+    if parts.config.budgets or auth(parts.config) == "keys":
         holds = Holds(
             parts.caps,
             parts.purses,
