@@ -26,7 +26,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def errors() -> str:
     """The error table: one row per class."""
-    from headgate.core.errors import table as rows  # noqa: PLC0415  parts are made from the house only when asked for
+    from headgate.core.error_table import table as rows  # noqa: PLC0415  parts are made from the house only when asked for
 
     return table(
         ["error", "HTTP status", "`type`", "`code`", "same target again", "next target", "counts for the breaker"],
@@ -55,7 +55,7 @@ def sources() -> list[Path]:
 
 def narrower(source: str) -> Iterator[tuple[str, str]]:
     """The codes that a module gives to errors as it makes them: (code, error's class)."""
-    from headgate.core import errors as module  # noqa: PLC0415  ditto
+    from headgate.core import error_table as module  # noqa: PLC0415  ditto
 
     names = {error.__name__ for error in module.tree()}
     for node in ast.walk(ast.parse(source)):
@@ -80,6 +80,13 @@ def faults() -> str:
 
     cases = [f"{how}, {who}" for how in ("whole", "streamed") for who in ("another target", "alone")]
     return table(["the first target", *cases], [printed(row) for row in ROWS])
+
+
+def faults_continued() -> str:
+    """What becomes of a stream that may go on elsewhere."""
+    from tools.faults import CONTINUED, NEXT, continued  # noqa: PLC0415  ditto
+
+    return table(["the first target", *(other.name for other in NEXT)], [continued(row) for row in CONTINUED])
 
 
 def configuration() -> str:
@@ -197,6 +204,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "error-table": errors,
     "error-codes": codes,
     "faults": faults,
+    "faults-continued": faults_continued,
     "configuration": configuration,
     "addresses": addresses,
     "model-parameters": model_parameters,

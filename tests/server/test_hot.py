@@ -613,7 +613,7 @@ def test_what_a_project_keeps_the_others_do_not_see(simulated_gate, client):
         upload = (
             await client.post(
                 "/v1/uploads",
-                {"purpose": "batch", "filename": "f", "bytes": 1, "mime_type": "text/jsonl"},
+                {"purpose": "user_data", "filename": "f", "bytes": 1, "mime_type": "text/jsonl"},
                 headers=[JSON, _key("anna")],
             )
         ).json["id"]

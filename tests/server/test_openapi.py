@@ -1,6 +1,6 @@
 """What the description says of the hot paths."""
 
-from headgate.core.errors import tree
+from headgate.core.error_table import tree
 from headgate.dialects.endpoints import ENDPOINTS
 from headgate.gate import ask
 from headgate.server.openapi import components, hot_paths

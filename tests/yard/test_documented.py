@@ -6,7 +6,7 @@
 import re
 from collections.abc import Iterator
 
-from headgate.core.errors import tree
+from headgate.core.error_table import tree
 from headgate.gate.settings import settings_reference
 from tools.docs import ROOT, commands, parameters
 

@@ -43,11 +43,11 @@
     ├── ValidationError             the model's answer does not fit the schema asked for
     └── PartialFailureError         some of many failed; carries what succeeded
 
-Each class carries its facts, and `table()` prints them as the table in `docs/reference/errors.md`. What to do about an
-error is decided by policies from these facts and never from the class's name.
+Each class carries its facts, and `error_table.py` prints them as the table in `docs/reference/errors.md`. What to do
+about an error is decided by policies from these facts and never from the class's name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 
@@ -497,38 +497,3 @@ class PartialFailureError(HeadgateError):
     def __init__(self, message: str, *, results: Sequence[Any] = (), **facts: Any) -> None:
         super().__init__(message, **facts)
         self.results = results
-
-
-class Row(NamedTuple):
-    """One line of the error table."""
-
-    error: str
-    status: str
-    type: str
-    code: str
-    again: str
-    onward: str
-    breaker: str
-
-
-def tree(root: type[HeadgateError] = HeadgateError) -> Iterator[type[HeadgateError]]:
-    """Every error class, parents before children, in the order of definition."""
-    yield root
-    for child in root.__subclasses__():
-        yield from tree(child)
-
-
-def table() -> list[Row]:
-    """The error table, one row per class."""
-    return [
-        Row(
-            error.__name__,
-            "the provider's 4xx, else 502" if error.status is None else str(error.status),
-            error.type,
-            error.code,
-            str(error.again),
-            str(error.onward),
-            "yes" if error.breaker else "no",
-        )
-        for error in tree()
-    ]

@@ -7,7 +7,7 @@ the gateway itself reads are named, all others travel on untouched.
 from typing import Any
 
 from headgate.core.call import Operation
-from headgate.core.errors import tree
+from headgate.core.error_table import tree
 from headgate.dialects.endpoints import ENDPOINTS, Endpoint
 from headgate.gate import ask
 from headgate.gate.spool import FORM

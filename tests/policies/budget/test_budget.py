@@ -1,565 +1,162 @@
-"""Covers policies/budget/budget.py and books.py: what each kind of end costs, each attempt settled exactly once."""
+"""Covers policies/budget/budget.py: held before it is written down, written down before it leaves, settled once."""
 
 import asyncio
-import itertools
 import json
-from contextlib import suppress
-from datetime import UTC, datetime
-from decimal import Decimal
-from fractions import Fraction
 
-import genai_prices
-import msgspec
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
-from headgate.catalog.models import Catalog, Own
+from headgate.catalog.models import Catalog
 from headgate.catalog.prices import Prices
-from headgate.core.attempt import Basis, Settled
+from headgate.catalog.tokens import Tokens
+from headgate.core.attempt import Settled
 from headgate.core.body import Body
-from headgate.core.call import Call, Caller, Operation, Origin, Target, Timeouts
+from headgate.core.call import Call, Operation, Target
 from headgate.core.errors import (
     Answer,
-    APIError,
     BacklogError,
-    ConfigError,
-    GarbledError,
     HeadgateError,
-    InterruptedError,  # noqa: A004
-    Onward,
+    OverBudgetError,
     OverloadedError,
     TimeoutError,  # noqa: A004
-    UnpricedError,
-    UnreachableError,
 )
-from headgate.core.money import PICO
 from headgate.core.reply import Event, Kind, Reply
-from headgate.core.secret import Secret
 from headgate.core.usage import TokenUsage
-from headgate.policies.budget.books import MOST_TOKENS
+from headgate.gate.tasks import Tasks
 from headgate.policies.budget.budget import Budget
-from headgate.providers.hosted import Hosted
-from headgate.providers.simulator import Fault, Simulator, SimulatorTransport
+from headgate.policies.budget.hold import Holds, Rules
 from headgate.stores.journal import MemoryJournal
-from headgate.stores.records import Intent, Outcome
-from headgate.testing import EPOCH, VirtualClock, virtual_time
+from headgate.stores.money import Cap
+from headgate.stores.purse import Purses
+from headgate.stores.records import Intent
+from headgate.testing import VirtualClock, virtual_time
+from tests.stores.bank import Bank
 
-PRICES = Prices()
-CALL = Call(
-    id="c",
-    operation=Operation.CHAT,
-    model="fast",
-    body=Body(b"x" * 41),
-    started=0.0,
-    day="2027-01-15",
-    caller=Caller(key="web", project="team-a"),
-    user="u1",
-    tags={"team": "a"},
-    target=Target("openai", "gpt-6-luna"),
-)
-USAGE = TokenUsage(prompt_tokens=1000, completion_tokens=100, cached_tokens=200)
-USAGE_COST = 800 * 100_000 + 200 * 10_000 + 100 * 500_000
-COUNTED = TokenUsage(prompt_tokens=11, completion_tokens=3)  # 41 and 10 bytes, four to a token
-COUNTED_COST = 11 * 100_000 + 3 * 500_000
+CAP = Cap("all", "total", 10**9)
+RAW = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 100}).encode()
+WORST = len(RAW) * 125_000 + 100 * 500_000
+USAGE = TokenUsage(prompt_tokens=10, completion_tokens=20)
+COST = 10 * 100_000 + 20 * 500_000
 
 
-class Script:
-    """A provider that does what it is told, and notes on the attempt what it did."""
+class Desk:
+    """The policy with a bank behind it, and everything that is known of one call."""
 
-    def __init__(self, *, sent=True, status=200, error=None, events=(), end=None, wait=0.0, stream=False):
-        self.sent = sent
-        self.status = status
-        self.error = error
-        self.events = list(events)
-        self.end = end
-        self.wait = wait
-        self.stream = stream
+    def __init__(self, *, limit=CAP.limit, backlog=100):
+        self.bank = Bank()
+        self.journal = MemoryJournal(max_backlog=backlog)
+        clock = VirtualClock()
+        self.purses = Purses(self.bank, lambda: "me", Tasks().start, clock)
+        prices = Prices()
+        holds = Holds(
+            lambda _call, _model: [Cap("all", "total", limit)], self.purses, prices, price_list="openai",
+            find=Catalog().find, tokens=Tokens(), clock=clock, default_output=lambda _name: None, rules=Rules(),
+        )  # fmt: skip
+        self.policy = Budget(self.journal, prices, clock, holds=holds)
+        self.call = Call(
+            id="c", operation=Operation.CHAT, model="m", body=Body(RAW), started=0, day="2027-01-15",
+            target=Target("openai", "gpt-6-luna"),
+        )  # fmt: skip
 
-    async def __call__(self, call):
-        attempt = call.attempt
-        attempt.sent = self.sent
-        attempt.status = self.status
-        await asyncio.sleep(self.wait)
-        if self.error is not None:
-            raise self.error
-        if not self.stream:
-            return Reply(self.events)
-        return Reply(self.events[:1], self._rest(), stream=True)
-
-    async def _rest(self):
-        for event in self.events[1:]:
-            await asyncio.sleep(1)
-            yield event
-        if self.end is not None:
-            raise self.end
+    async def held(self):
+        """What calls in flight may cost: all that is lent but for what is free."""
+        await self.purses.give_back()
+        return self.bank.lent["me", "all", "total"]
 
 
-def whole(**facts):
+def answer(usage=USAGE):
     """A whole answer."""
-    return Event(kind=Kind.TERMINAL, size=10, model="gpt-6-luna", **facts)
+    return Reply([Event(kind=Kind.TERMINAL, size=10, usage=usage)])
 
 
-def stream(*, usage=None, finish=True):
-    """A stream of ten bytes in two events, its end, and the usage after it."""
-    events = [Event(kind=Kind.CONTENT, size=4, model="gpt-6-luna"), Event(kind=Kind.CONTENT, size=6)]
-    if finish:
-        events.append(Event(kind=Kind.TERMINAL, finish="stop"))
-    if usage is not None:
-        events.append(Event(kind=Kind.TRAILER, usage=usage, tier="default"))
-    return events
-
-
-def run(story):
-    """Run in virtual time."""
-    return virtual_time(story)
-
-
-async def read(reply):
-    """Iterate to the end."""
-    async for _ in reply:
-        pass
-
-
-def attempt_of(provider, *, reading=read, **changes):
-    """The attempt after one call, and what it left in the journal; errors of the call are swallowed."""
-    call = msgspec.structs.replace(CALL, stream=provider.stream, trail=[], **changes)
-    journal = MemoryJournal()
+def test_a_sum_is_held_written_down_and_settled():
+    """In this order, and what is not spent is free again at once."""
 
     async def story():
-        try:
-            reply = await Budget(journal, PRICES, VirtualClock())(call, provider)
-            assert reply.attempts == call.trail
-            await reading(reply)
-        except HeadgateError as error:
-            assert error is provider.error or error is provider.end  # noqa: PT017
-            assert error.attempts == call.trail  # noqa: PT017
-        except (asyncio.CancelledError, KeyError):
-            pass
+        desk = Desk()
+        seen = []
 
-    run(story())
-    [attempt] = call.trail
-    intent, outcome = journal.read(0).records
-    assert isinstance(intent, Intent)
-    assert isinstance(outcome, Outcome)
-    assert (outcome.settled, outcome.basis, outcome.cost) == (attempt.settled, attempt.basis, attempt.cost)
-    assert (outcome.call_id, outcome.attempt) == (intent.call_id, intent.attempt) == ("c", 1)
-    return attempt
+        async def provider(call):
+            seen.append(await desk.held())
+            (intent,) = [record for record in desk.journal._records if isinstance(record, Intent)]
+            assert (intent.held.owner, intent.held.amount, intent.held.if_unknown) == ("me", WORST, WORST)
+            assert intent.held.caps == (("all", "total"),)
+            call.attempt.sent = True
+            return answer()
 
+        await desk.policy(desk.call, provider)
+        assert seen == [WORST]
+        # Spent, and lent until it is booked.
+        assert await desk.held() == COST
+        assert desk.call.trail[0].cost == COST
 
-def ends(attempt):
-    """How it was settled, in short."""
-    return attempt.settled, attempt.basis, attempt.cost, attempt.error_type
+    virtual_time(story())
 
 
-NOT_BILLED = (Settled.NOT_BILLED, None, 0)
-UNKNOWN = (Settled.UNKNOWN, None, None)
-REPORTED = (Settled.BILLED, Basis.REPORTED, USAGE_COST)
-BY_COUNT = (Settled.BILLED, Basis.COUNTED, COUNTED_COST)
-
-
-def test_the_intent_is_written_before_anything_leaves():
-    """When the provider is asked, the journal already says who asks what of whom, and when the call began."""
-    journal = MemoryJournal()
-
-    async def provider(call):
-        [intent] = journal.read(0).records
-        assert intent == Intent(
-            call_id="c",
-            day="2027-01-15",
-            time=EPOCH,
-            operation="chat",
-            model_requested="fast",
-            key="web",
-            project="team-a",
-            user="u1",
-            tags={"team": "a"},
-            attempt=1,
-            provider="openai",
-            model="gpt-6-luna",
-        )
-        assert call.attempt.settled is None
-        return Reply([whole(usage=USAGE)])
+def test_nothing_stays_held_when_the_intent_cannot_be_written():
+    """And nothing has left."""
 
     async def story():
-        await asyncio.sleep(5)
-        await Budget(journal, PRICES, VirtualClock())(msgspec.structs.replace(CALL, trail=[]), provider)
+        desk = Desk(backlog=0)
+        with pytest.raises(BacklogError):
+            await desk.policy(desk.call, None)
+        assert await desk.held() == 0
 
-    run(story())
-    assert len(journal.read(0).records) == 2
-
-
-def test_nothing_leaves_when_the_intent_cannot_be_written():
-    """A full journal: the provider is not asked, no attempt is counted, earlier ones are told."""
-    journal = MemoryJournal(max_backlog=2)
-
-    async def story():
-        budget = Budget(journal, PRICES, VirtualClock())
-        call = msgspec.structs.replace(CALL, trail=[])
-        await budget(call, Script(events=[whole()]))
-        with pytest.raises(BacklogError) as caught:
-            await budget(call, Script(events=[whole()]))
-        assert len(call.trail) == 1
-        assert caught.value.attempts == call.trail
-
-    run(story())
+    virtual_time(story())
 
 
-def test_attempts_are_numbered_over_all_targets():
-    """One trail a call: each attempt has the next number, whoever it asks."""
-    journal = MemoryJournal()
+def test_a_refusal_leaves_no_attempt():
+    """But tells those that were made before."""
 
     async def story():
-        budget = Budget(journal, PRICES, VirtualClock())
-        call = msgspec.structs.replace(CALL, trail=[])
-        for name, model in (("a", "m1"), ("a", "m1"), ("b", None)):
-            await budget(msgspec.structs.replace(call, target=Target(name, model)), Script(events=[whole()]))
-        assert [(attempt.number, attempt.provider, attempt.model) for attempt in call.trail] == [
-            (1, "a", "m1"),
-            (2, "a", "m1"),
-            (3, "b", "fast"),
-        ]
+        desk = Desk(limit=WORST // 10)
+        with pytest.raises(OverBudgetError) as error:
+            await desk.policy(desk.call, None)
+        assert error.value.attempts == []
+        assert desk.journal._records == []
+        assert await desk.held() == 0
 
-    run(story())
-    assert [record.attempt for record in journal.read(0).records] == [1, 1, 2, 2, 3, 3]
-
-
-def test_the_gates_own_call_names_its_parent():
-    """Its cost belongs to somebody else's call."""
-    journal = MemoryJournal()
-    call = msgspec.structs.replace(CALL, trail=[], origin=Origin.INTERNAL, parent="theirs")
-    run(Budget(journal, PRICES, VirtualClock())(call, Script(events=[whole()])))
-    assert journal.read(0).records[0].parent == "theirs"
-
-
-def test_a_complete_answer_costs_what_the_provider_reported():
-    """Whole or streamed: billed, reported, priced by the model that served; timings in milliseconds."""
-    attempt = attempt_of(Script(events=[whole(usage=USAGE, tier="default")], wait=0.25))
-    assert ends(attempt) == (*REPORTED, None)
-    assert attempt.price_table == f"genai-prices {genai_prices.__version__}"
-    assert (attempt.usage, attempt.model_served, attempt.service_tier) == (USAGE, "gpt-6-luna", "default")
-    assert (attempt.latency_ms, attempt.first_token_ms, attempt.status) == (250.0, None, 200)
-    attempt = attempt_of(Script(events=stream(usage=USAGE), stream=True, wait=0.25))
-    assert ends(attempt) == (*REPORTED, None)
-    assert (attempt.latency_ms, attempt.first_token_ms) == (3250.0, 250.0)
-
-
-def test_the_served_model_and_tier_make_the_price():
-    """The answer says who served and in which tier, and that is what is charged; an unknown one has no price."""
-    served = [Event(kind=Kind.TERMINAL, usage=USAGE, model="gpt-5.4-2026-03-05", tier="priority")]
-    attempt = attempt_of(Script(events=served))
-    assert attempt.cost == PRICES.cost("gpt-5.4", USAGE, at=EPOCH, tier="priority")[0] > 0
-    attempt = attempt_of(Script(events=[Event(kind=Kind.TERMINAL, usage=USAGE, model="house-llama")]))
-    assert ends(attempt) == (Settled.BILLED, Basis.REPORTED, None, None)
-    assert attempt.price_table is None
-    attempt = attempt_of(Script(events=[Event(kind=Kind.TERMINAL, usage=USAGE)]))
-    assert attempt.cost == USAGE_COST
-
-
-def test_another_price_list():
-    """A target whose provider is not OpenAI is priced by that provider's list."""
-    journal = MemoryJournal()
-    call = msgspec.structs.replace(CALL, trail=[], target=Target("claude", "claude-haiku-4-5"))
-    provider = Script(events=[Event(kind=Kind.TERMINAL, usage=USAGE)])
-    run(Budget(journal, PRICES, VirtualClock(), price_list="anthropic")(call, provider))
-    assert call.attempt.cost == PRICES.cost("claude-haiku-4-5", USAGE, at=EPOCH, provider="anthropic")[0] > 0
-
-
-def test_what_the_user_says_of_the_model_asked_wins():
-    """An answer calls itself by its base's name; the price is that of the model that was asked."""
-    own = Prices(Catalog({"acme": Own(input=Decimal(7), output=Decimal(7))}))
-    call = msgspec.structs.replace(CALL, trail=[], target=Target("openai", "acme"))
-    answer = Event(kind=Kind.TERMINAL, usage=USAGE, model="gpt-4.1-mini-2025-04-14")
-    run(Budget(MemoryJournal(), own, VirtualClock())(call, Script(events=[answer])))
-    assert (call.attempt.cost, call.attempt.price_table) == (1100 * 7_000_000, "configuration")
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize(
-    ("body", "factor"),
+    ("error", "sent", "settled", "left"),
     [
-        (b'{"prompt_cache_options": {"mode": "auto", "ttl": "12h"}}', 2),
-        (b'{"prompt_cache_options": {"ttl": "30m"}, "messages": "12h"}', 1),
-        (b'{"prompt_cache_options": "12h"}', 1),
-        (b"{}", 1),
+        (OverloadedError("503", answer=Answer(503, {}, b"")), True, Settled.NOT_BILLED, 0),
+        (TimeoutError("slow"), True, Settled.UNKNOWN, WORST),
+        (TimeoutError("slow"), False, Settled.NOT_BILLED, 0),
+        (asyncio.CancelledError(), True, Settled.UNKNOWN, WORST),
     ],
 )
-def test_what_is_cached_for_twelve_hours_costs_twice_as_much_to_write(body, factor):
-    """The answer does not say so; the request did."""
-    call = msgspec.structs.replace(CALL, trail=[], body=Body(body))
-    usage = TokenUsage(prompt_tokens=2000, cache_write_tokens=2000)
-    run(Budget(MemoryJournal(), PRICES, VirtualClock())(call, Script(events=[whole(usage=usage)])))
-    assert call.attempt.cost == 2000 * 125_000 * factor
-
-
-def test_a_model_without_a_price_is_not_asked_where_that_is_refused():
-    """403 that names the model and the setting; nothing is written and nothing leaves. The next target may be asked."""
-    journal, provider = MemoryJournal(), Script(events=[whole(usage=USAGE)])
-    strict = Budget(journal, PRICES, VirtualClock(), must_know=True)
-    for name in ("house-llama", "whisper-1"):
-        call = msgspec.structs.replace(CALL, trail=[], target=Target("openai", name))
-        with pytest.raises(UnpricedError, match=rf"'{name}'.*`policies.budget.unknown_price` is `refuse`") as caught:
-            run(strict(call, provider))
-        assert (caught.value.http_status, caught.value.code, caught.value.onward) == (403, "unknown_price", Onward.NOW)
-        assert call.trail == []
-    assert journal.read(0).records == []
-    call = msgspec.structs.replace(CALL, trail=[])
-    run(strict(call, provider))
-    assert call.attempt.cost is not None
-
-
-def test_what_is_free_needs_no_price():
-    """Files, batches and moderations are not refused for it; what passes unread has no model to ask about."""
-    strict = Budget(MemoryJournal(), PRICES, VirtualClock(), must_know=True)
-    for operation in (Operation.MODERATIONS, Operation.FILES, Operation.PASSTHROUGH):
-        call = msgspec.structs.replace(CALL, trail=[], operation=operation, target=Target("openai", "house-llama"))
-        run(strict(call, Script(events=[whole()])))
-        assert len(call.trail) == 1
-
-
-def test_a_complete_answer_without_usage_is_counted():
-    """Four bytes a token, rounded up, and marked as our count."""
-    for provider in (Script(events=[whole()]), Script(events=stream(), stream=True)):
-        attempt = attempt_of(provider)
-        assert ends(attempt) == (*BY_COUNT, None)
-        assert attempt.usage == COUNTED
-
-
-@pytest.mark.parametrize(
-    "usage",
-    [
-        TokenUsage(prompt_tokens=-1),
-        TokenUsage(completion_tokens=-5, prompt_tokens=3),
-        TokenUsage(prompt_tokens=MOST_TOKENS + 1),
-        TokenUsage(reasoning_tokens=10**30),
-    ],
-)
-def test_usage_that_cannot_be_true_is_not_believed(usage):
-    """It would lower the bill, or burst the ledger: our own count stands instead."""
-    assert ends(attempt_of(Script(events=[whole(usage=usage)]))) == (*BY_COUNT, None)
-
-
-BROKEN = InterruptedError("cut")
-
-
-def test_a_stream_that_breaks_is_counted():
-    """What was said costs money, though nobody reported it."""
-    attempt = attempt_of(Script(events=stream(finish=False), end=BROKEN, stream=True))
-    assert ends(attempt) == (*BY_COUNT, "stream_interrupted")
-
-
-def test_a_stream_that_breaks_after_its_usage_is_reported():
-    """What the provider said before the break is the truth."""
-    attempt = attempt_of(Script(events=stream(usage=USAGE, finish=False), end=BROKEN, stream=True))
-    assert ends(attempt) == (*REPORTED, "stream_interrupted")
-
-
-async def leave(reply):
-    """Read one event, and close."""
-    await reply.read()
-    await reply.read()
-    await reply.close()
-    await reply.close()
-
-
-def test_a_stream_that_is_left_is_counted():
-    """The caller closed it: what came until then is counted, once."""
-    attempt = attempt_of(Script(events=stream(usage=USAGE), stream=True), reading=leave)
-    assert ends(attempt) == (*BY_COUNT, "cancelled")
-
-
-def test_a_stream_that_is_never_read_is_counted():
-    """Closed at once: the first word had come all the same."""
-    attempt = attempt_of(Script(events=stream(usage=USAGE), stream=True), reading=lambda reply: reply.close())
-    assert attempt.usage == TokenUsage(prompt_tokens=11, completion_tokens=1)
-    assert (attempt.settled, attempt.basis) == (Settled.BILLED, Basis.COUNTED)
-
-
-async def finish_and_leave(reply):
-    """As an SDK does: read up to the end mark, and close."""
-    for _ in range(4):
-        await reply.read()
-    await reply.close()
-
-
-def test_leaving_after_the_end_is_no_failure():
-    """The answer was finished and its usage told."""
-    attempt = attempt_of(Script(events=stream(usage=USAGE), stream=True), reading=finish_and_leave)
-    assert ends(attempt) == (*REPORTED, None)
-
-
-async def cancelled(reply):
-    """The reader's task is cancelled while it waits for the next event."""
-    async with asyncio.TaskGroup() as group:
-        reading = group.create_task(read(reply))
-        await asyncio.sleep(1.5)
-        reading.cancel()
-
-
-def test_a_reader_that_is_cancelled_pays_for_what_came():
-    """Cancelled between two events: counted."""
-    attempt = attempt_of(Script(events=stream(usage=USAGE), stream=True), reading=cancelled)
-    assert ends(attempt) == (*BY_COUNT, "cancelled")
-
-
-REFUSED = OverloadedError("503", answer=Answer(503, {}, b""))
-IN_BAND = OverloadedError("overloaded, says an event")
-
-
-@pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize(
-    ("sent", "status", "error", "expected"),
-    [
-        (False, None, UnreachableError("connect"), NOT_BILLED),
-        (False, None, TimeoutError("connect"), NOT_BILLED),
-        (False, None, KeyError("a bug before sending"), NOT_BILLED),
-        (False, None, asyncio.CancelledError(), NOT_BILLED),
-        (True, 503, REFUSED, NOT_BILLED),
-        (True, None, REFUSED, NOT_BILLED),
-        (False, 413, APIError("early", answer=Answer(413, {}, b"")), NOT_BILLED),
-        (True, 400, APIError("bad", answer=Answer(400, {}, b"")), NOT_BILLED),
-        (True, 500, asyncio.CancelledError(), NOT_BILLED),
-        (True, None, TimeoutError("silence"), UNKNOWN),
-        (True, 200, TimeoutError("half an answer"), UNKNOWN),
-        (True, None, UnreachableError("reset"), UNKNOWN),
-        (True, 200, GarbledError("?"), UNKNOWN),
-        (False, 200, GarbledError("answered before it had read"), UNKNOWN),
-        (True, 200, IN_BAND, UNKNOWN),
-        (True, 200, KeyError("a bug of ours"), UNKNOWN),
-    ],
-)
-def test_failures_before_the_first_word(streamed, sent, status, error, expected):
-    """Not written, or refused: free. Anything else: nobody knows what it cost."""
-    attempt = attempt_of(Script(sent=sent, status=status, error=error, stream=streamed))
-    assert ends(attempt)[:3] == expected
-    assert attempt.error_type == {KeyError: "internal_error", asyncio.CancelledError: "cancelled"}.get(
-        type(error), getattr(error, "code", None)
-    )
-    assert attempt.price_table is None
-
-
-def test_cancelled_while_the_provider_works():
-    """A stream has cost its input at least; of a whole answer nobody knows."""
-    gone = asyncio.CancelledError()
-    attempt = attempt_of(Script(status=None, error=gone, stream=True))
-    assert ends(attempt) == (Settled.BILLED, Basis.COUNTED, 11 * 100_000, "cancelled")
-    attempt = attempt_of(Script(status=None, error=gone))
-    assert ends(attempt) == (*UNKNOWN, "cancelled")
-
-
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit, SystemExit])
-def test_the_end_of_the_program_is_on_the_books(kind):
-    """Whatever flies through is settled and goes on flying."""
-    journal = MemoryJournal()
-    call = msgspec.structs.replace(CALL, trail=[])
-
-    async def provider(call):
-        call.attempt.sent = True
-        raise kind
-
-    going = Budget(journal, PRICES, VirtualClock())(call, provider)
+def test_a_failure_is_charged_by_what_is_known_of_it(error, sent, settled, left):
+    """Nothing, or the worst case, which the row then says."""
 
     async def story():
-        with pytest.raises(kind):
-            going.send(None)
+        desk = Desk()
 
-    run(story())
-    assert call.attempt.settled is Settled.UNKNOWN
-    assert len(journal.read(0).records) == 2
+        async def provider(call):
+            call.attempt.sent = sent
+            raise error
 
+        with pytest.raises((HeadgateError, asyncio.CancelledError)):
+            await desk.policy(desk.call, provider)
+        (attempt,) = desk.call.trail
+        assert (attempt.settled, attempt.cost, await desk.held()) == (settled, left, left)
 
-def test_a_price_that_cannot_be_found_out_loses_no_outcome():
-    """If pricing itself breaks, the outcome is written all the same, without a cost."""
-
-    class Broken(Prices):
-        def cost(self, *_args, **_facts):
-            raise ConfigError("broken")
-
-    journal = MemoryJournal()
-    call = msgspec.structs.replace(CALL, trail=[])
-    with pytest.raises(ConfigError):
-        run(Budget(journal, Broken(), VirtualClock())(call, Script(events=[whole(usage=USAGE)])))
-    assert journal.read(0).records[1].settled is Settled.BILLED
-    assert journal.read(0).records[1].cost is None
+    virtual_time(story())
 
 
-FAULTS = [
-    None, None, None, None,
-    Fault(kind="status", status=500), Fault(kind="status", status=429), Fault(kind="reset"),
-    Fault(kind="silence", delay=100), Fault(kind="cut", after_tokens=3), Fault(kind="stall", after_tokens=2),
-    Fault(kind="malformed", after_tokens=2), Fault(kind="error_event", after_tokens=2), Fault(kind="no_done"),
-    Fault(kind="no_usage"),
-]  # fmt: skip
+def test_what_costs_more_than_was_held_is_spent_all_the_same():
+    """The loan shrinks by the hold; the rest was never lent."""
 
+    async def story():
+        desk = Desk()
 
-EVERYTHING = list(itertools.product(FAULTS, [False, True], [False, True], [False, True]))
+        async def provider(call):
+            call.attempt.sent = True
+            return answer(TokenUsage(prompt_tokens=10, completion_tokens=100_000))
 
+        await desk.policy(desk.call, provider)
+        assert desk.call.trail[0].cost > WORST
+        assert await desk.held() == WORST
 
-async def simulate(mixture, journal):
-    """Ask a simulator a mixture of questions: the attempts, and the lines of its bill, by the name of the attempt."""
-    clock = VirtualClock()
-    simulator = Simulator(clock=clock, seed=3)
-    provider = Hosted(
-        "sim", SimulatorTransport(simulator), clock=clock, base_url="http://simulator/v1", api_key=Secret(""),
-        headers={}, responses=True, timeouts=Timeouts(), simulated=True, hop="h",
-    )  # fmt: skip
-    budget = Budget(journal, PRICES, clock)
-    attempts = {}
-    for number, (fault, streamed, responses, leaving) in enumerate(mixture):
-        question = f"Tell me about {number}."
-        asked = {"model": "gpt-6-luna", "stream": streamed}
-        asked |= {"input": question} if responses else {"messages": [{"role": "user", "content": question}]}
-        call = msgspec.structs.replace(
-            CALL,
-            id=f"c{number}",
-            operation=Operation.RESPONSES if responses else Operation.CHAT,
-            body=Body(json.dumps(asked).encode()),
-            stream=streamed,
-            headers={} if fault is None else {"x-simulate-fault": msgspec.json.encode(fault).decode()},
-            trail=[],
-        )
-        with suppress(HeadgateError):
-            async with await budget(call, provider) as reply:
-                async for event in reply:
-                    if leaving and event.kind is Kind.CONTENT:
-                        break
-        attempts[f"c{number}-1"] = call.attempt
-    bill = {line.client_request_id: line for line in simulator.bill.lines}
-    assert len(bill) == len(simulator.bill.lines)
-    return attempts, bill
-
-
-@given(st.lists(st.sampled_from(EVERYTHING), max_size=12))
-@example(EVERYTHING)
-@settings(max_examples=60)
-def test_the_books_agree_with_the_providers_bill(mixture):
-    """Over the simulator: each reported attempt costs its line of the bill to the last picodollar, exactly once.
-
-    What was charged and not reported is counted or unknown, never free; what is free on the books is not on the bill.
-    """
-    journal = MemoryJournal()
-    attempts, bill = run(simulate(mixture, journal))
-    for name, attempt in attempts.items():
-        if attempt.basis is Basis.REPORTED:
-            assert attempt.usage == bill[name].usage
-            assert Fraction(attempt.cost, PICO) == bill[name].amount
-        assert name not in bill or attempt.settled is not Settled.NOT_BILLED
-        assert attempt.settled is not None
-    if len(mixture) == len(EVERYTHING):
-        kinds = {attempt.basis or attempt.settled for attempt in attempts.values()}
-        assert kinds == {Basis.REPORTED, Basis.COUNTED, Settled.UNKNOWN, Settled.NOT_BILLED}
-    written = sorted((type(record).__name__, record.call_id) for record in journal.read(0).records)
-    assert written == sorted((kind, name.removesuffix("-1")) for name in attempts for kind in ("Intent", "Outcome"))
-
-
-def test_the_date_of_a_price_is_today():
-    """Prices are asked for as of now, on the wall clock."""
-    asked = []
-
-    class Noting(Prices):
-        def cost(self, *_args, at, **_facts):
-            asked.append(datetime.fromtimestamp(at, UTC).date().isoformat())
-            return 1, "t"
-
-    call = msgspec.structs.replace(CALL, trail=[])
-    run(Budget(MemoryJournal(), Noting(), VirtualClock())(call, Script(events=[whole(usage=USAGE)])))
-    assert asked == ["2027-01-15"]
+    virtual_time(story())

@@ -216,7 +216,8 @@ def test_estimates_follow_what_is_used():
     async def story():
         clock = VirtualClock()
         holds = Holds(
-            lambda _call, _model: [Cap("all", "total", PLENTY)], Purses(Bank(), lambda: "me", Tasks().start, clock), Prices(),
+            lambda _call, _model: [Cap("all", "total", PLENTY)],
+            Purses(Bank(), lambda: "me", Tasks().start, clock), Prices(),
             price_list="openai", find=Catalog().find, tokens=Tokens(), clock=clock, default_output=lambda _name: None,
             rules=Rules(unbounded="estimate"),
         )  # fmt: skip
