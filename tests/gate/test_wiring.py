@@ -245,3 +245,15 @@ def test_the_users_facts_reach_the_catalog():
         "acme": Own(base="gpt-4.1-mini", input=Decimal("0.80"), cached=Decimal("0.2")),
         "house": Own(output=Decimal(0), context=9, max_output=8, capabilities=frozenset()),
     }
+
+
+def test_the_store_is_opened_by_nobody_yet(tmp_path, monkeypatch):
+    """SQLite by its path, memory, or Postgres; nothing is made or connected by naming it."""
+    kinds = {"memory://": "SqliteLedger", f"sqlite:///{tmp_path}/h.db": "SqliteLedger"}
+    kinds["postgresql://nowhere.invalid/d"] = "PostgresLedger"
+    assert {store: type(wiring.ledger(store)).__name__ for store in kinds} == kinds
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(sys.modules, "headgate.stores.postgres", None)
+    with pytest.raises(ConfigError, match="its driver cannot be loaded") as caught:
+        wiring.ledger("postgresql://h/d")
+    assert "headgate[postgres]" in caught.value.hint

@@ -21,7 +21,7 @@ from headgate.stores.join import Join
 from headgate.stores.protocols import Ledger
 from headgate.stores.segments import DeadJournal, Page
 
-BATCH = 1000
+BATCH = 4000
 """Lines that are booked in one transaction, about."""
 LONGEST_WAIT = 30.0
 """Seconds between two tries while the ledger is away, at most."""

@@ -318,11 +318,13 @@ class PostgresLedger:
         for day in sorted(days - self._days):
             self._forgetting |= await _make_room(connection, day)
             self._days.add(day)
+        # While the database works, so do we: nearly always, all of it is news.
+        adding = asyncio.get_running_loop().run_in_executor(None, delta, entries.values())
         news = set(await (await connection.execute(_INSERT.encode())).fetchall())
-        ends = []
+        groups, sums = await adding
         if len(news) < len(entries):
             ends = await _end(connection, [entry for key, entry in entries.items() if key not in news and entry.end])
-        groups, sums = delta([entries[key] for key in news], ends)
+            groups, sums = delta([entries[key] for key in news], ends)
         await _copy(connection, "new_groups", GROUP, groups)
         await _copy(connection, "new_rollups", SUMS, sums)
         await connection.execute(_ADD.encode())
@@ -393,8 +395,11 @@ def _merged(entries: Sequence[Entry]) -> dict[tuple[str, str, int], Entry]:
 async def _copy(connection: AsyncConnection, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     statement = f"COPY {table} ({columns(names)}) FROM STDIN".encode()
     async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
+        for number, row in enumerate(rows):
             await copy.write_row(row)
+            if number % 100 == 99:
+                # Nobody's call waits until all is written.
+                await asyncio.sleep(0)
 
 
 async def _make_room(connection: AsyncConnection, day: str) -> bool:
