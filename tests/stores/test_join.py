@@ -4,7 +4,8 @@ import pytest
 
 from headgate.core.attempt import Settled
 from headgate.stores.join import Join
-from headgate.stores.records import Entry, Intent, ObjectRow, Outcome
+from headgate.stores.records import Entry, Intent, ObjectRow, Outcome, Told
+from headgate.stores.treasury import charges
 
 TIME = 1_800_000_000.0
 
@@ -161,6 +162,16 @@ def test_what_was_abandoned_is_unknown_and_crashed(pen):
         ("c", 1): (unknown, 1, 200, None),
     }
     assert join.needed(7) == 7
+
+
+def test_what_was_abandoned_is_charged_as_was_said_when_it_was_held(pen):
+    """Else whoever dies could have spent what its budgets do not know of."""
+    join = Join()
+    join.feed(pen.intent(held=Told("me", (("all", "total"),), 50, 40)), 0)
+    join.abandon()
+    (entry,) = join.due()
+    assert (entry.outcome.settled, entry.outcome.cost) == (Settled.UNKNOWN, 40)
+    assert charges([entry]) == ([("all", "total", 40)], [(40, "me", "all", "total")])
 
 
 @pytest.mark.parametrize("figures", [{"cost": 2**63}, {"prompt_tokens": -1}, {"status": "200"}, {"cost": 0.5}])

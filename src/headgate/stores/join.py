@@ -89,7 +89,12 @@ class Join:
             last = max((*call.open, *(entry.intent.attempt for entry in call.settled)))
             for intent in call.open.values():
                 unknown = Outcome(
-                    call_id=call_id, attempt=intent.attempt, settled=Settled.UNKNOWN, error_type="crashed"
+                    call_id=call_id,
+                    attempt=intent.attempt,
+                    settled=Settled.UNKNOWN,
+                    # Whoever set a sum aside said then what such an end is charged.
+                    cost=None if intent.held is None else intent.held.if_unknown,
+                    error_type="crashed",
                 )
                 call.settled.append(Entry(intent, unknown))
             if call.end is None and call.settled[0].intent.parent is None:
