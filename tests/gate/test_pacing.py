@@ -130,6 +130,15 @@ def test_tokens_bound():
     assert not run.failed
 
 
+def test_calls_that_are_large_for_their_limit():
+    """One answer may take four seconds of the limit, and most give back half of what was held: nothing is lost."""
+    words = lambda draw: f"{int(20 * 100 ** draw.random())} tokens please"  # noqa: E731
+    run = Run({"tokens_per_minute": 30_000}, seconds=480, workers=16, question=words).play()
+    assert run.share(120, 30_000 * 6, tokens) >= 0.97
+    assert run.refused() < 0.005
+    assert not run.failed
+
+
 def test_concurrency_bound():
     """Every place is used, all the time, and none too many."""
     run = Run({"concurrency": 8}, seconds=120).play()

@@ -17,6 +17,7 @@ from headgate.core.clock import Clock
 from headgate.core.errors import DeadlineError, NoTargetError, QuotaError, RateLimitError, StoppingError
 from headgate.core.limits import Demand, Limits
 from headgate.policies.pace.adaptive import PAUSE, Adaptive
+from headgate.policies.pace.cost import cost, roomy, weights
 from headgate.policies.pace.queue import Queue, Waiter
 from headgate.policies.pace.told import Ticket, Told
 from headgate.stores.rates import Grant, Rates, Rule
@@ -63,7 +64,7 @@ class Gauge:
         self._quota_at = self._quota_until = 0.0
         self._closed = False
         self.counts_tokens = False
-        self._told = Told(_weights(limits))
+        self._told = Told(weights(limits))
         self._set_rule()
 
     def at_once(self, demand: Demand) -> Ticket | None:
@@ -90,7 +91,7 @@ class Gauge:
                 return ticket
         rule = self._rule
         self._check_open()
-        waiter = Waiter(call.priority, _caller(call), _cost(rule, demand), first=bool(call.trail))
+        waiter = Waiter(call.priority, _caller(call), cost(rule, demand), first=bool(call.trail))
         self._check_deadline(call, max(wait or 0.0, self._at_least(waiter, rule)))
         self._queue.add(waiter)
         admitted = False
@@ -137,6 +138,8 @@ class Gauge:
         rule = self._rule
         if rule is None:
             return self._pass(demand, now), 0.0
+        if rule.limits.counts_tokens:
+            rule = roomy(rule, demand)
         grant = await self._rates.take(rule, demand)
         if grant.wait:
             return None, grant.wait
@@ -249,12 +252,12 @@ class Gauge:
 
     def _at_least(self, waiter: Waiter, rule: Rule | None) -> float:
         """Seconds that a call will surely wait, for the calls of its caller that are before it."""
-        calls, cost = self._queue.ahead(waiter)
+        calls, queued = self._queue.ahead(waiter)
         if rule is None or not calls:
             return 0.0
         requests = rule.limits.requests_per_minute
         surely = calls * MINUTE / requests if requests else 0.0
-        return max(surely, cost * SURE if rule.limits.counts_tokens else 0.0) - BURST
+        return max(surely, queued * SURE if rule.limits.counts_tokens else 0.0) - BURST
 
     def _check_deadline(self, call: Call, wait: float) -> None:
         if call.deadline is not None and wait < inf and wait > self._left(call.deadline):
@@ -316,13 +319,6 @@ def _ring(waiter: Waiter) -> None:
         waiter.wake.set_result(None)
 
 
-def _weights(limits: Limits) -> tuple[int, int]:
-    """What the provider's headers about tokens count: input, output. Limits apart tell of the input first."""
-    if limits.tokens_per_minute is not None or not limits.counts_tokens:
-        return 1, 1
-    return (1, 0) if limits.input_tokens_per_minute is not None else (0, 1)
-
-
 def _caller(call: Call) -> tuple[str, str]:
     caller = call.caller
     if caller.key is not None:
@@ -330,24 +326,6 @@ def _caller(call: Call) -> tuple[str, str]:
     if caller.project is not None:
         return "project", caller.project
     return "user", call.user or ""
-
-
-def _cost(rule: Rule | None, demand: Demand) -> float:
-    """What a call takes of what is scarce: the seconds of the limit of which it takes most; 1 where none is set."""
-    if rule is None:
-        return 1.0
-    limits = rule.limits
-    both = demand.input + demand.output
-    return (
-        MINUTE
-        * max(
-            1 / (limits.requests_per_minute or inf),
-            both / (limits.tokens_per_minute or inf),
-            demand.input / (limits.input_tokens_per_minute or inf),
-            demand.output / (limits.output_tokens_per_minute or inf),
-        )
-        or 1.0
-    )
 
 
 def _late(name: str, wait: float) -> DeadlineError:
