@@ -56,12 +56,14 @@ class Row(NamedTuple):
         name: what goes wrong, in words.
         fault: what the simulator is told.
         whole, streamed: what follows; None where the fault is another row's.
+        model: the model of the first target.
     """
 
     name: str
     fault: Mapping[str, Any]
     whole: Case | None
     streamed: Case | None
+    model: str = SIMULATED
 
 
 class Failed(NamedTuple):
@@ -202,7 +204,13 @@ ROWS: tuple[Row, ...] = (
         400,
         final(refused(400, "context_length_exceeded", "ContextLengthError")),
         "context_length_exceeded",
-        "(no target has a larger context)",
+    ),
+    Row(
+        "answers 400 `context_length_exceeded`; the other target has a larger context",
+        {"kind": "status", "status": 400, "code": "context_length_exceeded"},
+        lasting(refused(400, "context_length_exceeded", "ContextLengthError")),
+        lasting(refused(400, "context_length_exceeded", "ContextLengthError")),
+        "gpt-5.4-mini",
     ),
     answers(413, final(refused(413, "too_large")), "too_large"),
     answers(422, final(refused(422, "unprocessable")), "unprocessable"),
@@ -245,6 +253,74 @@ ROWS: tuple[Row, ...] = (
 )  # fmt: skip
 
 
+class Next(NamedTuple):
+    """Who is asked after a stream broke.
+
+    Attributes:
+        name: in words.
+        provider: how the simulator is set up, beside what both are.
+    """
+
+    name: str
+    provider: Mapping[str, Any] | None
+
+
+NEXT = (
+    Next("repeats the words said", {}),
+    Next("says something else", {"seed": 1}),
+    Next("fails", {"faults": [{"kind": "status", "status": 503}]}),
+    Next("there is none", None),
+)
+
+
+class Continued(NamedTuple):
+    """One line of the table of streams under `recovery: continue`; what follows, for each of `NEXT`."""
+
+    name: str
+    fault: Mapping[str, Any]
+    then: tuple[Then, ...]
+
+
+def goes_on(name: str, limit: float = 0, code: str = "stream_interrupted", **fault: Any) -> Continued:
+    """The next target is asked; what it cannot mend ends in the first error."""
+    failed = Failed("InterruptedError", 502, code)
+    bound = (limit, limit)
+    if fault["kind"] == "error_event":
+        fault["code"] = code
+    return Continued(
+        name,
+        fault,
+        (
+            Then((1, 1), (COUNTED, BILLED), bound),
+            failed.then((1, 1), (COUNTED, COUNTED), bound),
+            failed.then((1, 3), (COUNTED, NOT, NOT, NOT), (limit, limit + BACKOFF[1])),
+            failed.then((1,), (COUNTED,), bound),
+        ),
+    )
+
+
+def ends(name: str, code: str, **fault: Any) -> Continued:
+    """What would not have been taken to another target before the first word is not taken there after it."""
+    failed = Failed("InterruptedError", 502, code)
+    nobody = failed.then((1, 0), (COUNTED,))
+    return Continued(name, {**fault, "code": code}, (nobody, nobody, nobody, failed.then((1,), (COUNTED,))))
+
+
+CONTINUED: tuple[Continued, ...] = (
+    goes_on("cuts the connection", kind="cut", after_tokens=5),
+    goes_on("cuts the connection after the first word", kind="cut", after_tokens=1),
+    goes_on("cuts the connection after the last word", kind="cut", after_tokens=1_000_000),
+    goes_on("goes silent", SILENCE, kind="stall", after_tokens=5),
+    goes_on("sends what cannot be read", kind="malformed", after_tokens=5),
+    goes_on("fails in its answer", code="server_error", kind="error_event", after_tokens=5),
+    ends(
+        "refuses in its answer, by its content policy",
+        "content_policy_violation",
+        kind="error_event", after_tokens=5, type="invalid_request_error",
+    ),
+)  # fmt: skip
+
+
 def told(then: Then) -> str:
     """A cell of the printed table: what comes, how often each target is asked, how long it takes, the books."""
     least, most = then.seconds
@@ -268,3 +344,8 @@ def printed(row: Row) -> list[str]:
         *whole,
         *("as whole" if one == other else one for one, other in zip(streamed, whole, strict=True)),
     ]
+
+
+def continued(row: Continued) -> list[str]:
+    """A line of the printed table of streams that go on."""
+    return [row.name, *map(told, row.then)]

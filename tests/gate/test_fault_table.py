@@ -7,7 +7,7 @@ of its own, on the simulator, in virtual time.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from headgate.server.app import application
 from headgate.stores.protocols import Query
 from headgate.testing import VirtualClock, virtual_time
 from tools import faults
-from tools.faults import ROWS, Row, Then
+from tools.faults import CONTINUED, NEXT, ROWS, Continued, Row, Then
 
 CHAT, RESPONSES = "chat", "responses"
 QUESTION = "Tell me a long story."
@@ -56,8 +56,15 @@ class Got(NamedTuple):
 Ask = Callable[[bool], Awaitable[Got]]
 
 
-def settings(api: str, fault: dict[str, Any] | None = None, *, another: bool = False) -> dict[str, Any]:
-    """A route `m` whose first target meets a fault."""
+def settings(
+    api: str,
+    fault: Mapping[str, Any] | None = None,
+    *,
+    second: Mapping[str, Any] | None = None,
+    recovery: str = "none",
+    model: str = faults.SIMULATED,
+) -> dict[str, Any]:
+    """A route `m` whose first target meets a fault; `second` is what the other one is beside that."""
     provider = {
         "type": "simulator",
         "responses": api == RESPONSES,
@@ -68,12 +75,17 @@ def settings(api: str, fault: dict[str, Any] | None = None, *, another: bool = F
             "total": faults.TOTAL,
         },
     }
-    names = ("first", "second") if another else ("first",)
-    targets = [{"provider": n, "model": faults.SIMULATED, "priority": i + 1} for i, n in enumerate(names)]
+    targets = [
+        {"provider": "first", "model": model, "priority": 1},
+        {"provider": "second", "model": faults.SIMULATED, "priority": 2},
+    ]
     return {
         "store": "memory://",
-        "providers": {"first": {**provider, "faults": [fault] if fault else []}, "second": provider},
-        "models": {"m": {"targets": targets}},
+        "providers": {
+            "first": {**provider, "faults": [dict(fault)] if fault else []},
+            "second": {**provider, **(second or {})},
+        },
+        "models": {"m": {"targets": targets if second is not None else targets[:1], "recovery": recovery}},
     }
 
 
@@ -82,7 +94,7 @@ async def http_door(given: dict[str, Any], api: str) -> AsyncIterator[tuple[Gate
     """The server's application, without a socket."""
     clock = VirtualClock()
     config = load(None, environment={}, settings=given).config
-    body = {"messages": MESSAGES} if api == CHAT else {"input": QUESTION}
+    body = {"messages": MESSAGES} if api == CHAT else {"input": QUESTION, "store": False}
     path = "/v1/chat/completions" if api == CHAT else "/v1/responses"
     async with await Gate.open(config, clock=clock, chance=SystemChance(seed=5)) as gate:
         transport = httpx2.ASGITransport(application(gate, clock=clock))
@@ -205,7 +217,7 @@ async def sdk_chat(sdk: openai.AsyncOpenAI, heard: list[str], *, stream: bool) -
 
 async def sdk_responses(sdk: openai.AsyncOpenAI, heard: list[str], *, stream: bool) -> str | None:
     """Responses: why the answer ended."""
-    answer = await sdk.responses.create(model="m", input=QUESTION, stream=stream)
+    answer = await sdk.responses.create(model="m", input=QUESTION, store=False, stream=stream)
     if not stream:
         heard.append(answer.output_text)
         return FINISHES[answer.status]
@@ -232,10 +244,10 @@ def truth(door: str, api: str) -> str:
     return virtual_time(story())
 
 
-async def story(row: Row, then: Then, door: str, api: str, full: str, *, stream: bool, another: bool) -> None:
+async def story(given: dict[str, Any], then: Then, door: str, api: str, full: str, *, stream: bool) -> None:
     """One call, and everything that must be true of it."""
     clock = VirtualClock()
-    async with DOORS[door](settings(api, dict(row.fault), another=another), api) as (gate, ask):
+    async with DOORS[door](given, api) as (gate, ask):
         start = clock.monotonic()
         got = await ask(stream)
         seconds = clock.monotonic() - start
@@ -284,7 +296,18 @@ def _nothing_configured(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("row", "then", "stream", "another"), CASES)
 def test_each_row(row: Row, then: Then, stream: bool, another: bool, api: str, door: str):  # noqa: PLR0917  a table
     """What the caller gets, who was asked how often, how long it took, what the ledger says."""
-    virtual_time(story(row, then, door, api, truth(door, api), stream=stream, another=another))
+    given = settings(api, row.fault, second={} if another else None, model=row.model)
+    virtual_time(story(given, then, door, api, truth(door, api), stream=stream))
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("api", [CHAT, RESPONSES])
+@pytest.mark.parametrize("number", range(len(NEXT)), ids=[other.name.replace(" ", "_") for other in NEXT])
+@pytest.mark.parametrize("row", CONTINUED, ids=[row.name.replace(" ", "_") for row in CONTINUED])
+def test_each_stream_that_may_go_on(row: Continued, number: int, api: str, door: str):
+    """Whole where the next target can mend it, else the first error, typed; and what the ledger says of both."""
+    given = settings(api, row.fault, second=NEXT[number].provider, recovery="continue")
+    virtual_time(story(given, row.then[number], door, api, truth(door, api), stream=True))
 
 
 def test_the_table_is_as_long_as_was_promised():
