@@ -57,7 +57,7 @@ def test_the_table(headgate, played):
 def test_data(headgate):
     """One line for a program."""
     done = headgate("bench", "pace", "--json")
-    assert (done.json["seed"], done.json["minutes"], len(done.json["lines"])) == (1, 10, 12)
+    assert (done.json["seed"], done.json["minutes"], len(done.json["lines"])) == (1, 10, 14)
     assert done.json["lines"][0] == {
         "scenario": "requests", "client": "headgate", "workers": 18, "limit": "requests_per_minute", "share": 0.991,
         "refused": 0.003, "settled": 0.002, "calls": 2400, "lost": 0, "errors": {}, "seconds": 601.3, "p50": 1.5,

@@ -8,6 +8,7 @@ def test_the_promises():
     assert {one.name: (one.share, one.refused) for one in scenarios(10)} == {
         "requests": (0.97, 0.005),
         "tokens": (0.97, 0.005),
+        "few tokens": (0.97, 0.005),
         "concurrency": (0.97, 0.005),
         "stranger": (0.95, 0.01),
         "changing": (0.95, 0.01),
@@ -30,5 +31,5 @@ def test_what_the_gate_is_told():
     assert told["tokens"] == {"tokens_per_minute": 120_000}
     assert told["concurrency"] == {"concurrency": 12}
     assert told["no headers"] == {"requests_per_minute": 360}
-    assert [one.limits.headers for one in scenarios(3)] == [True] * 5 + [False]
+    assert [one.limits.headers for one in scenarios(3)] == [True] * 6 + [False]
     assert {one.limits.group for one in scenarios(3)} == {GROUP}

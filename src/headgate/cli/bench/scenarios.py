@@ -46,7 +46,8 @@ class Scenario(NamedTuple):
         told: what the gate is told, as in the configuration.
         calls: how many are made.
         workers: how many of them wait for the gate's answer at the same time.
-        semaphore: how many the SDK has in flight at the same time.
+        semaphore: how many the SDK has in flight at the same time: as many as use the limit up, by Little's law and
+            the mean length of an answer, which a user would have to know.
         lengths: the shortest and the longest answer in tokens; those between are spread evenly over the orders of
             magnitude.
         share: what of the binding limit the gate must use at least.
@@ -84,12 +85,18 @@ def scenarios(minutes: float) -> list[Scenario]:
     seconds = minutes * 60
     requests = Limits(requests_per_minute=240, group=GROUP)
     tokens = Limits(tokens_per_minute=120_000, group=GROUP)
+    few = Limits(tokens_per_minute=30_000, group=GROUP)
     places = Limits(concurrency=12, group=GROUP)
     third = seconds / 3
     return [
         _scenario("requests", requests, minutes, per_minute=240, steady=True),
         Scenario(
             "tokens", tokens, _told(tokens), calls=round(270 * minutes), workers=48, semaphore=24,
+            lengths=(20, 2000), share=0.97, refused=0.005,
+        ),
+        # An answer may take four seconds of this account.
+        Scenario(
+            "few tokens", few, _told(few), calls=round(67 * minutes), workers=16, semaphore=6,
             lengths=(20, 2000), share=0.97, refused=0.005,
         ),
         Scenario(
