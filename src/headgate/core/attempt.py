@@ -32,6 +32,8 @@ class Basis(StrEnum):
     """The provider said so."""
     COUNTED = "counted"
     """We counted bytes: the stream was cut or cancelled, or the answer carried no usage."""
+    RESOLVED = "resolved"
+    """Nobody knew, and somebody looked it up: `headgate usage resolve`."""
 
 
 class Attempt:

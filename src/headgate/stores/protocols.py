@@ -4,7 +4,7 @@ The journal is written on the hot path and must never wait; the ledger is asked 
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -42,12 +42,14 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         since, until: seconds since 1970 UTC; `until` is excluded; None for no bound.
         by: dimensions to group by, of `DIMENSIONS` or `tag:NAME`.
         where: exact matches on dimensions.
+        only: of the rows those whose outcome nobody knows, or that cost more than was held for them; sums have all.
     """
 
     since: float | None = None
     until: float | None = None
     by: tuple[str, ...] = ()
     where: Mapping[str, str] = {}
+    only: Literal["unknown", "exceeded"] | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

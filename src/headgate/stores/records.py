@@ -149,7 +149,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the ledger as it is read: an attempt, and what the cache did for its call.
 
     Attempt 0 stands for a call that never left. `budgets` are name and window of those that it was
-    charged to, `held` what was set aside for it.
+    charged to, `held` what was set aside for it. `resolved_by` is who said how it had ended, where nobody knew.
     """
 
     call_id: str
@@ -183,6 +183,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     first_token_ms: float | None = None
     budgets: tuple[tuple[str, str], ...] = ()
     held: int | None = None
+    resolved_by: str | None = None
     cache: str = "off"
 
 

@@ -87,7 +87,7 @@ CREATE TABLE attempts (
   cache_write_tokens BIGINT NOT NULL, reasoning_tokens BIGINT NOT NULL, cost BIGINT, price_table TEXT, status BIGINT,
   error_type TEXT, latency_ms DOUBLE PRECISION, first_token_ms DOUBLE PRECISION,
   cache TEXT, call_attempts BIGINT, call_status BIGINT, call_error_type TEXT, call_latency_ms DOUBLE PRECISION,
-  call_first_token_ms DOUBLE PRECISION, budgets TEXT, held BIGINT,
+  call_first_token_ms DOUBLE PRECISION, budgets TEXT, held BIGINT, resolved_by TEXT,
   PRIMARY KEY (day, call_id, attempt)
 ) {attempts}
 """,
@@ -136,7 +136,7 @@ CREATE TABLE keys (
     "CREATE UNIQUE INDEX keys_valid ON keys (name) WHERE revoked_at IS NULL",
     """
 CREATE TABLE audit (
-  id {key} NOT NULL PRIMARY KEY, time DOUBLE PRECISION NOT NULL, actor TEXT NOT NULL, origin TEXT NOT NULL,
+  number BIGINT NOT NULL PRIMARY KEY, time DOUBLE PRECISION NOT NULL, actor TEXT NOT NULL, origin TEXT NOT NULL,
   action TEXT NOT NULL, subject TEXT NOT NULL, details TEXT NOT NULL
 ) {table}
 """,

@@ -66,6 +66,7 @@ FORGET = (
     "DELETE FROM rollup_groups WHERE id IN (SELECT id FROM rollup_groups EXCEPT SELECT group_id FROM rollups)",
 )
 """What goes with the lines of old days: the sums that tell users and tags apart, and names without sums."""
+_ONLY = {"unknown": "a.settled = 'unknown'", "exceeded": "a.cost > a.held"}
 _SELECT = ", ".join("CAST(a.tags AS TEXT)" if name == "tags" else f'a."{name}"' for name in _ATTEMPT)
 
 _encode = msgspec.json.Encoder().encode
@@ -116,6 +117,7 @@ def line(entry: Entry) -> Sequence[Any]:
         outcome.first_token_ms,
         None if intent.held is None else _encode(intent.held.caps).decode(),
         None if intent.held is None else intent.held.amount,
+        None,
         *(_NO_END if end is None else ending(end)),
     )
 
@@ -143,6 +145,8 @@ def page(query: Query, dialect: Dialect, last: AttemptRow | None) -> Expression:
         during = between(query.since or 0.0, LAST if query.until is None else query.until)
         terms.append(during.sql)
         values += during.values
+    if query.only is not None:
+        terms.append(_ONLY[query.only])
     for name, wanted in query.where.items():
         expression = dimension(name, dialect)
         terms.append(f"{expression.sql} = ?")
