@@ -35,7 +35,7 @@ def record(value: str, name: str, **facts) -> KeyRecord:
 
 def note(number: int = 0, time: float = 0.0) -> Note:
     """What an operator did."""
-    return Note(id=f"{number:03}", time=time, actor="a", origin="b", action="c", subject="d")
+    return Note(time=time or number, actor="a", origin="b", action="c", subject="d")
 
 
 class At:

@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from headgate.core.call import Caller
@@ -23,7 +23,7 @@ from headgate.core.clock import Clock
 from headgate.core.errors import InvalidKeyError, StoreError
 from headgate.gate import wiring
 from headgate.gate.config import Key
-from headgate.stores.keys import KeyBook, KeyRecord
+from headgate.stores.keys import KeyBook, KeyRecord, Scope
 
 INTERVAL = 2.0
 """Seconds between two looks at the store: what was revoked is refused everywhere within five."""
@@ -123,7 +123,8 @@ class Keyring:
                 continue
             before = self._stored.get(record.id)
             # The same caller as before: what has been counted for it goes on by who it is.
-            caller = before[1] if before is not None and before[0].scope == record.scope else _caller(record)
+            same = before is not None and before[0].scope == record.scope
+            caller = before[1] if before is not None and same else _caller(record.name, record.scope)
             stored[record.id] = (record, caller)
             for entry in _of(record, caller):
                 entries.setdefault(entry.digest, entry)
@@ -135,17 +136,37 @@ class Keyring:
 
 
 def _of(record: KeyRecord, caller: Caller) -> Iterable[_Entry]:
-    ends = _end(record.scope.expires)
+    ends = end_of(record.scope)
     yield _Entry(bytes.fromhex(record.sha256), caller, ends)
     if record.former is not None and record.former_until is not None:
         until = record.former_until if ends is None else min(record.former_until, ends)
         yield _Entry(bytes.fromhex(record.former), caller, until, "The key was replaced by another one.")
 
 
-def _caller(record: KeyRecord) -> Caller:
-    scope = record.scope
+def scope_of(key: Key) -> Scope:
+    """What a key of the configuration is good for."""
+    return Scope(
+        project=key.project,
+        models=None if key.models is None else tuple(key.models),
+        limits=None if key.limits is None else wiring.limits(key.limits),
+        expires=key.expires,
+        priority=key.priority,
+        tags=dict(key.tags),
+        passthrough=tuple(key.passthrough),
+    )
+
+
+def end_of(scope: Scope) -> float | None:
+    """When a key has expired, in seconds since 1970: it works through its last day, to its end by UTC."""
+    last = scope.expires
+    if last is None:
+        return None
+    return (datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)).timestamp()
+
+
+def _caller(name: str, scope: Scope) -> Caller:
     return Caller(
-        key=record.name,
+        key=name,
         project=scope.project,
         models=None if scope.models is None else frozenset(scope.models),
         tags=scope.tags,
@@ -157,20 +178,5 @@ def _caller(record: KeyRecord) -> Caller:
 
 
 def _configured(key: Key) -> _Entry:
-    caller = Caller(
-        key=key.name,
-        project=key.project,
-        models=None if key.models is None else frozenset(key.models),
-        tags=dict(key.tags),
-        passthrough=tuple(key.passthrough),
-        limits=None if key.limits is None else wiring.limits(key.limits),
-        priority=9 if key.priority is None else key.priority,
-    )
-    return _Entry(bytes.fromhex(key.sha256), caller, _end(key.expires))
-
-
-def _end(last: date | None) -> float | None:
-    """A key works through its last day, to its end by UTC."""
-    if last is None:
-        return None
-    return (datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)).timestamp()
+    scope = scope_of(key)
+    return _Entry(bytes.fromhex(key.sha256), _caller(key.name, scope), end_of(scope))

@@ -74,7 +74,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was done by hand.
 
     Attributes:
-        id: grows with time.
+        number: grows with each note; given by the book.
         time: seconds since 1970.
         actor: who.
         origin: from where.
@@ -83,7 +83,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         details: more of it; never a secret.
     """
 
-    id: str
+    number: int = 0
     time: float
     actor: str
     origin: str
@@ -97,7 +97,7 @@ _NOTE = Note.__struct_fields__
 _NEXT = "(SELECT coalesce(max(version), 0) + 1 FROM keys)"
 _ALL = f"SELECT {columns(_KEY)} FROM keys"  # noqa: S608  own names, here and below
 _LIVE = f"{_ALL} WHERE revoked_at IS NULL ORDER BY name"
-_LISTED = f"{_ALL} ORDER BY name, created"
+_LISTED = f"{_ALL} ORDER BY name, version"
 _NAMED = f"{_ALL} WHERE name = ? ORDER BY version DESC LIMIT 1"
 _VERSION = "SELECT coalesce(max(version), 0) FROM keys"
 _CREATE = (
@@ -113,8 +113,11 @@ _REVOKE = (
     f"UPDATE keys SET revoked_at = ?, version = {_NEXT}"  # noqa: S608
     f" WHERE name = ? AND revoked_at IS NULL RETURNING {columns(_KEY)}"
 )
-_TELL = f"INSERT INTO audit ({columns(_NOTE)}) SELECT {', '.join('?' for _ in _NOTE)}"
-_TOLD = f"SELECT {columns(_NOTE)} FROM audit ORDER BY id DESC LIMIT ?"  # noqa: S608
+_TELL = (
+    f"INSERT INTO audit ({columns(_NOTE)})"  # noqa: S608
+    f" SELECT (SELECT coalesce(max(number), 0) + 1 FROM audit), {', '.join('?' for _ in _NOTE[1:])}"
+)
+_TOLD = f"SELECT {columns(_NOTE)} FROM audit ORDER BY number DESC LIMIT ?"  # noqa: S608
 
 _encode = msgspec.json.Encoder().encode
 _scope = msgspec.json.Decoder(Scope).decode
@@ -228,4 +231,4 @@ def _only_if(note: Note, found: Expression) -> Expression:
 
 
 def _values(note: Note) -> tuple[Any, ...]:
-    return (*msgspec.structs.astuple(note)[:-1], _encode(note.details).decode())
+    return (*msgspec.structs.astuple(note)[1:-1], _encode(note.details).decode())
