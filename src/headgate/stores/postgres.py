@@ -95,7 +95,9 @@ class _Line:
         except TimeoutError:
             raise StoreError(f"Postgres did not answer within {self._seconds:g} s.") from None
         except psycopg.Error as error:
-            raise StoreError(f"Postgres: {str(error).strip()}") from error
+            # What stands behind the first line may quote a row.
+            told, *_ = str(error).splitlines() or [type(error).__name__]
+            raise StoreError(f"Postgres: {told}") from None
 
     async def _connected(self) -> AsyncConnection:
         if self.closed:
