@@ -166,7 +166,7 @@ class KeyBook:
         """
         values = (*msgspec.structs.astuple(key)[:5], _encode(key.scope).decode(), key.created, key.revoked_at)
         done = Expression("SELECT id FROM keys WHERE id = ?", (key.id,))
-        found = await self._tables.change([Expression(_CREATE, values), _only_if(note, done), done])
+        found = await self._tables.change([Expression(_CREATE, values), only_if(note, done), done])
         return bool(found[-1])
 
     async def rotate(self, name: str, sha256: str, note: Note, *, until: float | None = None) -> KeyRecord | None:
@@ -183,7 +183,7 @@ class KeyBook:
         """
         change = Expression(_ROTATE, (sha256, name)) if until is None else Expression(_SUCCEED, (until, sha256, name))
         done = Expression("SELECT id FROM keys WHERE sha256 = ?", (sha256,))
-        return _first((await self._tables.change([change, _only_if(note, done)]))[0])
+        return _first((await self._tables.change([change, only_if(note, done)]))[0])
 
     async def revoke(self, name: str, note: Note) -> KeyRecord | None:
         """End a key, its former value included; None where there is no such key.
@@ -194,7 +194,7 @@ class KeyBook:
         # The note is written first, while the key is still there to tell whether it will be.
         live = Expression("SELECT id FROM keys WHERE name = ? AND revoked_at IS NULL", (name,))
         change = Expression(_REVOKE, (note.time, name))
-        return _first((await self._tables.change([_only_if(note, live), change]))[1])
+        return _first((await self._tables.change([only_if(note, live), change]))[1])
 
     async def tell(self, note: Note) -> None:
         """Write down what was done to something else than a key.
@@ -225,7 +225,7 @@ def _first(rows: Sequence[Sequence[Any]]) -> KeyRecord | None:
     return _key(rows[0]) if rows else None
 
 
-def _only_if(note: Note, found: Expression) -> Expression:
+def only_if(note: Note, found: Expression) -> Expression:
     """Write a note if something is found."""
     return Expression(f"{_TELL} WHERE EXISTS ({found.sql})", (*_values(note), *found.values))
 
