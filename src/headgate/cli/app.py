@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import asking, books, demo, doctor, embedding, judging, local, local_demo, models, serving, settings
+from headgate.cli import (
+    asking,
+    books,
+    demo,
+    doctor,
+    embedding,
+    judging,
+    keys,
+    local,
+    local_demo,
+    models,
+    serving,
+    settings,
+)
 from headgate.cli.bench import pace
 from headgate.cli.voice import WRONG_USE, complain, put, say
 from headgate.core.errors import HeadgateError
@@ -42,6 +55,7 @@ app.command()(embedding.embed)
 app.command()(judging.moderate)
 app.command()(books.usage)
 app.command()(models.models)
+app.add_typer(keys.app, name="keys")
 app.add_typer(local.app, name="local")
 local.app.command()(local_demo.demo)
 app.add_typer(settings.app, name="config")

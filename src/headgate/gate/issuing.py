@@ -40,11 +40,13 @@ class Issued(NamedTuple):
     Attributes:
         record: what is kept of it.
         value: the key itself. Nobody can tell it again.
+        told: what is told of it besides.
         warnings: what its maker may not have meant, one sentence each.
     """
 
     record: KeyRecord
     value: Secret
+    told: Mapping[str, Any]
     warnings: Sequence[str] = ()
 
 
@@ -89,7 +91,7 @@ class Issuer:
         note = _note(now, who, "key.create", wish.name, told(scope))
         if not await self._book.create(record, note):
             raise _taken(wish.name, "the store")
-        return Issued(record, value, self._warnings(scope))
+        return Issued(record, value, self._stored(record), self._warnings(scope))
 
     async def rotate(self, name: str, who: Who, *, grace: float = 0.0) -> Issued:
         """Give a key a new value.
@@ -115,10 +117,10 @@ class Issuer:
         record = await self._book.rotate(name, sha256, note, until=until)
         if record is None:
             raise await self._missing(name)
-        return Issued(record, value)
+        return Issued(record, value, self._stored(record))
 
-    async def revoke(self, name: str, who: Who) -> KeyRecord:
-        """End a key.
+    async def revoke(self, name: str, who: Who) -> dict[str, Any]:
+        """End a key; gives what is told of it.
 
         Raises:
             BadRequestError: the key stands in the configuration.
@@ -129,7 +131,7 @@ class Issuer:
         record = await self._book.revoke(name, _note(self._clock.time(), who, "key.revoke", name, {}))
         if record is None:
             raise await self._missing(name)
-        return record
+        return self._stored(record)
 
     async def show(self, name: str) -> dict[str, Any]:
         """What is known of a key, for people and programs: never its value, nor its hash.
@@ -143,7 +145,7 @@ class Issuer:
         record = await self._book.find(name)
         if record is None:
             raise await self._missing(name)
-        return self.stored(record)
+        return self._stored(record)
 
     async def all(self, *, revoked: bool = False) -> list[dict[str, Any]]:
         """The same of every key, those of the configuration first; `revoked`: of those that have ended, too.
@@ -152,10 +154,9 @@ class Issuer:
             StoreError: the store cannot be asked.
         """
         found = [_configured(key, self._clock.time()) for key in self._own.values()]
-        return [*found, *(self.stored(record) for record in await self._book.keys(revoked=revoked))]
+        return [*found, *(self._stored(record) for record in await self._book.keys(revoked=revoked))]
 
-    def stored(self, record: KeyRecord) -> dict[str, Any]:
-        """The same of a key of the store."""
+    def _stored(self, record: KeyRecord) -> dict[str, Any]:
         now = self._clock.time()
         status = "revoked" if record.revoked_at is not None else _status(record.scope, now)
         return {
