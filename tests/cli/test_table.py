@@ -79,4 +79,5 @@ def test_lines_without_a_sum():
     """Nothing stands under them."""
     console = Console(file=io.StringIO(), width=80)
     console.print(table("model", FIGURES, [["m", "2", "1", "0"]]))
-    assert [line.strip() for line in console.file.getvalue().splitlines()][-2:] == ["m          2       1          0", ""]
+    lines = [line.strip() for line in console.file.getvalue().splitlines()]
+    assert lines[-2:] == ["m          2       1          0", ""]

@@ -155,7 +155,7 @@ def promised(made: Line, *, share: float, refused: float) -> Line:
 
 
 def _show(lines: list[Line]) -> None:
-    figures = ("callers", "used", "429s per\n100 calls", "after\nchanges", "lost", "took", "p50", "p95", "promise")
+    figures = ("callers", "used", "429s per\n100 calls", "changes\nincluded", "lost", "took", "p50", "p95", "promise")
     rows = [
         [
             f"{one.scenario} / {one.client}",
