@@ -16,7 +16,7 @@ import msgspec
 
 from headgate.core.attempt import Settled
 from headgate.stores.protocols import Query
-from headgate.stores.records import LARGEST, LARGEST_COUNT, CallEnd, Entry, Intent
+from headgate.stores.records import LARGEST, LARGEST_COUNT, AttemptRow, CallEnd, Entry, Intent
 
 DAY, HOUR, MINUTE = 86400, 3600, 60
 """Seconds that a bucket may cover: its grain."""
@@ -106,6 +106,14 @@ def delta(news: Iterable[Entry], ends: Iterable[Entry] = ()) -> Delta:
     return _spread(finest)
 
 
+def correction(before: AttemptRow, after: AttemptRow) -> Delta:
+    """What becomes of the sums when the outcome of an attempt is put right: one goes, the other comes."""
+    sums = [0] * 11
+    _charge(sums, before.settled, before.cost, -1)
+    _charge(sums, after.settled, after.cost, 1)
+    return _spread({(int(before.time // MINUTE) * MINUTE, before.day, _names(before)): sums})
+
+
 def facet_of(names: Iterable[str]) -> int | None:
     """The smallest facet that tells these names apart; None where no sums do and the lines must be asked."""
     wanted = set(names)
@@ -144,21 +152,24 @@ def _cover(since: float, until: float, grains: Sequence[int]) -> list[tuple[int,
 
 def _place(finest: dict[Key, Sums], intent: Intent) -> Sums:
     """The sums that a line belongs to: those of its minute, the day of its call, and all its names."""
-    names = (
-        # A call that never left asked no model of anybody.
-        intent.model if intent.model is not None else intent.model_requested,
-        intent.provider,
-        intent.key,
-        intent.project,
-        str(intent.operation),
-        intent.user,
-        _tags(intent.tags).decode() if intent.tags else None,
-    )
-    key = (int(intent.time // MINUTE) * MINUTE, intent.day, names)
+    key = (int(intent.time // MINUTE) * MINUTE, intent.day, _names(intent))
     sums = finest.get(key)
     if sums is None:
         sums = finest[key] = [0] * 11
     return sums
+
+
+def _names(told: Intent | AttemptRow) -> Names:
+    return (
+        # A call that never left asked no model of anybody.
+        told.model if told.model is not None else told.model_requested,
+        told.provider,
+        told.key,
+        told.project,
+        str(told.operation),
+        told.user,
+        _tags(told.tags).decode() if told.tags else None,
+    )
 
 
 def _add_attempt(sums: Sums, entry: Entry) -> None:
@@ -172,13 +183,17 @@ def _add_attempt(sums: Sums, entry: Entry) -> None:
     sums[4] += outcome.prompt_tokens
     sums[5] += outcome.completion_tokens
     sums[6] += outcome.cached_tokens
-    if outcome.settled is Settled.UNKNOWN:
-        sums[8] += cost or 0
-        sums[9] += 1
+    _charge(sums, outcome.settled, cost, 1)
+
+
+def _charge(sums: Sums, settled: Settled, cost: int | None, times: int) -> None:
+    if settled is Settled.UNKNOWN:
+        sums[8] += (cost or 0) * times
+        sums[9] += times
     elif cost is not None:
-        sums[7] += cost
-    elif outcome.settled is Settled.BILLED:
-        sums[10] += 1
+        sums[7] += cost * times
+    elif settled is Settled.BILLED:
+        sums[10] += times
 
 
 def _add_call(sums: Sums, intent: Intent, end: CallEnd) -> None:

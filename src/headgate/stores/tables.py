@@ -80,6 +80,13 @@ class Expression(NamedTuple):
     values: tuple[Any, ...] = ()
 
 
+def only_if(insert: str, values: Sequence[Any], found: Expression) -> Expression:
+    """An `INSERT` of one row that does nothing unless a question has an answer."""
+    head, _, rest = insert.partition("VALUES (")
+    marks, _, conflict = rest.partition(")")
+    return Expression(f"{head}SELECT {marks} WHERE EXISTS ({found.sql}){conflict}", (*values, *found.values))
+
+
 def line(entry: Entry) -> Sequence[Any]:
     """The values for `INSERT`."""
     # Spelled out in the order of the columns, and enumerations and truth made plain: this runs once per attempt.
@@ -161,8 +168,18 @@ def page(query: Query, dialect: Dialect, last: AttemptRow | None) -> Expression:
     return Expression(sql, tuple(values))
 
 
+def lines_of(call_id: str, days: Sequence[str]) -> Expression:
+    """The question for the lines of a call that began on one of some days."""
+    marks = ", ".join("?" for _ in days)
+    sql = (
+        f"SELECT {_SELECT}, coalesce(a.cache, 'off') FROM attempts a"  # noqa: S608  own names
+        f" WHERE a.day IN ({marks}) AND a.call_id = ? ORDER BY {_KEY}"
+    )
+    return Expression(sql, (*days, call_id))
+
+
 def row(found: Sequence[Any]) -> AttemptRow:
-    """An answer to `page`."""
+    """An answer to `page` or `lines_of`."""
     facts = dict(zip((*_ATTEMPT, "cache"), found, strict=True))
     facts["stream"] = bool(facts["stream"])
     facts["tags"] = msgspec.json.decode(facts["tags"]) if facts["tags"] else {}
