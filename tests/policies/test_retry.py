@@ -1,5 +1,7 @@
 """Covers policies/retry.py, in virtual time."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -183,3 +185,20 @@ def test_traffic_earns_retries_and_forgets_them():
 def test_every_again_is_handled():
     """There is no fifth answer to "may the same target be asked again?"."""
     assert set(Again) == {Again.YES, Again.AFTER, Again.ALONE, Again.NEVER}
+
+
+def test_a_rate_limit_spends_nothing_of_the_budget():
+    """A thousand calls may come back when the provider said; a thousand failures may not."""
+
+    def come_back(error: HeadgateError) -> int:
+        target = Failing(*[error] * 1000)
+
+        async def story():
+            retry = policy(budget=0.0, max_attempts=2)
+            await asyncio.gather(*(retry(CALL, target) for _ in range(500)), return_exceptions=True)
+
+        virtual_time(story())
+        return len(target.times) - 500
+
+    assert come_back(RateLimitError("429", answer=Answer(429, {}, b""), retry_after=1.0)) == 500
+    assert come_back(OverloadedError("503", answer=Answer(503, {}, b""))) == 10

@@ -6,7 +6,9 @@ Decides whether, and after which wait, a failed attempt is repeated at the same 
 Delays without the provider's own wish are "full jitter" (Marc Brooker, "Exponential Backoff and Jitter", AWS
 Architecture Blog, 2015): uniform between 0 and 1, 2, 4 … s. A `Retry-After` is only ever lengthened.
 
-The retry budget is Finagle's idea (`RetryBudget`): retries may be a share of traffic, plus a floor for quiet times.
+The retry budget is Finagle's idea (`RetryBudget`): retries may be a share of traffic, plus a floor for quiet times. It
+stops storms at a target that is in trouble. A rate limit is no trouble, and pace, below, keeps everybody from storming
+it: coming back when the provider said costs nothing of the budget.
 """
 
 from headgate.core.call import Call
@@ -94,7 +96,7 @@ class Retry:
                 if error.again is Again.NEVER or sends >= self._max_attempts:
                     raise
                 wait = self._wait(error, call, sends)
-                if wait is None or not self._budget.spend():
+                if wait is None or not (error.again is Again.AFTER or self._budget.spend()):
                     raise
             await self._clock.sleep(wait)
 
