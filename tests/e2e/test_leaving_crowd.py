@@ -16,10 +16,9 @@ from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.gate.ports import SystemChance, SystemClock
 from headgate.providers.simulator import Simulator, simulator_app
-from headgate.server.auth import door
 from headgate.server.serve import listening
 from headgate.stores.protocols import Query
-from tests.gate.leaving import ASKED, KEYS, Crowd, at_the_gate, check_books, held, settings
+from tests.gate.leaving import ASKED, Crowd, at_the_gate, callers, check_books, held, settings
 
 pytestmark = pytest.mark.e2e
 CLOCK = SystemClock()
@@ -49,10 +48,8 @@ async def soon(true: Callable[[], object], what: Callable[[], object]) -> None:
 
 async def come(gate: Gate, simulators: Mapping[str, Simulator], number: int) -> None:
     """So many come, and leave; nothing stays, and the next call is answered."""
-    keys = door(gate.config, CLOCK)
-    callers = [keys.caller({b"authorization": f"Bearer {key}".encode()}) for key in KEYS]
     before = asyncio.all_tasks()
-    crowd = Crowd(at_the_gate(gate, callers), seed=number, seconds=4, patience=2)
+    crowd = Crowd(at_the_gate(gate, callers(gate.config)), seed=number, seconds=4, patience=2)
     await crowd.come(number)
     assert crowd.left.total() == number
     assert crowd.left.keys() >= {"gauge", "retry"}

@@ -14,6 +14,8 @@ from typing import Any
 from headgate.core.call import Caller, Operation
 from headgate.core.errors import HeadgateError
 from headgate.core.reply import Reply
+from headgate.gate import wiring
+from headgate.gate.config import Config
 from headgate.gate.gate import Gate
 from headgate.gate.ports import SystemChance
 from headgate.providers.simulator import Simulator
@@ -70,6 +72,15 @@ def settings() -> dict[str, Any]:
             for key, priority in KEYS.items()
         ],
     }  # fmt: skip
+
+
+def callers(config: Config) -> list[Caller]:
+    """Who holds the keys."""
+    return [
+        Caller(key=key.name, limits=wiring.limits(key.limits), priority=key.priority)
+        for key in config.keys
+        if key.limits is not None and key.priority is not None
+    ]
 
 
 class Leaving:

@@ -6,21 +6,23 @@ go through at once. In virtual time; `tests/e2e/test_leaving_crowd.py` does it w
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
+import httpx2
 import pytest
 
+from headgate.client.exchange import Exchange
+from headgate.client.http import async_client
 from headgate.core.call import Caller, Operation
 from headgate.core.errors import HeadgateError
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.gate.ports import SystemChance
 from headgate.server.app import application
-from headgate.server.auth import door
 from headgate.stores.protocols import Query
 from headgate.testing import VirtualClock, virtual_time
-from tests.gate.leaving import ASKED, KEYS, Crowd, Leaving, at_the_gate, check_books, held, question, settings
+from tests.gate.leaving import ASKED, KEYS, Crowd, Leaving, at_the_gate, callers, check_books, held, question, settings
 
 PATHS = {Operation.CHAT: "/v1/chat/completions", Operation.RESPONSES: "/v1/responses"}
 
@@ -65,7 +67,33 @@ def at_the_server(gate: Gate, _callers: list[Caller]) -> Callable[[Crowd], Await
     return ask
 
 
-DOORS = {"gate": at_the_gate, "server": at_the_server}
+def in_process(gate: Gate, _callers: list[Caller]) -> Callable[[Crowd], Awaitable[None]]:
+    """Requests of the client that the official SDK is given."""
+
+    async def ready() -> Gate:
+        return gate
+
+    client = async_client(Exchange(ready))
+    client.headers["content-type"] = "application/json"
+
+    async def ask(crowd: Crowd) -> None:
+        crowd.asked += 1
+        operation, body = question(crowd)
+        timeout = crowd.among(None, None, 1.0)
+        request = client.build_request("POST", f"http://gate{PATHS[operation]}", content=body, timeout=timeout)
+        with suppress(httpx2.ReadTimeout):
+            answer = await client.send(request, stream=True)
+            rest = crowd.among(0, 1, 10, 100)
+            async with aclosing(answer):
+                async for _ in answer.aiter_bytes():
+                    rest -= 1
+                    if rest <= 0:
+                        return
+
+    return ask
+
+
+DOORS = {"gate": at_the_gate, "server": at_the_server, "process": in_process}
 
 
 @asynccontextmanager
@@ -74,15 +102,14 @@ async def opened(given: dict[str, Any]) -> AsyncIterator[tuple[Gate, list[Caller
     clock = VirtualClock()
     config = load(None, environment={}, settings=given).config
     async with await Gate.open(config, clock=clock, chance=SystemChance(11)) as gate:
-        keys = door(config, clock)
-        yield gate, [keys.caller({b"authorization": f"Bearer {key}".encode()}) for key in KEYS]
+        yield gate, callers(config)
 
 
 async def story(at: str, number: int) -> Crowd:
     """They come, and leave."""
-    async with opened(settings()) as (gate, callers):
+    async with opened(settings()) as (gate, keys):
         before = asyncio.all_tasks()
-        crowd = Crowd(DOORS[at](gate, callers), seed=number, seconds=120, patience=60)
+        crowd = Crowd(DOORS[at](gate, keys), seed=number, seconds=0.06 * number, patience=60)
         await crowd.come(number)
         assert asyncio.all_tasks() == before
         rows = [row async for row in gate.rows(Query())]
@@ -113,7 +140,11 @@ async def the_next(gate: Gate) -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("at", "number", "waiting"),
-    [("gate", 2000, {"gauge", "answer", "retry"}), ("server", 500, {"gauge", "answer", "retry", "exchange", "asgi"})],
+    [
+        ("gate", 2000, {"gauge", "answer", "retry"}),
+        ("server", 500, {"gauge", "answer", "retry", "exchange", "asgi"}),
+        ("process", 300, {"gauge", "answer"}),
+    ],
 )
 def test_nothing_is_left(at, number, waiting):
     """No task, answer, place, queue entry, probe or open attempt; and all that waits was left at some time."""
@@ -134,11 +165,11 @@ async def one(api: Operation, number: int, how: str) -> Leaving:
         limits = {"requests_per_minute": 600, "tokens_per_minute": 60_000, "concurrency": 1}
         given["providers"][name] = {**given["providers"][name], "limits": limits, "faults": faults}
     given["keys"] = [{**key, "models": None} for key in given["keys"]]
-    async with opened(given) as (gate, callers):
+    async with opened(given) as (gate, keys):
         before = asyncio.all_tasks()
 
         async def ask(model: bytes) -> None:
-            call = gate.call(api, ASKED[api] % (model, 8, b',"stream":true'), caller=callers[0])
+            call = gate.call(api, ASKED[api] % (model, 8, b',"stream":true'), caller=keys[0])
             async with await gate(call) as reply:
                 async for _ in reply:
                     pass
