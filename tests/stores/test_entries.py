@@ -144,9 +144,9 @@ def test_nobody_fills_the_journal_with_one_name():
 
 
 def test_what_is_written_can_be_read_back():
-    """Lone surrogates and tags that are no text are made text: a line that cannot be read back would lose money."""
-    asked = call(user="\ud800u", tags={"\udfff": 1, 2: "ä"})
+    """Lone surrogates, NUL and tags that are no text are made text: a line that cannot be booked would lose money."""
+    asked = call(user="\ud800u\0", tags={"\udfff": 1, 2: "ä"})
     intent = entries.intent(asked, Attempt(1, "p", "m"), time=9.0)
     assert msgspec.json.decode(msgspec.json.encode(intent), type=Intent) == intent
-    assert intent.user == "?u"
+    assert intent.user == "?u?"
     assert intent.tags == {"?": "1", "2": "ä"}

@@ -53,3 +53,16 @@ def test_every_other_figure_must_fit(pen, value, good):
     assert sound(pen.end(attempts=value, intent=None)) is good
     assert sound(pen.end(status=value)) is good
     assert sound(pen.end(attempts=0, intent=pen.intent(attempt=value))) is good
+
+
+def test_no_text_holds_what_postgres_does_not_know(pen):
+    """NUL, in any text of any record; what only looks like it is text."""
+    bad = [
+        pen.intent(user="a\0"),
+        pen.intent(tags={"a": "\0"}),
+        pen.intent(tags={"\0": "a"}),
+        pen.outcome(error_type="\0"),
+    ]
+    bad.append(pen.end(attempts=0, intent=pen.intent(model_requested="\0", attempt=0)))
+    assert [sound(record) for record in bad] == [False] * 5
+    assert sound(pen.intent(user="\\u0000", tags={"a": "\\0"}))
