@@ -34,7 +34,6 @@ def key(**settings):
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        ({"server": {"admin_key": "x"}}, "server.admin_key"),
         ({"server": {"workers": 2}}, "server.workers"),
         ({"providers": {"p": {"type": "anthropic"}}}, "providers.p.type"),
         (route(cache=True), "models.m.cache"),

@@ -811,3 +811,39 @@ def test_bad_forms_meet_no_5xx(simulated_gate, client, caplog):
     statuses = _really(simulated_gate, client, act)
     assert {200, 400, 404} <= statuses.keys(), statuses
     assert not [record for record in caplog.records if record.name != "asyncio"]
+
+
+def test_a_key_is_told_its_own_usage(simulated_gate, client):
+    """`GET /v1/usage`: the calls and the cost of this key alone, and what is left of its budget."""
+
+    async def story():
+        settings = {"server": {"auth": "keys", "admin_key": "an-admin-key-of-this-test"}, "keys": ONE_KEY}
+        async with simulated_gate(**settings) as gate:
+            asks = client(application(gate))
+            wish = {"name": "app", "budget": {"limit_usd": 5}, "limits": {"requests_per_minute": 9}}
+            made = await asks.post("/admin/keys", wish, [("x-api-key", "an-admin-key-of-this-test"), JSON])
+            app = [("authorization", f"Bearer {made.json['key']}"), JSON]
+            answer = await asks.post(CHAT, HELLO, app)
+            await asks.post(CHAT, HELLO, [("x-api-key", "hg-one"), JSON])
+            return answer, await asks.get("/v1/usage", app), await asks.get("/v1/usage"), await asks.post("/v1/usage")
+
+    answer, told, nobody, posted = virtual_time(story())
+    cost = answer.headers["x-headgate-cost-usd"]
+    assert (told.status, told.json["usage"]["calls"], told.json["usage"]["cost_usd"]) == (200, 1, cost)
+    assert told.json["limits"] == {"requests_per_minute": 9}
+    (budget,) = told.json["budgets"]
+    assert (budget["name"], budget["limit_usd"], budget["spent_usd"]) == ("key:app", "5", cost)
+    assert (nobody.status, nobody.code) == (401, "invalid_api_key")
+    assert (posted.status, posted.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+def test_usage_is_nobodys_where_nobody_needs_a_key(simulated_gate, client):
+    """403 that says who can tell."""
+
+    async def story():
+        async with simulated_gate() as gate:
+            return await client(application(gate)).get("/v1/usage")
+
+    got = virtual_time(story())
+    assert (got.status, got.code) == (403, "not_allowed")
+    assert "`headgate usage`" in got.json["error"]["message"]

@@ -7,9 +7,9 @@ from headgate.server.openapi import components, hot_paths
 
 
 def test_every_hot_path_is_described():
-    """Each address of the page of addresses with its methods, and the models."""
-    models = {"/v1/models": {"get"}, "/v1/models/{id}": {"get"}}
-    expected = {"/v1" + path: {method.lower() for method in methods} for path, methods in ENDPOINTS.items()} | models
+    """Each address of the page of addresses with its methods, the models, and a key's own usage."""
+    ours = {"/v1/models": {"get"}, "/v1/models/{id}": {"get"}, "/v1/usage": {"get"}}
+    expected = {"/v1" + path: {method.lower() for method in methods} for path, methods in ENDPOINTS.items()} | ours
     assert {path: set(methods) for path, methods in hot_paths().items()} == expected
 
 

@@ -27,10 +27,12 @@ from headgate.gate import makers, stack, wiring
 from headgate.gate.caps import Caps
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config
+from headgate.gate.issuing import Issuer
 from headgate.gate.keyring import Keyring
 from headgate.gate.offers import Offer, Offers
 from headgate.gate.ports import SystemChance, SystemClock
 from headgate.gate.spool import Spool
+from headgate.gate.statements import Statements
 from headgate.gate.targets import States, configured, resting, shown, states
 from headgate.gate.tasks import Tasks
 from headgate.policies.meter import Meter
@@ -68,6 +70,8 @@ class Gate:
         configured: the targets that the configuration names, as provider and model.
         keys: the book of keys in the store, and of what was done by hand.
         keyring: who may call, where keys are asked for.
+        issuer: makes and ends keys.
+        statements: what the holder of a key is told of its own use.
     """
 
     def __init__(
@@ -97,6 +101,9 @@ class Gate:
         self._ledger = ledger
         self.keys = KeyBook(ledger)
         self.keyring = Keyring(config.keys, self.keys, clock)
+        self.issuer = Issuer(config, self.keys, clock, chance)
+        caps = Caps(config.budgets, clock)
+        self.statements = Statements(self.usage, ledger, caps, clock)
         self._following = False
         self._plans: Mapping[str, Plan] = wiring.plans(config)
         self._default = _default_model(config)
@@ -125,7 +132,7 @@ class Gate:
                 plans=self._plans,
                 meter=self.meter,
                 owners=ledger.owners,
-                caps=Caps(config.budgets, clock),
+                caps=caps,
                 purses=self._purses,
                 rates=self._rates,
                 gauges=self._gauges,

@@ -5,7 +5,8 @@ in a header from here is printable ASCII, so that no door needs to look again.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -74,6 +75,11 @@ def model_list(offers: Iterable[Offer]) -> bytes:
 def model(offer: Offer) -> bytes:
     """The body of `GET /v1/models/{id}`."""
     return _encode(_model(offer))
+
+
+def statement(facts: Mapping[str, Any]) -> bytes:
+    """The body of `GET /v1/usage`."""
+    return _encode(facts)
 
 
 def _model(offer: Offer) -> dict[str, object]:

@@ -29,7 +29,6 @@ class Unbuilt(NamedTuple):
 
 
 UNBUILT = (
-    Unbuilt("server.admin_key", "admin routes", lambda value, _: bool(value)),
     Unbuilt("server.workers", "more than one process", lambda value, _: value > 1),
     Unbuilt("providers.*.type", "providers of this type", lambda value, _: value in {"anthropic", "gemini"}),
     Unbuilt("models.*.cache", "the cache", lambda value, _: value is not False),

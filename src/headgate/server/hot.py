@@ -17,6 +17,7 @@ from headgate.server.exchange import Exchange, unexpected
 from headgate.server.intake import PREFIX, Intake
 
 MODELS = "/v1/models"
+USAGE = "/v1/usage"
 READING = "GET, HEAD, OPTIONS"
 
 _NONE: dict[str, Any] = {}
@@ -39,7 +40,8 @@ class Hot:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            if scope["method"] == "OPTIONS" or scope["path"].startswith(MODELS):
+            path = scope["path"]
+            if path.startswith(MODELS) or path == USAGE or scope["method"] == "OPTIONS":
                 await self._other(scope, send)
                 return
             taken = await self._intake.take(scope, receive)
@@ -76,7 +78,7 @@ class Hot:
         path, method = scope["path"], scope["method"]
         name = path[len(MODELS) + 1 :]
         is_model = path == MODELS or (name and path[len(MODELS)] == "/")
-        allowed = READING if is_model else endpoints.allowed(path[len(PREFIX) :])
+        allowed = READING if is_model or path == USAGE else endpoints.allowed(path[len(PREFIX) :])
         if allowed is None:
             raise endpoints.unknown(path[len(PREFIX) :])
         if method == "OPTIONS":
@@ -85,6 +87,10 @@ class Hot:
         if method not in {"GET", "HEAD"}:
             raise MethodNotAllowedError(f"{path[:80]} does not take {method[:80]}.", hint=f"It takes {allowed}.")
         caller, offer = self._intake.caller(scope), self._gate.offer
+        if path == USAGE:
+            body = present.statement(await self._gate.statements.of(caller))
+            await answer(send, 200, {"content-type": present.JSON, "x-request-id": self._request_id()}, body)
+            return
         body = present.model(offer(name, caller)) if name else present.model_list(map(offer, self._gate.models(caller)))
         await answer(send, 200, {"content-type": present.JSON, "x-request-id": self._request_id()}, body)
 

@@ -10,6 +10,7 @@ from headgate.core.call import Operation
 from headgate.core.error_table import tree
 from headgate.dialects.endpoints import ENDPOINTS, Endpoint
 from headgate.gate import ask
+from headgate.gate.key_wish import KeyWish
 from headgate.gate.spool import FORM
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
@@ -81,6 +82,16 @@ def hot_paths() -> dict[str, Any]:
     paths["/v1/models/{id}"] = {
         "get": {"summary": "Model", "description": "One of them.", "parameters": [_ID]} | listing,
     }
+    told = {"200": {"description": "JSON."}, "401": _said([401]), "403": _said([403])}
+    paths["/v1/usage"] = {
+        "get": {
+            "summary": "Usage",
+            "description": "What this key has spent, what is left of its budgets, and its limits.",
+            "tags": ["models"],
+            "security": [{"key": []}],
+            "responses": told,
+        }
+    }
     return paths
 
 
@@ -88,9 +99,13 @@ def components() -> dict[str, Any]:
     """What the paths refer to."""
     text = {"type": ["string", "null"]}
     error = {"type": "object", "properties": {"message": {"type": "string"}, "type": text, "param": text, "code": text}}
+    wish = KeyWish.model_json_schema(ref_template="#/components/schemas/{model}")
     return {
-        "schemas": {"Error": {"type": "object", "properties": {"error": error}}},
-        "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        "schemas": {"Error": {"type": "object", "properties": {"error": error}}, **wish.pop("$defs"), "KeyWish": wish},
+        "securitySchemes": {
+            "key": {"type": "http", "scheme": "bearer"},
+            "admin": {"type": "http", "scheme": "bearer", "description": "`server.admin_key`"},
+        },
     }
 
 

@@ -2,7 +2,7 @@
 
 Decides what these pages say and to whom; refuses to know `/v1`. `/healthz` and `/readyz` are open. So is `/health`, but
 what failed and where the books stand is told only to those who may call, and providers are asked at most once in
-`HEALTH_AGE` seconds, however often it is read. `/metrics` is for those who may call alone.
+`HEALTH_AGE` seconds, however often it is read. `/metrics` is for those who may call alone. `/admin/*` is `admin.py`'s.
 """
 
 import asyncio
@@ -10,15 +10,23 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.routing import APIRoute
 
 from headgate.core.clock import Clock
-from headgate.core.errors import HeadgateError, InvalidKeyError, MethodNotAllowedError, UnknownPathError
+from headgate.core.errors import (
+    BadRequestError,
+    HeadgateError,
+    InvalidKeyError,
+    MethodNotAllowedError,
+    UnknownPathError,
+)
 from headgate.dialects.endpoints import way_to
 from headgate.gate import present
 from headgate.gate.gate import Gate
+from headgate.server import admin
 from headgate.server.auth import Anyone, Keys
 from headgate.server.docs_page import docs_page
 from headgate.server.intake import read_head
@@ -99,6 +107,10 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock) -> FastAPI:
         return HTMLResponse(page, headers={"content-security-policy": _PAGE_POLICY})
 
     _measured(app, Metrics(gate), keys)
+    # Side by side with the others, so that `_elsewhere` finds them.
+    app.router.routes.extend(admin.routes(gate).routes)
+    app.add_exception_handler(HeadgateError, _told)
+    app.add_exception_handler(RequestValidationError, _mistyped)
     app.add_exception_handler(404, _elsewhere)
     app.add_exception_handler(405, _elsewhere)
     return app
@@ -130,6 +142,21 @@ async def _elsewhere(request: Request, _error: Exception) -> Response:
     if found:
         error = MethodNotAllowedError(f"{path} does not take {method}.", hint=f"It takes {allowed}.")
     return _refused(error, {"allow": allowed} if found else {})
+
+
+async def _told(_request: Request, error: Exception) -> Response:
+    """Answer what a route refuses."""
+    assert isinstance(error, HeadgateError)
+    return _refused(error, {"www-authenticate": "Bearer"} if isinstance(error, InvalidKeyError) else {})
+
+
+async def _mistyped(_request: Request, error: Exception) -> Response:
+    """Answer a query that is not what a route takes."""
+    assert isinstance(error, RequestValidationError)
+    detail = error.errors()[0]
+    name = str(detail["loc"][-1])
+    text = str(detail["msg"]).replace("Input should be", "must be")
+    return _refused(BadRequestError(f"`{name}` {text}.", param=name), {})
 
 
 def _refused(error: HeadgateError, more: dict[str, str]) -> Response:

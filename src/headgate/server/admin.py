@@ -1,0 +1,135 @@
+"""The admin routes: keys, and what was done by hand.
+
+Decides who may administer and how that is answered; refuses to know how keys are made (the gate's issuer does). They
+are closed without `server.admin_key`. The key stands in a header and nowhere else: no page that somebody visits can
+send it. Whatever changes anything is written down with the address that it came from.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from headgate.core.errors import BadRequestError, TooLargeError
+from headgate.gate import bodies, present
+from headgate.gate.gate import Gate
+from headgate.gate.issuing import Issued, Who
+from headgate.gate.values import seconds
+from headgate.server.auth import check_admin
+from headgate.server.intake import read_head
+from headgate.stores.keys import Note
+from headgate.stores.report import iso
+
+MOST_BODY = 64 * 1024
+"""Bytes of a request's body."""
+MOST_NOTES = 1000
+"""Notes that are told at once."""
+_SECURED: dict[str, Any] = {"security": [{"admin": []}]}
+_WISH = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/KeyWish"}}}}
+
+_encode = msgspec.json.Encoder().encode
+
+
+def routes(gate: Gate) -> APIRouter:
+    """The routes of a gate."""
+
+    async def admin(request: Request) -> Who:
+        check_admin(gate.config.server.admin_key, read_head(request.scope))
+        return Who("admin key", request.client.host if request.client is not None else "unknown")
+
+    router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(admin)])
+    Admin = Annotated[Who, Depends(admin)]  # noqa: N806  a type
+
+    @router.post(
+        "/keys",
+        status_code=201,
+        summary="Make a key",
+        description="The answer holds the key, `hg-…`, this once.",
+        openapi_extra={**_SECURED, "requestBody": {"required": True, **_WISH}},
+    )
+    async def create(request: Request, who: Admin) -> Response:
+        issued = await gate.issuer.create(await _facts(request), who)
+        await gate.keyring.refresh()
+        return _issued(issued, 201)
+
+    @router.get("/keys", summary="Keys", description="`?revoked=true`: also those that ended.", openapi_extra=_SECURED)
+    async def every(*, revoked: bool = False) -> Response:
+        return _answer({"object": "list", "data": await gate.issuer.all(revoked=revoked)})
+
+    @router.get("/keys/{name}", summary="Key", description="What it is good for.", openapi_extra=_SECURED)
+    async def show(name: str) -> Response:
+        return _answer(await gate.issuer.show(name))
+
+    @router.delete("/keys/{name}", summary="Revoke a key", description="It ends within 5 s.", openapi_extra=_SECURED)
+    async def revoke(name: str, who: Admin) -> Response:
+        told = await gate.issuer.revoke(name, who)
+        await gate.keyring.refresh()
+        return _answer(told)
+
+    @router.post(
+        "/keys/{name}/rotate",
+        summary="Replace a key's value",
+        description='The answer holds the new one this once. `{"grace": "1h"}`: the former one works so long.',
+        openapi_extra=_SECURED,
+    )
+    async def rotate(name: str, request: Request, who: Admin) -> Response:
+        issued = await gate.issuer.rotate(name, who, grace=_grace(await _facts(request)))
+        await gate.keyring.refresh()
+        return _issued(issued, 200)
+
+    @router.get(
+        "/audit", summary="Audit log", description="What was done by hand, the newest first.", openapi_extra=_SECURED
+    )
+    async def audit(limit: int = 100) -> Response:
+        if not 0 < limit <= MOST_NOTES:
+            raise BadRequestError(f"`limit` is {limit}; it may be 1 to {MOST_NOTES}.", param="limit")
+        return _answer({"object": "list", "data": [_note(note) for note in await gate.keys.notes(limit)]})
+
+    return router
+
+
+async def _facts(request: Request) -> Mapping[str, Any]:
+    """The JSON object that was sent; an empty body is an empty one."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BODY:
+            raise TooLargeError(f"The body is larger than {MOST_BODY // 1024} kB.", hint="Send less.")
+    if not body:
+        return {}
+    bodies.check_json(request.headers.get("content-type"))
+    try:
+        facts = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequestError(f"The body is not JSON: {error}.", code="invalid_json") from None
+    if not isinstance(facts, dict):
+        raise BadRequestError("The body is not a JSON object.", code="invalid_json")
+    return facts
+
+
+def _grace(facts: Mapping[str, Any]) -> float:
+    if unknown := next((name for name in facts if name != "grace"), None):
+        raise BadRequestError(f"`{unknown[:80]}` is no field of a rotation.", param=unknown, hint="It takes `grace`.")
+    try:
+        value = seconds(facts.get("grace", 0.0))
+        if isinstance(value, (int, float)):
+            return float(value)
+    except ValueError:
+        pass
+    raise BadRequestError("`grace` is no duration.", param="grace", hint="Write seconds, or text such as `1h`.")
+
+
+def _issued(issued: Issued, status: int) -> Response:
+    facts = {"key": issued.value.reveal(), **issued.told, "warnings": list(issued.warnings)}
+    return _answer(facts, status)
+
+
+def _answer(facts: Mapping[str, Any], status: int = 200) -> Response:
+    # Nobody between here and there may keep a key.
+    return Response(_encode(facts), status, {"content-type": present.JSON, "cache-control": "no-store"})
+
+
+def _note(note: Note) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(note), "time": iso(note.time)}
