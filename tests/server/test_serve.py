@@ -1,11 +1,13 @@
 """What a person is told when the server is up. Sockets and signals are in `e2e/test_server_*.py`."""
 
+import asyncio
 import hashlib
 import subprocess
 import sys
 
 import pytest
 
+from headgate.gate.issuing import Who
 from headgate.gate.load import load
 from headgate.server.head import Refusal
 from headgate.server.serve import banner, hosts
@@ -93,3 +95,21 @@ def test_the_web_framework_waits_until_a_server_is_made():
     code = "import sys, headgate.server.serve; print('fastapi' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_the_banner_says_that_nobody_can_call_yet(simulated_gate, tmp_path):
+    """And how somebody would: a gateway may start without keys where its store keeps them."""
+    told = []
+
+    async def story():
+        store = f"sqlite:///{tmp_path}/books.db"
+        async with simulated_gate(server={"auth": "keys"}, store=store, journal={"path": f"{tmp_path}/j"}) as gate:
+            told.append(banner(gate, "http://127.0.0.1:4000"))
+            await gate.follow_keys()
+            told.append(banner(gate, "http://127.0.0.1:4000"))
+            await gate.issuer.create({"name": "web"}, Who("ann", "here"))
+            await gate.keyring.refresh()
+            told.append(banner(gate, "http://127.0.0.1:4000"))
+
+    asyncio.run(story())
+    assert ["headgate keys create" in text for text in told] == [False, True, False]

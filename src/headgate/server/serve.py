@@ -183,6 +183,8 @@ def banner(gate: Gate, address: str) -> str:
         f"  models     {', '.join(names) if names else 'any name'}",
         f"  callers    {who}",
     ]
+    if auth(config) == "keys" and gate.keyring.known and not gate.keyring.health()["keys"]:
+        lines.append("  NO KEYS    nobody can call yet: `headgate keys create NAME` makes a key")
     lines += [f"  RETIRING   {told}" for told in gate.fates()]
     if gate.simulated:
         lines.append(
