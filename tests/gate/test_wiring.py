@@ -252,6 +252,7 @@ def test_the_store_is_opened_by_nobody_yet(tmp_path, monkeypatch):
     kinds = {"memory://": "SqliteLedger", f"sqlite:///{tmp_path}/h.db": "SqliteLedger"}
     kinds["postgresql://nowhere.invalid/d"] = "PostgresLedger"
     assert {store: type(wiring.ledger(store)).__name__ for store in kinds} == kinds
+    assert [wiring.ledger(store, 30)._keep_days for store in kinds] == [30] * len(kinds)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setitem(sys.modules, "headgate.stores.postgres", None)
     with pytest.raises(ConfigError, match="its driver cannot be loaded") as caught:

@@ -22,7 +22,7 @@ from pydantic import (
 
 from headgate.core.call import Unsupported
 from headgate.core.secret import Secret
-from headgate.gate.values import Address, Headers, HeaderText, Hidden, HostName, Origin, Proxy, Seconds, Share
+from headgate.gate.values import Address, Headers, HeaderText, Hidden, HostName, Origin, Posted, Proxy, Seconds, Share
 
 
 class Section(BaseModel):
@@ -349,14 +349,24 @@ class Key(Section):
 class Alerts(Section):
     """Who is told."""
 
-    webhook: Hidden = Field(Secret(""), description="address that alerts are posted to")
+    webhook: Posted = Field(Secret(""), description="address that alerts are posted to")
+    secret: Hidden = Field(Secret(""), description="alerts are signed by it, so that nobody else can make one")
 
 
 class Config(Section):
     """The whole configuration."""
 
     server: Server = Field(default_factory=Server, description="the HTTP door")
-    store: str = Field("sqlite:///./headgate.db", description="the ledger: `sqlite:///path`, `postgresql://…` or `memory://`")
+    store: str = Field(
+        "sqlite:///./headgate.db", description="the ledger: `sqlite:///path`, `postgresql://…` or `memory://`"
+    )
+    retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="for so many days the ledger keeps each attempt, and sums that tell users and tags apart; sums by "
+        "model, key and project stay (default: everything stays)",
+    )
     shared: str = Field(
         "memory://",
         description="rates and limits: `memory://`, or `redis://host:6379/0` (also Valkey) for many processes",

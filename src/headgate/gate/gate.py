@@ -24,6 +24,7 @@ from headgate.core.upload import Form, Upload
 from headgate.dialects.endpoints import Found
 from headgate.dialects.registry import DIALECTS
 from headgate.gate import makers, stack, wiring
+from headgate.gate.alerts import Alerts
 from headgate.gate.caps import Caps
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config
@@ -40,6 +41,7 @@ from headgate.policies.pace.gauges import Gauges
 from headgate.policies.route import ANY, Plan
 from headgate.providers.provider import Provider
 from headgate.providers.simulator import Simulator
+from headgate.stores.balance import Balance
 from headgate.stores.drain import Drain
 from headgate.stores.journal import FileJournal, MemoryJournal
 from headgate.stores.keys import KeyBook
@@ -72,6 +74,8 @@ class Gate:
         keyring: who may call, where keys are asked for.
         issuer: makes and ends keys.
         statements: what the holder of a key is told of its own use.
+        spending: how budgets stand, and what is put right by hand.
+        alerts: who tells of budgets that are nearly used up.
     """
 
     def __init__(
@@ -119,6 +123,14 @@ class Gate:
         self._purses = Purses(ledger, self._owner, self._tasks.start, clock)
         self._rates: Rates = wiring.rates(config, clock, chance, self._tasks.start)
         self._gauges = Gauges(self._rates, clock)
+        self.spending = Spending(
+            ledger, self.keys, caps, booked=self._book, owner=self._owner, journals=Path(config.journal.path),
+            clock=clock,
+        )  # fmt: skip
+        self.alerts = Alerts(
+            ledger, named=caps.named, used=self._purses.caps, clock=clock,
+            webhook=wiring.webhook(config, clock, chance, self._tasks.start),
+        )  # fmt: skip
         self._stack = stack.Stack(
             stack.Parts(
                 config=config,
@@ -136,6 +148,7 @@ class Gate:
                 purses=self._purses,
                 rates=self._rates,
                 gauges=self._gauges,
+                exceeded=self.alerts.over,
             )
         )
 
@@ -151,11 +164,11 @@ class Gate:
         journal: FileJournal | MemoryJournal
         if config.store == wiring.MEMORY:
             prices.load()
-            ledger, journal = wiring.ledger(config.store), MemoryJournal()
+            ledger, journal = wiring.ledger(config.store, config.retention_days), MemoryJournal()
         else:
             # The price data, and a driver, take a while to import; the loop goes on meanwhile.
             await asyncio.to_thread(prices.load)
-            ledger = await asyncio.to_thread(wiring.ledger, config.store)
+            ledger = await asyncio.to_thread(wiring.ledger, config.store, config.retention_days)
             journal = FileJournal(
                 Path(config.journal.path),
                 chance=chance,
@@ -171,6 +184,7 @@ class Gate:
             raise
         gate._tasks.start(gate._drain.run(), "drain")
         gate._tasks.start(gate._purses.tend(), "purses")
+        gate._tasks.start(gate.alerts.watch(), "alerts")
         return gate
 
     def _owner(self) -> str:
@@ -379,8 +393,7 @@ class Gate:
             BadRequestError: there is no such dimension.
             StoppingError: the gate is closed.
         """
-        self._must_be_open()
-        await self._drain.once()
+        await self._book()
         return await self._ledger.usage(query)
 
     async def rows(self, query: Query) -> AsyncIterator[AttemptRow]:
@@ -390,10 +403,22 @@ class Gate:
             BadRequestError: there is no such dimension.
             StoppingError: the gate is closed.
         """
-        self._must_be_open()
-        await self._drain.once()
+        await self._book()
         async for row in self._ledger.rows(query):
             yield row
+
+    async def budgets(self) -> list[Balance]:
+        """How every budget stands; see `Spending.budgets`."""
+        return await self.spending.budgets()
+
+    async def resolve(self, call: str, number: int | None, cost: int | None, who: Who) -> AttemptRow:
+        """Say how an attempt has ended, of which nobody knew; see `Spending.resolve`."""
+        return await self.spending.resolve(call, number, cost, who)
+
+    async def _book(self) -> None:
+        """Book everything that has ended by now."""
+        self._must_be_open()
+        await self._drain.once()
 
     def _must_be_open(self) -> None:
         if self._stopping:
@@ -416,6 +441,7 @@ class Gate:
             await self._rates.close()
             await self._tasks.close()
             await self._drain.finish()
+            await self.alerts.close()
             await self._ledger.close()
             self.tokens.close()
             self._closed = True

@@ -17,6 +17,7 @@ from headgate.core.secret import Secret
 from headgate.gate import config as settings
 from headgate.gate.tasks import Start
 from headgate.gate.usable import OPENAI
+from headgate.gate.webhook import Webhook
 from headgate.policies.route import Plan
 from headgate.providers.hosted import Hosted
 from headgate.providers.http import HttpTransport
@@ -36,20 +37,20 @@ MEMORY = "memory://"
 """The store of a gate that keeps nothing."""
 
 
-def ledger(store: str) -> Ledger:
-    """The books that a setting names. Nothing is opened yet.
+def ledger(store: str, keep_days: int | None = None) -> Ledger:
+    """The books that a setting names, and for how long they keep single attempts. Nothing is opened yet.
 
     Raises:
         ConfigError: it names a Postgres, and what speaks to one is not installed.
     """
     if not store.startswith("postgresql://"):
-        return SqliteLedger(":memory:" if store == MEMORY else store.removeprefix("sqlite:///"))
+        return SqliteLedger(":memory:" if store == MEMORY else store.removeprefix("sqlite:///"), keep_days=keep_days)
     try:
         from headgate.stores.postgres import PostgresLedger  # noqa: PLC0415  an extra
     except ImportError as error:
         message = f"`store` names a Postgres, but its driver cannot be loaded: {error}."
         raise ConfigError(message, hint="Run `pip install 'headgate[postgres]'`.") from None
-    return PostgresLedger(store)
+    return PostgresLedger(store, keep_days=keep_days)
 
 
 def plans(config: settings.Config) -> dict[str, Plan]:
@@ -102,6 +103,16 @@ def rates(config: settings.Config, clock: Clock, chance: Chance, start: Start) -
         start=start,
         lost=config.policies.on_shared_store_lost,
         processes=config.server.workers,
+    )
+
+
+def webhook(config: settings.Config, clock: Clock, chance: Chance, start: Start) -> Webhook | None:
+    """Whom alerts are told to; None where nobody is named. Nothing is connected yet."""
+    alerts = config.alerts
+    if not alerts.webhook:
+        return None
+    return Webhook(
+        alerts.webhook, alerts.secret, transport=HttpTransport(clock=clock), clock=clock, chance=chance, start=start
     )
 
 
