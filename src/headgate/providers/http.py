@@ -42,6 +42,10 @@ class _Address(msgspec.Struct, frozen=True):
     start: str
     """What follows the method in the request line, and the `host` header."""
 
+    def __repr__(self) -> str:
+        # A proxy's credentials may stand in it.
+        return f"_Address({self.origin})"
+
 
 class _Proxy(NamedTuple):
     origin: _Origin
@@ -69,22 +73,25 @@ class HttpTransport:
     async def send(self, request: Outgoing, *, connect: float, deadline: float, written: Written) -> Exchange:
         """Send a request and wait for the head of its answer; see `providers.transport.Transport`."""
         address = self._addresses.get(request.url) or self._address(request.url)
-        common = self._common.get(request.common)
-        if common is None:
-            common = self._common[request.common] = _lines(request.common)
-        data = _request(request, address.start, common)
         origin = address.origin
         connection = self._take(origin) or await self._open(origin, connect, deadline)
         try:
+            # Credentials are in these bytes. No frame of a failure has them, whoever reports it with its variables.
             if request.upload is None:
-                connection.start(data, written)
+                connection.start(self._rendered(request, address), written)
             else:
-                await connection.upload(data, request.upload, written, deadline)
+                await connection.upload(self._rendered(request, address), request.upload, written, deadline)
             await connection.head(deadline)
         except BaseException:
             connection.abort()
             raise
         return Exchange(connection, self._idle.setdefault(origin, []).append)
+
+    def _rendered(self, request: Outgoing, address: _Address) -> bytes:
+        common = self._common.get(request.common)
+        if common is None:
+            common = self._common[request.common] = _lines(request.common)
+        return _request(request, address.start, common)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -156,9 +163,7 @@ class HttpTransport:
         assert self._proxy is not None
         connection = await self._connect(origin, deadline)
         try:
-            authority = str(origin).removeprefix("https://")
-            credentials = f"proxy-authorization: {self._proxy.authorization}\r\n" if self._proxy.authorization else ""
-            connection.start(f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{credentials}\r\n".encode(), None)
+            connection.start(_tunnelling(origin, self._proxy), None)
             await connection.head(deadline)
             if connection.status != 200:
                 raise UnreachableError(f"The proxy {self._proxy.origin} answered {connection.status} for {origin}.")
@@ -194,6 +199,12 @@ def _proxy(url: str) -> _Proxy:
     credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     authorization = "" if credentials == ":" else "Basic " + base64.b64encode(credentials.encode()).decode()
     return _Proxy(_Origin(secure=False, host=parts.hostname, port=parts.port or 80), authorization)
+
+
+def _tunnelling(origin: _Origin, proxy: _Proxy) -> bytes:
+    authority = str(origin).removeprefix("https://")
+    credentials = f"proxy-authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
+    return f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{credentials}\r\n".encode()
 
 
 def _lines(headers: Headers) -> str:

@@ -208,6 +208,8 @@ class Connection(asyncio.Protocol):
             UnreachableError: the connection broke.
         """
         self.start(head, None)
+        # It holds credentials, and what follows may fail.
+        del head
         self._sending = True
         for piece in upload.pieces:
             for start in range(0, size_of(piece), BLOCK):

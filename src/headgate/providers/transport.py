@@ -31,6 +31,10 @@ class Outgoing(msgspec.Struct, frozen=True):
     common: tuple[tuple[str, str], ...] = ()
     upload: Upload | None = None
 
+    def __repr__(self) -> str:
+        # Whoever reports a failure with its variables tells neither credentials nor words of callers.
+        return f"Outgoing({self.method} {self.url})"
+
 
 class Incoming(Protocol):
     """An answer whose head has come."""
