@@ -92,6 +92,18 @@ def test_a_call_without_a_name_is_nobodys():
     assert names(nobody, scope="tag", tag="team") == []
 
 
+def test_which_budgets_are_one_sum_and_which_everybody_has():
+    """Whoever names somebody, or is for all, is one; a tag is named with its value."""
+    named = [{"scope": "gateway"}, {"scope": "user", "user": "anna"}, {"scope": "tag", "tag": "team=a"}]
+    each = [{"scope": scope} for scope in ("user", "key", "project", "model")] + [
+        {"scope": "tag", "tag": tag} for tag in ("team", "team=")
+    ]
+    budgets = [Budget(name=f"b{number}", limit_usd=1, **more) for number, more in enumerate([*named, *each])]
+    caps = Caps(budgets, Fixed())
+    assert caps.named() == [Cap(f"b{n}", "2027-01-15", 10**12, (0.8,)) for n in range(3)]
+    assert [cap.name for cap in caps.each()] == [f"b{n}" for n in range(3, 9)]
+
+
 def test_a_cap_has_its_window_and_its_limit():
     """In picodollars."""
     (cap,) = Caps([Budget(name="b", limit_usd="0.5", window="month")], Fixed())(CALL, "m")

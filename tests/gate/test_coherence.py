@@ -148,6 +148,30 @@ def test_no_budget_is_called_as_a_keys_own():
     assert [name for name, _, _ in complaints(budgets=budgets)] == ["budgets[0].name", "budgets[2].name"]
 
 
+def test_each_budget_has_its_own_name():
+    """By which it is known to the store, whatever else differs."""
+    budgets = [{"name": "a", "limit_usd": 1}, {"name": "b", "limit_usd": 1}, {"name": "a", "limit_usd": 1}]
+    assert complaints(budgets=budgets) == [
+        ("budgets[2].name", "is the same as `budgets[0].name`.", "Each budget has its own.")
+    ]
+
+
+@pytest.mark.parametrize(
+    "address", ["hooks.example.com/s3cret", "ftp://x/s3cret", "https://", "https://x:y/s3cret", "http://x/s3 cret"]
+)
+def test_alerts_go_to_an_address(address):
+    """What is none is not repeated: it may hold a token."""
+    (problem,) = complaints(alerts={"webhook": address})
+    assert problem == ("alerts.webhook", "is no address.", "Write it as https://hooks.example.com/alerts.")
+
+
+def test_a_secret_signs_what_is_posted_somewhere():
+    """With an address everything is well; without one it is idle, as is a variable that is not set everywhere."""
+    assert complaints(alerts={"webhook": "https://u:p@hooks.example.com:8443/a?token=t", "secret": "s"}) == []
+    assert idle(config(alerts={"secret": "s"})) == ["`alerts.secret` has no effect without `alerts.webhook`."]
+    assert idle(config(alerts={"secret": "s", "webhook": "https://x"})) == []
+
+
 def test_keys_that_nobody_asks_for_are_idle():
     """It is a warning: the file may be used elsewhere, too."""
     keys = [{"name": "a", "sha256": HASH}]

@@ -41,7 +41,6 @@ def key(**settings):
         ({"policies": {"cache": {"enabled": True}}}, "policies.cache.enabled"),
         ({"policies": {"guard": {"input": [{"kind": "secrets"}]}}}, "policies.guard.input"),
         ({"policies": {"guard": {"output": [{"kind": "secrets"}]}}}, "policies.guard.output"),
-        ({"alerts": {"webhook": "https://x"}}, "alerts.webhook"),
         ({"apps": {"summaries": {}}}, "apps"),
     ],
 )
@@ -76,7 +75,7 @@ def test_values_that_ask_for_nothing_pass():
         "catalog": {"models": {}},
         "budgets": [],
         "keys": [{"name": "k", "sha256": HASH, "models": ["m"], "expires": "2027-01-01", "passthrough": []}],
-        "alerts": {"webhook": ""},
+        "alerts": {"webhook": "https://x", "secret": "s"},
         "apps": {},
     }
     assert refused(data) == []

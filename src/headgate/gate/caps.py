@@ -106,6 +106,18 @@ class Caps:
                 found.append(Cap(_named(budget, whose), window.at(now), limit, alert_at))
         return found
 
+    def named(self) -> list[Cap]:
+        """The budgets that are one sum: those that name somebody, or are for all."""
+        return [self._cap(number) for number, (budget, *_) in enumerate(self._budgets) if not _is_each(budget)]
+
+    def each(self) -> list[Cap]:
+        """The budgets of which everybody has one; their sums are named `NAME:WHOSE`."""
+        return [self._cap(number) for number, (budget, *_) in enumerate(self._budgets) if _is_each(budget)]
+
+    def _cap(self, number: int) -> Cap:
+        budget, limit, alert_at, window = self._budgets[number]
+        return Cap(budget.name, window.at(self._clock.time()), limit, alert_at)
+
     def _key(self, caller: Caller, now: float) -> list[Cap]:
         budget = caller.budget
         if budget is None:
@@ -118,6 +130,12 @@ class Caps:
 
 def _named(budget: Budget, whose: str) -> str:
     return f"{budget.name}:{whose}" if whose else budget.name
+
+
+def _is_each(budget: Budget) -> bool:
+    if budget.scope == "tag":
+        return not (budget.tag or "").partition("=")[2]
+    return budget.scope != "gateway" and getattr(budget, budget.scope) is None
 
 
 def _whose(budget: Budget, call: Call, model: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ without effect where they stand. Refuses to know where settings were written and
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Literal
+from urllib.parse import urlsplit
 
 from headgate.catalog.models import CAPABILITIES, Catalog
 from headgate.gate.config import Config, Provider, Route
@@ -41,7 +42,7 @@ def auth(config: Config) -> Literal["none", "keys"]:
 
 def incoherent(config: Config) -> list[Problem]:
     """What does not fit together."""
-    parts = (_stores, _server, _providers, _models, _keys, _keys_models, _catalog)
+    parts = (_stores, _server, _providers, _models, _keys, _keys_models, _budgets, _alerts, _catalog)
     return [problem for part in parts for problem in part(config)]
 
 
@@ -55,6 +56,8 @@ def idle(config: Config) -> list[str]:
     ]
     if config.keys and auth(config) == "none":
         found.append("`keys` are not asked for: `server.auth` is `none`, the default on a loopback address.")
+    if config.alerts.secret and not config.alerts.webhook:
+        found.append("`alerts.secret` has no effect without `alerts.webhook`.")
     return found
 
 
@@ -179,10 +182,31 @@ def _keys(config: Config) -> Iterator[Problem]:
             text=f"{asks}, but there are no `keys`, and `store` keeps none.",
             hint="Set `store` and run `headgate keys create`, or add one under `keys`, or set `server.auth: none`.",
         )
+
+
+def _budgets(config: Config) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
     for number, budget in enumerate(config.budgets):
+        first = seen.setdefault(budget.name, number)
+        if first != number:
+            text = f"is the same as `budgets[{first}].name`."
+            yield Problem(path=("budgets", number, "name"), text=text, hint="Each budget has its own.")
         if budget.name.partition(":")[0] == "key":
             text = f"is {shown(budget.name)}: such names are those of the keys' own budgets."
             yield Problem(path=("budgets", number, "name"), text=text, hint="Give it another name.")
+
+
+def _alerts(config: Config) -> Iterator[Problem]:
+    address = config.alerts.webhook.reveal()
+    try:
+        parts = urlsplit(address)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and " " not in address
+    except ValueError:
+        sound = False
+    if address and not sound:
+        # It may hold a token, so it is not repeated.
+        hint = "Write it as https://hooks.example.com/alerts."
+        yield Problem(path=("alerts", "webhook"), text="is no address.", hint=hint)
 
 
 def _catalog(config: Config) -> Iterator[Problem]:

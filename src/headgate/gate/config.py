@@ -22,7 +22,7 @@ from pydantic import (
 
 from headgate.core.call import Unsupported
 from headgate.core.secret import Secret
-from headgate.gate.values import Address, Headers, HeaderText, Hidden, HostName, Origin, Posted, Proxy, Seconds, Share
+from headgate.gate.values import Address, Headers, HeaderText, Hidden, HostName, Origin, Proxy, Seconds, Share
 
 
 class Section(BaseModel):
@@ -349,7 +349,7 @@ class Key(Section):
 class Alerts(Section):
     """Who is told."""
 
-    webhook: Posted = Field(Secret(""), description="address that alerts are posted to")
+    webhook: Hidden = Field(Secret(""), description="address that alerts are posted to")
     secret: Hidden = Field(Secret(""), description="alerts are signed by it, so that nobody else can make one")
 
 

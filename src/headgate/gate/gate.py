@@ -28,10 +28,11 @@ from headgate.gate.alerts import Alerts
 from headgate.gate.caps import Caps
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config
-from headgate.gate.issuing import Issuer
+from headgate.gate.issuing import Issuer, Who
 from headgate.gate.keyring import Keyring
 from headgate.gate.offers import Offer, Offers
 from headgate.gate.ports import SystemChance, SystemClock
+from headgate.gate.spending import Spending
 from headgate.gate.spool import Spool
 from headgate.gate.statements import Statements
 from headgate.gate.targets import States, configured, resting, shown, states
@@ -184,7 +185,9 @@ class Gate:
             raise
         gate._tasks.start(gate._drain.run(), "drain")
         gate._tasks.start(gate._purses.tend(), "purses")
-        gate._tasks.start(gate.alerts.watch(), "alerts")
+        if config.providers:
+            # Who only reads the books tells nobody of what stands there.
+            gate._tasks.start(gate.alerts.watch(), "alerts")
         return gate
 
     def _owner(self) -> str:

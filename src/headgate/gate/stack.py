@@ -32,6 +32,7 @@ from headgate.catalog.models import Catalog
 from headgate.catalog.prices import Prices
 from headgate.catalog.retirement import Retirement
 from headgate.catalog.tokens import Tokens
+from headgate.core.attempt import Attempt
 from headgate.core.call import Call, Operation, Target
 from headgate.core.clock import Chance, Clock
 from headgate.core.limits import UNLIMITED
@@ -80,6 +81,7 @@ class Parts(NamedTuple):
     purses: Purses
     rates: Rates
     gauges: Gauges
+    exceeded: Callable[[str, Attempt, int], None]
 
     def accounts(self, operation: Operation) -> list[str]:
         """The providers that have an operation, in the order of the configuration."""
@@ -232,6 +234,7 @@ def _budget(parts: Parts, target: Target) -> Policy:
         price_list=price_list,
         must_know=settings.unknown_price == "refuse",
         holds=holds,
+        exceeded=parts.exceeded,
     )
 
 

@@ -35,7 +35,6 @@ UNBUILT = (
     Unbuilt("policies.cache.enabled", "the cache", lambda value, _: value),
     Unbuilt("policies.guard.input", "the guard", lambda value, _: bool(value)),
     Unbuilt("policies.guard.output", "the guard", lambda value, _: bool(value)),
-    Unbuilt("alerts.webhook", "alerts", lambda value, _: bool(value)),
     Unbuilt("apps", "applications on the gate", lambda value, _: bool(value)),
 )
 

@@ -4,6 +4,7 @@ Decides in which order that happens; refuses to know what a call may cost (`hold
 (`books.py`), how a target is chosen and how often it is asked.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from headgate.catalog.prices import Prices
@@ -30,6 +31,7 @@ class Budget:
         price_list: whose prices hold at this target, by its id in the price table.
         must_know: a model whose price is not known is not asked.
         holds: sets aside what a call may cost; None where there are no budgets.
+        exceeded: is told of an attempt of a call that cost more than was held for it, and how much that was.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Budget:
         price_list: str = "openai",
         must_know: bool = False,
         holds: Holds | None = None,
+        exceeded: Callable[[str, Attempt, int], None] | None = None,
     ) -> None:
         self._journal = journal
         self._prices = prices
@@ -48,6 +51,7 @@ class Budget:
         self._price_list = price_list
         self._must_know = must_know
         self._holds = holds
+        self._exceeded = exceeded
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Make one attempt.
@@ -138,4 +142,6 @@ class Budget:
             # Whatever happens to the price, the outcome is on the books.
             if held is not None:
                 held.settle(attempt.cost or 0)
+                if self._exceeded is not None and (attempt.cost or 0) > held.told.amount:
+                    self._exceeded(call.id, attempt, held.told.amount)
             self._journal.outcome(entries.outcome(call, attempt))
