@@ -183,7 +183,7 @@ class Provider(Section):
     headers: Headers = Field(default_factory=dict, description="sent with every call")
     organization: HeaderText | None = Field(None, description="sent as `openai-organization`")
     project: HeaderText | None = Field(None, description="sent as `openai-project`")
-    proxy: Proxy | None = Field(None, description="HTTP proxy, `http://user:password@host:port`")
+    proxy: Proxy | None = Field(None, description="HTTP proxy, `http://user:password@host:port`", repr=False)
     ca_bundle: str | None = Field(None, description="file of the certificate authorities to trust")
     defaults: dict[str, Any] = Field(default_factory=dict, description="parameters added to requests that lack them")
     model_file: str | None = Field(
@@ -358,7 +358,9 @@ class Config(Section):
 
     server: Server = Field(default_factory=Server, description="the HTTP door")
     store: str = Field(
-        "sqlite:///./headgate.db", description="the ledger: `sqlite:///path`, `postgresql://…` or `memory://`"
+        "sqlite:///./headgate.db",
+        description="the ledger: `sqlite:///path`, `postgresql://…` or `memory://`",
+        repr=False,  # it may hold a password, and so may the next one
     )
     retention_days: int | None = Field(
         None,
@@ -370,6 +372,7 @@ class Config(Section):
     shared: str = Field(
         "memory://",
         description="rates and limits: `memory://`, or `redis://host:6379/0` (also Valkey) for many processes",
+        repr=False,
     )
     journal: Journal = Field(default_factory=Journal, description="the book before the ledger")
     providers: dict[str, Provider] = Field(default_factory=dict, description="who answers")

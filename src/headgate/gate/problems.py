@@ -17,6 +17,7 @@ Path = tuple[str | int, ...]
 
 _LONGEST = 60
 _USERINFO = re.compile(r"(://)\S*@")
+_PASSWORD = re.compile(r"(?i)([?&]\w*password=)[^&\s]*")
 _CREDENTIAL = re.compile(r"(?i)\b(sk|hg|pk|rk|xox\w|ghp|key)-|^[0-9a-f]{40,}$|^eyJ|^Bearer\b|AIza")
 
 
@@ -65,10 +66,10 @@ def masked(text: str) -> str:
     """Text without the user and password of the addresses in it.
 
     Example:
-        >>> masked("redis://:pa@ss@host:6379/1")
-        'redis://***@host:6379/1'
+        >>> masked("redis://:pa@ss@host:6379/1"), masked("postgresql://host/db?password=s&user=u")
+        ('redis://***@host:6379/1', 'postgresql://host/db?password=***&user=u')
     """
-    return _USERINFO.sub(r"\1***@", text)
+    return _PASSWORD.sub(r"\1***", _USERINFO.sub(r"\1***@", text))
 
 
 def shown(value: object) -> str:

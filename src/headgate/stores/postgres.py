@@ -23,6 +23,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 
 from headgate.core.errors import ConfigError, StoreError
+from headgate.core.secret import Secret
 from headgate.stores import question, tables, treasury
 from headgate.stores.money import Alert, Cap, Loan
 from headgate.stores.protocols import Query, Statement, Usage
@@ -70,7 +71,7 @@ _log = logging.getLogger("headgate.stores")
 class _Line:
     """One connection, used by one at a time. Where anything failed it is given up, and with it what it had begun."""
 
-    def __init__(self, conninfo: str, seconds: float) -> None:
+    def __init__(self, conninfo: Secret, seconds: float) -> None:
         self._conninfo = conninfo
         self._seconds = seconds
         self._lock = asyncio.Lock()
@@ -128,11 +129,12 @@ class PostgresLedger:
 
     def __init__(self, conninfo: str, *, keep_days: int | None = None) -> None:
         """Name a database. Nothing is connected yet."""
-        self._conninfo = conninfo
+        # Whoever reports a failure with its variables does not tell the password.
+        self._conninfo = Secret(conninfo)
         self._keep_days = keep_days
-        self._booking = _Line(conninfo, BOOK_SECONDS)
-        self._reporting = _Line(conninfo, REPORT_SECONDS)
-        self._asking = _Line(conninfo, ASK_SECONDS)
+        self._booking = _Line(self._conninfo, BOOK_SECONDS)
+        self._reporting = _Line(self._conninfo, REPORT_SECONDS)
+        self._asking = _Line(self._conninfo, ASK_SECONDS)
         self._ready = False
         self._days: set[str] = set()
         self._forgetting = False
@@ -309,7 +311,7 @@ class PostgresLedger:
         if judge(await _revision(connection), f"postgresql://{connection.info.host}/{connection.info.dbname}"):
             from headgate.stores.migrate import carry_over  # noqa: PLC0415  it takes a second to import
 
-            await asyncio.to_thread(carry_over, POSTGRES, "psycopg", partial(psycopg.connect, self._conninfo))
+            await asyncio.to_thread(carry_over, POSTGRES, "psycopg", partial(psycopg.connect, self._conninfo.reveal()))
         self._ready = True
 
     async def _book(self, connection: AsyncConnection, entries: Mapping[tuple[str, str, int], Entry]) -> None:
@@ -338,11 +340,11 @@ class PostgresLedger:
             await connection.execute(_EMPTY)
 
 
-async def _connect(conninfo: str) -> AsyncConnection:
+async def _connect(conninfo: Secret) -> AsyncConnection:
     try:
         # Statements are few and large, and a pooler between us and the database may not keep them.
         return await AsyncConnection.connect(
-            conninfo, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_SECONDS
+            conninfo.reveal(), autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_SECONDS
         )
     except psycopg.ProgrammingError:
         # What it says may hold the password.
