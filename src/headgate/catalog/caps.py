@@ -1,14 +1,14 @@
 """The bounds that a request sets to its own answer: output tokens of each choice, and how many choices.
 
 Decides under which names they may stand; refuses to know what they are compared with. What is not a number that makes
-sense bounds nothing: the provider will say so.
+sense bounds nothing: the provider will say so. A request is read once, however many ask.
 """
 
 from typing import Any, NamedTuple
 
 import msgspec
 
-from headgate.core.body import Body
+from headgate.core.body import Body, ObjectReader
 
 MOST_CHOICES = 128
 """As many as the API takes."""
@@ -26,21 +26,35 @@ class Caps(NamedTuple):
     choices: int
 
 
-class _Fields(msgspec.Struct, gc=False):
+class Fields(msgspec.Struct, frozen=True, gc=False):
+    """The fields, whatever stands there."""
+
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
     max_tokens: Any = None
     n: Any = None
+    best_of: Any = None
+    service_tier: Any = None
 
 
-_FIELDS = msgspec.json.Decoder(_Fields)
+_FIELDS = ObjectReader(Fields)
+
+
+def fields(body: Body) -> Fields:
+    """What a request says of its answer's size and price.
+
+    Raises:
+        BadRequestError: it is no JSON object (the doors let none such through), or spells one of the fields twice or
+            in another case.
+    """
+    return body.once(_read)
 
 
 def caps(body: Body) -> Caps:
     """The bounds of a request, in whichever dialect.
 
     Raises:
-        msgspec.DecodeError: it is no JSON object; the doors let none such through.
+        BadRequestError: as `fields` does.
 
     Example:
         >>> caps(Body(b'{"max_tokens": 50, "n": 2}'))
@@ -48,9 +62,17 @@ def caps(body: Body) -> Caps:
         >>> caps(Body(b'{"max_tokens": "many"}'))
         Caps(output=None, choices=1)
     """
-    fields = _FIELDS.decode(body.raw)
-    choices = fields.n if type(fields.n) is int and 0 < fields.n <= MOST_CHOICES else 1
-    for cap in (fields.max_completion_tokens, fields.max_output_tokens, fields.max_tokens):
+    return body.once(_bounds)
+
+
+def _read(body: Body) -> Fields:
+    return _FIELDS.read(body.raw)
+
+
+def _bounds(body: Body) -> Caps:
+    found = fields(body)
+    choices = found.n if type(found.n) is int and 0 < found.n <= MOST_CHOICES else 1
+    for cap in (found.max_completion_tokens, found.max_output_tokens, found.max_tokens):
         if type(cap) is int and cap > 0:
             return Caps(cap, choices)
     return Caps(None, choices)

@@ -11,11 +11,10 @@ it up, a shorter one down, in the proportion in which they ought to come. It rem
 
 from math import exp, log
 
-import msgspec
-
 from headgate.catalog.caps import Caps, caps
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation
+from headgate.core.errors import BadRequestError
 from headgate.core.limits import Demand
 from headgate.core.usage import TokenUsage
 
@@ -118,6 +117,6 @@ def _caps(call: Call) -> Caps:
         return _NO_CAPS
     try:
         return caps(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except BadRequestError:
         # It is the door's business to say so.
         return _NO_CAPS

@@ -11,16 +11,17 @@ what was said earlier) the route is asked: `refuse`, or `estimate` from what suc
 
 from collections.abc import Callable, Sequence
 from math import ceil
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from headgate.catalog.caps import fields
 from headgate.catalog.fit import bound
 from headgate.catalog.forecast import Forecast
 from headgate.catalog.models import Model
 from headgate.catalog.prices import Prices
 from headgate.catalog.tokens import COUNTED, Tokens
-from headgate.core.body import Body, ObjectReader
+from headgate.core.body import Body
 from headgate.core.call import FREE, Call, Operation
 from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, OverBudgetError, UnboundedError, UnpricedError
@@ -41,18 +42,6 @@ _CAPS = {
 }
 """Where an operation's output cap stands, for a call that has none."""
 _DRAWN = frozenset((Operation.IMAGES, Operation.IMAGE_EDITS))
-
-
-class _Fields(msgspec.Struct, gc=False):
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
-    max_tokens: Any = None
-    n: Any = None
-    best_of: Any = None
-    service_tier: Any = None
-
-
-_FIELDS = ObjectReader(_Fields)
 
 
 class Held:
@@ -201,13 +190,13 @@ class Holds:
         prompt = bound(operation, body.raw) if isinstance(body, Body) else None
         if prompt is None or not isinstance(body, Body):
             return self._estimate(call, model)
-        fields = _FIELDS.read(body.raw)
-        tier = fields.service_tier if isinstance(fields.service_tier, str) else None
+        asked = fields(body)
+        tier = asked.service_tier if isinstance(asked.service_tier, str) else None
         field = _CAPS.get(operation)
         if field is None:
             return _Case(body, prompt, 0, tier=tier)
-        given = [cap for name in _CAPS.values() if (cap := _whole(name, getattr(fields, name))) is not None]
-        choices = max(_whole("n", fields.n) or 1, _whole("best_of", fields.best_of) or 1)
+        given = [cap for name in _CAPS.values() if (cap := _whole(name, getattr(asked, name))) is not None]
+        choices = max(_whole("n", asked.n) or 1, _whole("best_of", asked.best_of) or 1)
         if operation is Operation.COMPLETIONS:
             choices *= _prompts(body)
         known = self._find(model)
@@ -276,7 +265,7 @@ class Holds:
             output = self._affordable(call, model, case, error.left)
             if output is None:
                 raise error
-            given = [name for name in _CAPS.values() if getattr(_FIELDS.read(body.raw), name) is not None]
+            given = [name for name in _CAPS.values() if getattr(fields(body), name) is not None]
             for name in given or [field]:
                 body = body.with_field(name, msgspec.json.encode(output))
             case = case._replace(body=body, output=output)
