@@ -182,6 +182,26 @@ def test_traffic_earns_retries_and_forgets_them():
     assert virtual_time(story(3600)) == 10
 
 
+def test_a_long_quiet_time_pays_for_no_storm():
+    """After an hour of calls without a retry, and after one with a retry at its start, what was earned of late is left.
+
+    A tenth of what came, worth half after a minute: a tenth of 1.44 minutes of traffic, whatever came before that.
+    """
+
+    async def story(retries: int) -> int:
+        clock = VirtualClock()
+        budget = RetryBudget(0.1, clock)
+        for _ in range(retries):
+            budget.spend()
+        for _ in range(36_000):
+            await clock.sleep(0.1)
+            budget.earn()
+        return sum(budget.spend() for _ in range(10_000))
+
+    assert virtual_time(story(0)) == pytest.approx(10 + 0.1 * 600 * 1.44, abs=2)
+    assert virtual_time(story(11)) == pytest.approx(10 + 0.1 * 600 * 1.44, abs=2)
+
+
 def test_every_again_is_handled():
     """There is no fifth answer to "may the same target be asked again?"."""
     assert set(Again) == {Again.YES, Again.AFTER, Again.ALONE, Again.NEVER}

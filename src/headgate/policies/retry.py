@@ -40,15 +40,12 @@ class RetryBudget:
 
     def earn(self) -> None:
         """A call has come."""
+        self._fade()
         self._earned += self._share
 
     def spend(self) -> bool:
         """Take one retry, if there is one."""
-        now = self._clock.monotonic()
-        minutes = 0.0 if self._at is None else (now - self._at) / 60
-        self._at = now
-        self._floor = min(FLOOR_PER_MINUTE, self._floor + minutes * FLOOR_PER_MINUTE)
-        self._earned *= 0.5**minutes
+        self._fade()
         if self._floor >= 1:
             self._floor -= 1
         elif self._earned >= 1:
@@ -56,6 +53,15 @@ class RetryBudget:
         else:
             return False
         return True
+
+    def _fade(self) -> None:
+        # With each call, not with each retry: a quiet day must not pay for a storm, nor a retry that is long ago cost
+        # what was earned since.
+        now = self._clock.monotonic()
+        minutes = 0.0 if self._at is None else (now - self._at) / 60
+        self._at = now
+        self._floor = min(FLOOR_PER_MINUTE, self._floor + minutes * FLOOR_PER_MINUTE)
+        self._earned *= 0.5**minutes
 
 
 class Retry:
