@@ -51,7 +51,8 @@ def hooked(line, story, *, signed=True, address=ADDRESS):
     async def whole():
         tasks = Tasks()
         webhook = Webhook(
-            Secret(address), Secret("s3cret" if signed else ""), transport=line, clock=VirtualClock(), chance=SystemChance(seed=1),
+            Secret(address), Secret("s3cret" if signed else ""), transport=line, clock=VirtualClock(),
+            chance=SystemChance(seed=1),
             start=tasks.start,
         )  # fmt: skip
         try:
