@@ -25,7 +25,7 @@ def test_groups_share_and_targets_do_not():
     assert gauges.of("p/a", LIMITS, "g") is gauges.of("q/b", LIMITS, "g")
     assert gauges.of("p/a", LIMITS, "g").name == "pace:g"
     assert gauges.of("p/a", LIMITS, None).name == "pace:p/a"
-    assert gauges.of("p/a", LIMITS, None) is not gauges.of("p/a", LIMITS, None)
+    assert gauges.of("p/a", LIMITS, None) is not gauges.of("p/b", LIMITS, None)
 
 
 def test_a_target_that_is_forgotten_takes_its_gauge_along():
@@ -35,7 +35,25 @@ def test_a_target_that_is_forgotten_takes_its_gauge_along():
     for number in range(100):
         gauges.of(f"p/{number}", LIMITS, None)
     gc.collect()
-    assert set(gauges._all) == set(kept)
+    assert set(gauges._all.values()) == set(kept)
+
+
+def test_a_target_that_is_met_again_has_the_gauge_of_its_calls():
+    """Made anew while a call is under way, it would wait for ever for the place that this call gives back elsewhere."""
+
+    async def story():
+        gauges = Gauges(MemoryRates(CLOCK), CLOCK)
+        limits = Limits(concurrency=1)
+        before = gauges.of("p/m", limits, None)
+        ticket = await before.admit(CALL, NOTHING)
+        again = gauges.of("p/m", limits, None)
+        waiting = asyncio.ensure_future(again.admit(CALL, NOTHING))  # noqa: TID251
+        await CLOCK.sleep(1)
+        assert not waiting.done()
+        before.settle(ticket, NOTHING)
+        again.settle(await asyncio.wait_for(waiting, 1), NOTHING)
+
+    virtual_time(story())
 
 
 def test_nobody_waits_for_a_gate_that_is_closed():

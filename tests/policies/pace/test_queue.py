@@ -52,6 +52,16 @@ def test_turns_are_of_cost_not_of_calls():
     assert counts["small"] == pytest.approx(500, abs=15)
 
 
+def test_many_lower_priorities_have_one_turn_together():
+    """However many of them wait, nine of ten admissions are of the highest; and each of them has its part of the rest.
+
+    Else a caller with one call at each priority would take half of what belongs to the highest.
+    """
+    order = drain(filled(*(Waiter(priority, "a", 1.0) for priority in range(10) for _ in range(900))), 900)
+    counts = Counter(waiter.priority for waiter in order)
+    assert counts == {9: 810} | dict.fromkeys(range(9), 10)
+
+
 def test_small_calls_one_at_a_time_do_not_starve_a_large_one():
     """A caller who comes back at once after each call goes on from where it was, not from the front."""
     queue = filled(*(Waiter(5, "large", 1.0) for _ in range(100)))

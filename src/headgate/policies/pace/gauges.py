@@ -4,7 +4,7 @@ Decides that a group has one gauge, with the limits of whoever named it first, a
 refuses to know what a gauge does.
 """
 
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from headgate.core.clock import Clock
 from headgate.core.limits import Limits
@@ -13,7 +13,7 @@ from headgate.stores.rates import Rates
 
 
 class Gauges:
-    """All gauges of a gate: those of targets, and those that a group shares.
+    """All gauges of a gate: those of targets, for as long as anybody has them, and those that a group shares.
 
     Args:
         rates: the store.
@@ -24,19 +24,21 @@ class Gauges:
         self._rates = rates
         self._clock = clock
         self._groups: dict[str, Gauge] = {}
-        self._all: WeakSet[Gauge] = WeakSet()
+        # By what the store knows them by. A target may be forgotten while its calls are under way: were it known by
+        # two gauges then, a place that comes back to the one would wake nobody who waits for it in the other.
+        self._all: WeakValueDictionary[str, Gauge] = WeakValueDictionary()
 
     def of(self, target: str, limits: Limits, group: str | None) -> Gauge:
         """The gauge of a target: its own, or the one that its group shares, with the limits that were named first."""
-        gauge = None if group is None else self._groups.get(group)
+        name = f"pace:{group or target}"
+        gauge = self._all.get(name)
         if gauge is None:
-            gauge = Gauge(f"pace:{group or target}", limits, rates=self._rates, clock=self._clock)
-            self._all.add(gauge)
-            if group is not None:
-                self._groups[group] = gauge
+            gauge = self._all[name] = Gauge(name, limits, rates=self._rates, clock=self._clock)
+        if group is not None:
+            self._groups[group] = gauge
         return gauge
 
     def close(self) -> None:
         """Let nobody wait any longer."""
-        for gauge in self._all:
+        for gauge in [*self._all.values()]:
             gauge.close()

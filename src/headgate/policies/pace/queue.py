@@ -160,7 +160,9 @@ class Queue:
         if admitted:
             self._served += 1
             lower = any(below.waiting for below in self._levels[: waiter.priority])
-            self._passed = self._passed + 1 if lower else 0
+            higher = any(above.waiting for above in self._levels[waiter.priority + 1 :])
+            # Who goes before a higher one has had the turn of all lower ones, or their number would make it longer.
+            self._passed = self._passed + 1 if lower and not higher else 0
             level.served = self._served
             level.clock = max(level.clock, flow.start) + waiter.cost / level.active
             flow.start += waiter.cost
