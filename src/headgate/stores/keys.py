@@ -226,7 +226,7 @@ def _first(rows: Sequence[Sequence[Any]]) -> KeyRecord | None:
 
 
 def only_if(note: Note, found: Expression) -> Expression:
-    """Write a note if something is found."""
+    """What writes a note down if a question has an answer: in one transaction with what it tells of."""
     return Expression(f"{_TELL} WHERE EXISTS ({found.sql})", (*_values(note), *found.values))
 
 
