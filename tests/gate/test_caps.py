@@ -45,7 +45,7 @@ def names(call=CALL, **budget):
         ({"scope": "key", "key": "web"}, ["b"]),
         ({"scope": "key"}, ["b:web"]),
         ({"scope": "user", "user": "bert"}, []),
-        ({"scope": "user"}, ["b:anna"]),
+        ({"scope": "user"}, ["b:project:shop:anna"]),
         ({"scope": "model", "model": "fast"}, ["b"]),
         ({"scope": "model", "model": "gpt-6-luna"}, ["b"]),
         ({"scope": "model", "model": "gpt-6-sol"}, []),
@@ -59,6 +59,39 @@ def names(call=CALL, **budget):
 def test_whom_a_budget_is_for(budget, found):
     """Named, or one for each; by either name of the model."""
     assert names(**budget) == found
+
+
+def test_end_users_are_those_of_a_tenant():
+    """Who only says that it is another tenant's user uses up nothing of that one's sum, however it spells it."""
+    asks = [
+        (Caller(key="web", project="shop"), "anna"),
+        (Caller(key="app", project="shop"), "anna"),
+        (Caller(key="evil", project="other"), "anna"),
+        (Caller(key="evil"), "anna"),
+        (Caller(key="evil"), "project:shop:anna"),
+        (Caller(key="evil", project="a"), "b:anna"),
+        (Caller(key="evil", project="a:b"), "anna"),
+        (Caller(key="evil", project="a%3Ab"), "anna"),
+        (Caller(), "anna"),
+    ]
+    found = [names(msgspec.structs.replace(CALL, caller=caller, user=user), scope="user")[0] for caller, user in asks]
+    assert found[0] == found[1]
+    assert len(set(found)) == len(asks) - 1
+    assert names(msgspec.structs.replace(CALL, user=""), scope="user") == []
+
+
+def test_what_a_caller_makes_up_has_room_in_a_database():
+    """A name that is too long, or none that can be written down, is told apart all the same."""
+    made_up = ["x" * 10_000_000, "x" * 9_999_999 + "y", "a\0b", "a\nb", "\ud800"]
+    for scope, field in (("user", "user"), ("tag", "tags")):
+        calls = [
+            msgspec.structs.replace(CALL, **{field: {"team": text} if field == "tags" else text}) for text in made_up
+        ]
+        found = [names(call, scope=scope, tag="team" if scope == "tag" else None)[0] for call in calls]
+        assert len(set(found)) == len(made_up)
+        assert all(len(name) < 60 and name.isprintable() for name in found)
+    (cap,) = Caps([Budget(name="b", limit_usd=1, scope="model")], Fixed())(CALL, "m" * 10_000)
+    assert len(cap.name) < 60
 
 
 def test_a_key_may_bring_its_own_budget():

@@ -143,9 +143,33 @@ def test_keys_may_come_later_where_they_are_kept():
 
 
 def test_no_budget_is_called_as_a_keys_own():
-    """Two sums of one name would be one sum."""
-    budgets = [{"name": name, "limit_usd": 1} for name in ("key", "keys", "key:web", "Key")]
-    assert [name for name, _, _ in complaints(budgets=budgets)] == ["budgets[0].name", "budgets[2].name"]
+    """Two sums of one name would be one sum; so would be `a:b` and what `b` has of `a`."""
+    budgets = [{"name": name, "limit_usd": 1} for name in ("key", "keys", "key:web", "Key", "a:b", "", "a\0b")]
+    assert [name for name, _, _ in complaints(budgets=budgets)] == [f"budgets[{n}].name" for n in (0, 2, 4, 5, 6)]
+
+
+@pytest.mark.parametrize(
+    ("budget", "wrong"),
+    [
+        ({"scope": "user", "user": "anna"}, None),
+        ({"scope": "user", "project": "shop"}, "project"),
+        ({"user": "anna"}, "user"),
+        ({"scope": "tag"}, "tag"),
+        ({"scope": "tag", "tag": "=a"}, "tag"),
+        ({"scope": "tag", "tag": "team"}, None),
+        ({"limit_usd": "1e300"}, "limit_usd"),
+        ({"limit_usd": "1e-20"}, "limit_usd"),
+        ({"limit_usd": "9000000"}, None),
+        ({"time_zone": "Mars/Olympus"}, "time_zone"),
+        ({"time_zone": "../../etc/passwd"}, "time_zone"),
+        ({"time_zone": ""}, "time_zone"),
+        ({"time_zone": "Asia/Kathmandu"}, None),
+    ],
+)
+def test_a_budget_can_be_kept(budget, wrong):
+    """It is somebody's, it has a sum that can be counted, and its day begins somewhere."""
+    found = [name for name, _, _ in complaints(budgets=[{"name": "a", "limit_usd": 1, **budget}])]
+    assert found == ([f"budgets[0].{wrong}"] if wrong else [])
 
 
 def test_each_budget_has_its_own_name():

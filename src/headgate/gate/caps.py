@@ -4,11 +4,15 @@ Decides whom a budget is for and where its days, weeks and months begin; refuses
 
 A budget of a scope that names nobody is one for each: `scope: user` without `user` gives every end user a sum of its
 own. A call that has no such name (no key, no user) does not count against it. A key's own budget is named `key:NAME`;
-no budget of the configuration has such a name.
+no budget of the configuration has a colon in its name.
+
+Callers say themselves who their end users are. So a user is one of a tenant (the key's project, else the key): nobody
+can use up what another tenant's user of the same name has. What callers make up is clipped to what a database takes.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
 from math import inf
 from zoneinfo import ZoneInfo
 
@@ -23,6 +27,8 @@ OWN = "key"
 """What the name of a key's own budget begins with, before a colon."""
 ALERT_AT = (0.8,)
 """The shares at which a key's own budget alerts, as those of the configuration do by default."""
+LONGEST = 256
+"""Characters of a name that a caller made up, in the name of a sum."""
 
 
 class Window:
@@ -132,6 +138,22 @@ def _named(budget: Budget, whose: str) -> str:
     return f"{budget.name}:{whose}" if whose else budget.name
 
 
+def _plain(name: str) -> str:
+    """A name that a caller made up, as it may stand in a database: two different ones stay different."""
+    if len(name) <= LONGEST and name.isprintable():
+        return name
+    return "#" + blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _user(call: Call, user: str) -> str:
+    """An end user of a tenant. The last colon that is not the user's own stands before its name."""
+    tenant = call.caller.tenant
+    if tenant is None:
+        return _plain(user)
+    kind, _, name = tenant.partition(":")
+    return f"{kind}:{name.replace('%', '%25').replace(':', '%3A')}:{_plain(user)}"
+
+
 def _is_each(budget: Budget) -> bool:
     if budget.scope == "tag":
         return not (budget.tag or "").partition("=")[2]
@@ -145,14 +167,15 @@ def _whose(budget: Budget, call: Call, model: str) -> Iterator[str]:
     elif budget.scope == "model":
         # By whichever of its names.
         asked = {call.model, model}
-        yield from ([""] if budget.model in asked else [] if budget.model else [model])
+        yield from ([""] if budget.model in asked else [] if budget.model else [_plain(model)])
     elif budget.scope == "tag":
         name, _, value = (budget.tag or "").partition("=")
         given = call.tags.get(name)
         if given is not None and (not value or given == value):
-            yield "" if value else given
+            yield "" if value else _plain(given)
     elif budget.scope == "user":
-        yield from _each(budget.user, call.user)
+        if call.user and budget.user in {None, call.user}:
+            yield "" if budget.user else _user(call, call.user)
     else:
         yield from _mine(budget, call.caller)
 

@@ -5,9 +5,11 @@ without effect where they stand. Refuses to know where settings were written and
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from headgate.catalog.models import CAPABILITIES, Catalog
 from headgate.gate.config import Config, Provider, Route
@@ -25,6 +27,9 @@ _FOREIGN = {
     "simulator": (*_HOSTED_ONLY, *_LOCAL_ONLY),
     "local": (*_HOSTED_ONLY, *_SIMULATOR_ONLY),
 }
+_WHOSE = ("project", "key", "user", "model", "tag")
+LEAST_USD, MOST_USD = Decimal("0.000000000001"), 9_000_000
+"""Of a budget: a picodollar, and what 64 bits of them have room for."""
 _THE_CALLS = ("model", "stream", "stream_options")
 _STORES = ("sqlite:///", "postgresql://", "memory://")
 _SHARED = ("memory://", "redis://", "rediss://", "unix://")
@@ -191,9 +196,33 @@ def _budgets(config: Config) -> Iterator[Problem]:
         if first != number:
             text = f"is the same as `budgets[{first}].name`."
             yield Problem(path=("budgets", number, "name"), text=text, hint="Each budget has its own.")
-        if budget.name.partition(":")[0] == "key":
-            text = f"is {shown(budget.name)}: such names are those of the keys' own budgets."
-            yield Problem(path=("budgets", number, "name"), text=text, hint="Give it another name.")
+        if not budget.name or ":" in budget.name or budget.name == "key" or not budget.name.isprintable():
+            text = (
+                f"is {shown(budget.name)}: a colon stands between a budget and whose it is, and `key` is the keys' own."
+            )
+            yield Problem(path=("budgets", number, "name"), text=text, hint="Give it another name, without a colon.")
+        for part in [part for part in _WHOSE if part != budget.scope and getattr(budget, part) is not None]:
+            text = f"has no effect on a budget whose `scope` is `{budget.scope}`."
+            yield Problem(path=("budgets", number, part), text=text, hint="Leave it out, or set `scope` to it.")
+        if budget.scope == "tag" and not (budget.tag or "").partition("=")[0]:
+            text = "is missing: the budget would be nobody's."
+            hint = "Write `name=value`, or `name` for a sum for each value."
+            yield Problem(path=("budgets", number, "tag"), text=text, hint=hint)
+        if not LEAST_USD <= budget.limit_usd <= MOST_USD:
+            text = f"is {budget.limit_usd}, but must be between {LEAST_USD} and {MOST_USD:,}."
+            yield Problem(path=("budgets", number, "limit_usd"), text=text)
+        if not _is_zone(budget.time_zone):
+            text = f"is {shown(budget.time_zone)}, and no such time zone is known."
+            hint = "Write it as `Europe/Berlin`; where the system knows none, `pip install tzdata`."
+            yield Problem(path=("budgets", number, "time_zone"), text=text, hint=hint)
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        return False
+    return True
 
 
 def _alerts(config: Config) -> Iterator[Problem]:
