@@ -243,7 +243,7 @@ def test_the_gate_of_the_books_asks_nobody():
     """Its configuration has no providers and no models; a store in memory is refused."""
     Path("headgate.db").touch()
     config = load(None, environment={"OPENAI_API_KEY": "k"}).config
-    found = module._books(config)
+    found = module.books(config)
     assert (found.providers, found.models, found.store) == ({}, {}, "sqlite:///./headgate.db")
     with pytest.raises(ConfigError):
-        module._books(config.model_copy(update={"store": "memory://"}))
+        module.books(config.model_copy(update={"store": "memory://"}))

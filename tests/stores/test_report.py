@@ -3,9 +3,11 @@
 import json
 
 from headgate.core.attempt import Basis, Settled
+from headgate.stores.balance import Balance
+from headgate.stores.money import Cap
 from headgate.stores.protocols import Query, Usage
 from headgate.stores.records import AttemptRow
-from headgate.stores.report import iso, row_json, usage_json
+from headgate.stores.report import budget_json, iso, row_json, usage_json
 
 
 def test_moments_are_iso_8601_in_utc():
@@ -67,7 +69,7 @@ def test_the_shape_of_a_row():
         basis=Basis.REPORTED,
         prompt_tokens=1, completion_tokens=2, cached_tokens=3, cache_write_tokens=4, reasoning_tokens=5,
         cost=1_234_500_000, price_table="genai-prices 0.2.3", status=200, latency_ms=1.5, first_token_ms=0.5,
-        cache="miss",
+        cache="miss", held=5_000_000, budgets=(("daily", "2027-01-15"),), resolved_by="anna",
     )  # fmt: skip
     assert json.loads(json.dumps(row_json(row))) == {
         "call_id": "abc",
@@ -100,6 +102,9 @@ def test_the_shape_of_a_row():
         "latency_ms": 1.5,
         "first_token_ms": 0.5,
         "tags": {"team": "a"},
+        "held_usd": "0.000005",
+        "budgets": [{"name": "daily", "window": "2027-01-15"}],
+        "resolved_by": "anna",
     }
     refused = AttemptRow(
         call_id="r", attempt=0, day="1970-01-01", time=0, operation="chat", model_requested="m", stream=False, key=None,
@@ -107,3 +112,19 @@ def test_the_shape_of_a_row():
     )  # fmt: skip
     assert row_json(refused)["cost_usd"] is None
     assert row_json(refused)["basis"] is None
+
+
+def test_the_shape_of_a_budget():
+    """Money as decimal strings, and who has borrowed."""
+    cap = Cap("daily", "2027-01-15", 3 * 10**12, (0.5, 0.8))
+    assert budget_json(Balance(cap=cap, spent=10**12, loans={"b": 5, "a": 10**11})) == {
+        "name": "daily",
+        "window": "2027-01-15",
+        "limit_usd": "3",
+        "spent_usd": "1",
+        "lent_usd": "0.100000000005",
+        "left_usd": "1.899999999995",
+        "share": 0.333333,
+        "alert_at": [0.5, 0.8],
+        "loans": [{"owner": "a", "amount_usd": "0.1"}, {"owner": "b", "amount_usd": "0.000000000005"}],
+    }

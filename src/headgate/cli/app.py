@@ -17,6 +17,7 @@ from headgate.cli import (
     local,
     local_demo,
     models,
+    resolving,
     serving,
     settings,
 )
@@ -53,7 +54,8 @@ app.command()(serving.simulate)
 app.command()(asking.ask)
 app.command()(embedding.embed)
 app.command()(judging.moderate)
-app.command()(books.usage)
+app.add_typer(books.app, name="usage")
+books.app.command()(resolving.resolve)
 app.command()(models.models)
 app.add_typer(keys.app, name="keys")
 app.add_typer(local.app, name="local")

@@ -1,16 +1,17 @@
-"""`headgate usage`: what was used and what it cost, from the ledger."""
+"""`headgate usage`: what was used and what it cost, and how budgets stand, from the ledger."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
 
+from headgate.cli.sheet import line
 from headgate.cli.table import show, table
-from headgate.cli.voice import ConfigFile, Json, configuration, put, say, visible
+from headgate.cli.voice import ConfigFile, Json, configuration, put, say, visible, write
 from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, ConfigError
 from headgate.core.money import show_usd
@@ -20,10 +21,17 @@ from headgate.gate.ports import SystemClock
 from headgate.gate.values import seconds
 from headgate.gate.wiring import MEMORY
 from headgate.stores.protocols import DIMENSIONS, Query, Usage
-from headgate.stores.report import row_json, usage_json
+from headgate.stores.report import budget_json, row_json, usage_json
+
+Shape = Literal["people", "json", "csv"]
 
 
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
 def usage(
+    context: typer.Context,
     by: Annotated[
         list[str] | None, typer.Option("--by", help=f"Group by {', '.join(DIMENSIONS)} or tag:NAME; may be repeated.")
     ] = None,
@@ -35,22 +43,41 @@ def usage(
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Until when, excluded; written alike.")] = None,
     rows: Annotated[bool, typer.Option("--rows", help="One line per attempt instead of sums.")] = False,
+    unknown: Annotated[bool, typer.Option("--unknown", help="Only attempts whose outcome nobody knows.")] = False,
+    exceeded: Annotated[
+        bool, typer.Option("--exceeded", help="Only attempts that cost more than was held for them.")
+    ] = False,
+    budgets: Annotated[bool, typer.Option("--budgets", help="How budgets stand, instead.")] = False,
     json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     path: ConfigFile = None,
 ) -> None:
     """Show what was used and what it cost."""
+    if context.invoked_subcommand is not None:
+        return
+    if sum([unknown, exceeded, budgets]) + (rows and budgets) > 1:
+        raise BadRequestError("--unknown, --exceeded and --budgets exclude each other.", hint="Choose one of them.")
+    shape: Shape = "json" if json else "csv" if csv else "people"
+    if json and csv:
+        raise BadRequestError("--json and --csv exclude each other.", hint="Choose one of them.")
     clock = SystemClock()
     query = Query(
         since=_moment(since, "--since", clock), until=_moment(until, "--until", clock),
         by=tuple(by or ()), where=_conditions(where or ()),
+        only="unknown" if unknown else "exceeded" if exceeded else None,
     )  # fmt: skip
     if query.since is not None and query.until is not None and query.since >= query.until:
         raise BadRequestError("--until is not later than --since.", hint="Swap them.")
-    config = _books(configuration(path, serving=False).config)
-    asyncio.run(_rows(config, query, json=json) if rows else _sums(config, query, json=json))
+    config = books(configuration(path, serving=False).config)
+    if budgets:
+        asyncio.run(_budgets(config, shape))
+    elif rows or query.only is not None:
+        asyncio.run(_rows(config, query, shape))
+    else:
+        asyncio.run(_sums(config, query, shape))
 
 
-def _books(config: Config) -> Config:
+def books(config: Config) -> Config:
     """The configuration of a gate that keeps books and asks nobody."""
     if config.store == MEMORY:
         raise ConfigError("The store is in memory: nothing is kept.", hint="Set `store: sqlite:///./headgate.db`.")
@@ -63,11 +90,18 @@ def _books(config: Config) -> Config:
     return config.model_copy(update={"store": store, "providers": {}, "models": {}})
 
 
-async def _sums(config: Config, query: Query, *, json: bool) -> None:
+async def _sums(config: Config, query: Query, shape: Shape) -> None:
     async with await Gate.open(config) as gate:
         total, groups = await gate.usage(query)
-    if json:
-        put(msgspec.json.encode(usage_json(query, total, groups)).decode())
+    facts = usage_json(query, total, groups)
+    if shape == "json":
+        put(msgspec.json.encode(facts).decode())
+        return
+    if shape == "csv":
+        sums = {name: value for name, value in facts.items() if name not in {"from", "to", "by"}}
+        write(line([*query.by, *sums]))
+        for group in facts["by"] if query.by else [sums]:
+            write(line(group.values()))
         return
     columns = ["calls", "attempts", "errors", "tokens\nin", "tokens\nout", "cost, USD"]
     if total.cached_tokens:
@@ -101,13 +135,19 @@ def _cells(usage: Usage, columns: Sequence[str]) -> list[str]:
     return [figures[name] for name in columns]
 
 
-async def _rows(config: Config, query: Query, *, json: bool) -> None:
+async def _rows(config: Config, query: Query, shape: Shape) -> None:
     encode = msgspec.json.Encoder().encode
+    head = shape == "csv"
     async with await Gate.open(config) as gate:
         async for row in gate.rows(query):
             facts = row_json(row)
-            if json:
+            if head:
+                write(line(facts))
+                head = False
+            if shape == "json":
                 put(encode(facts).decode())
+            elif shape == "csv":
+                write(line(facts.values()))
             else:
                 what = f"{facts['provider'] or '-'}/{facts['model'] or facts['model_requested']}"
                 tokens = f"{facts['prompt_tokens']}+{facts['completion_tokens']} tokens"
@@ -115,6 +155,27 @@ async def _rows(config: Config, query: Query, *, json: bool) -> None:
                 error = f" {facts['error_type']}" if facts["error_type"] else ""
                 name = f"{facts['time']} {facts['request_id']}#{facts['attempt']}"
                 put(visible(f"{name} {what} {tokens} {cost} {facts['settled']}{error}"))
+
+
+async def _budgets(config: Config, shape: Shape) -> None:
+    async with await Gate.open(config) as gate:
+        found = await gate.budgets()
+    facts = [budget_json(balance) for balance in found]
+    if shape == "json":
+        put(msgspec.json.encode({"budgets": facts}).decode())
+    elif shape == "csv":
+        for number, one in enumerate(facts):
+            if not number:
+                write(line(one))
+            write(line(one.values()))
+    elif not facts:
+        say("There are no budgets: neither `budgets` in the configuration nor keys with one.")
+    else:
+        names = ("window", "limit_usd", "spent_usd", "lent_usd", "left_usd")
+        heads = ("window", "limit,\nUSD", "spent,\nUSD", "lent,\nUSD", "left,\nUSD", "spent")
+        show(table("budget", heads, [
+            [one["name"], *(one[name] for name in names), f"{one['share']:.1%}"] for one in facts
+        ]))  # fmt: skip
 
 
 def _conditions(texts: Sequence[str]) -> dict[str, str]:

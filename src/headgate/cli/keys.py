@@ -79,7 +79,7 @@ def create(
         tags=_tags(tag or ()),
         passthrough=passthrough or None,
     )
-    _tell(_on_the_store(path, lambda issuer: issuer.create(facts, _me())), "made", json=json)
+    _tell(_on_the_store(path, lambda issuer: issuer.create(facts, me())), "made", json=json)
 
 
 @app.command("list")
@@ -122,13 +122,13 @@ def rotate(
 ) -> None:
     """Give a key a new value, and print it: once, and never again."""
     wait = _duration(grace)
-    _tell(_on_the_store(path, lambda issuer: issuer.rotate(name, _me(), grace=wait)), "replaced", json=json)
+    _tell(_on_the_store(path, lambda issuer: issuer.rotate(name, me(), grace=wait)), "replaced", json=json)
 
 
 @app.command()
 def revoke(name: Name, json: Json = False, path: ConfigFile = None) -> None:
     """End a key."""
-    stored = _on_the_store(path, lambda issuer: issuer.revoke(name, _me()))
+    stored = _on_the_store(path, lambda issuer: issuer.revoke(name, me()))
     say(f"The key {name!r} is revoked. {SOON}")
     if json:
         put(msgspec.json.encode(stored).decode())
@@ -159,7 +159,8 @@ def _on_the_store(path: Path | None, work: Callable[[Issuer], Awaitable[T]], *, 
         raise typer.Exit(FAILED) from None
 
 
-def _me() -> Who:
+def me() -> Who:
+    """Who sits here."""
     return Who(getpass.getuser(), f"command line on {platform.node()}")
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headgate.core.money import show_usd
+from headgate.stores.balance import Balance
 from headgate.stores.protocols import Query, Usage
 from headgate.stores.records import AttemptRow
 
@@ -67,6 +68,25 @@ def row_json(row: AttemptRow) -> Mapping[str, Any]:
         "latency_ms": row.latency_ms,
         "first_token_ms": row.first_token_ms,
         "tags": dict(row.tags),
+        "held_usd": None if row.held is None else show_usd(row.held),
+        "budgets": [{"name": name, "window": window} for name, window in row.budgets],
+        "resolved_by": row.resolved_by,
+    }
+
+
+def budget_json(balance: Balance) -> Mapping[str, Any]:
+    """One budget, as `headgate usage --budgets --json` prints it; `share` is the spent part of the limit."""
+    cap = balance.cap
+    return {
+        "name": cap.name,
+        "window": cap.window,
+        "limit_usd": show_usd(cap.limit),
+        "spent_usd": show_usd(balance.spent),
+        "lent_usd": show_usd(balance.lent),
+        "left_usd": show_usd(balance.left),
+        "share": round(balance.spent / cap.limit, 6),
+        "alert_at": list(cap.alert_at),
+        "loans": [{"owner": owner, "amount_usd": show_usd(amount)} for owner, amount in sorted(balance.loans.items())],
     }
 
 
