@@ -278,6 +278,7 @@ def test_what_the_user_says_of_the_model_asked_wins():
     ("body", "factor"),
     [
         (b'{"prompt_cache_options": {"mode": "auto", "ttl": "12h"}}', 2),
+        (b'{"prompt_cache_options": {"mode": "auto", "ttl": "1\\u0032h"}}', 2),
         (b'{"prompt_cache_options": {"ttl": "30m"}, "messages": "12h"}', 1),
         (b'{"prompt_cache_options": "12h"}', 1),
         (b"{}", 1),

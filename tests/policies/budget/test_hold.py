@@ -70,6 +70,19 @@ def test_what_multiplies_and_what_bounds(fields, outputs):
     assert held.told.amount == asked.body.size * INPUT + outputs * OUTPUT
 
 
+@pytest.mark.parametrize(
+    ("operation", "foreign", "cap"),
+    [(Operation.CHAT, {"max_output_tokens": 16}, "max_completion_tokens"),
+     (Operation.RESPONSES, {"max_tokens": 16, "max_completion_tokens": 16}, "max_output_tokens"),
+     (Operation.COMPLETIONS, {"prompt": "Hi", "max_output_tokens": 16}, "max_tokens")],
+)  # fmt: skip
+def test_the_cap_of_another_operation_bounds_nothing(operation, foreign, cap):
+    """A server that does not know the word answers at any length, and the caller would decide what a budget sees."""
+    sent, held = took(call(operation, **foreign), default=1000)
+    assert sent.body.view[cap] == 1000
+    assert held.told.amount == call(operation, **foreign).body.size * INPUT + 1000 * OUTPUT
+
+
 def test_each_prompt_is_answered():
     """Of completions, which may hold several; `best_of` counts as choices do."""
     asked = call(Operation.COMPLETIONS, prompt=["a", "b", "c"], max_tokens=10, best_of=2)

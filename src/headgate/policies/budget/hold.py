@@ -21,7 +21,7 @@ from headgate.catalog.forecast import Forecast
 from headgate.catalog.models import Model
 from headgate.catalog.prices import Prices
 from headgate.catalog.tokens import COUNTED, Tokens
-from headgate.core.body import Body
+from headgate.core.body import Body, disguised
 from headgate.core.call import FREE, Call, Operation
 from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, OverBudgetError, UnboundedError, UnpricedError
@@ -36,11 +36,12 @@ LEAST_OUTPUT = 16
 DOUBT = 0.1
 """Part by which a count may be too low."""
 _CAPS = {
-    Operation.CHAT: "max_completion_tokens",
-    Operation.RESPONSES: "max_output_tokens",
-    Operation.COMPLETIONS: "max_tokens",
+    Operation.CHAT: ("max_completion_tokens", "max_tokens"),
+    Operation.RESPONSES: ("max_output_tokens",),
+    Operation.COMPLETIONS: ("max_tokens",),
 }
-"""Where an operation's output cap stands, for a call that has none."""
+"""Where an operation's output cap may stand; first, where it is put for a call that has none. What another operation
+calls its cap bounds nothing: a server that does not know it answers at any length."""
 _DRAWN = frozenset((Operation.IMAGES, Operation.IMAGE_EDITS))
 
 
@@ -192,10 +193,10 @@ class Holds:
             return self._estimate(call, model)
         asked = fields(body)
         tier = asked.service_tier if isinstance(asked.service_tier, str) else None
-        field = _CAPS.get(operation)
-        if field is None:
+        names = _CAPS.get(operation)
+        if names is None:
             return _Case(body, prompt, 0, tier=tier)
-        given = [cap for name in _CAPS.values() if (cap := _whole(name, getattr(asked, name))) is not None]
+        given = [cap for name in names if (cap := _whole(name, getattr(asked, name))) is not None]
         choices = max(_whole("n", asked.n) or 1, _whole("best_of", asked.best_of) or 1)
         if operation is Operation.COMPLETIONS:
             choices *= _prompts(body)
@@ -206,7 +207,7 @@ class Holds:
             return _Case(body, prompt, output, choices, tier)
         default = self._default_output(call.model) or (known.default_max_output if known is not None else None)
         if default is not None and default != most:
-            body = body.with_field(field, msgspec.json.encode(default))
+            body = body.with_field(names[0], msgspec.json.encode(default))
             return _Case(body, prompt, default, choices, tier)
         if most is not None:
             return _Case(body, prompt, most, choices, tier)
@@ -257,16 +258,16 @@ class Holds:
                 return case, await self._purses.hold(caps, self._price(call, model, case) or 0), None
             except OverBudgetError as still:
                 error = still
-        field = _CAPS.get(call.operation)
-        if self._rules.on_shortage == "refuse" or not case.sure or field is None or not isinstance(body, Body):
+        names = _CAPS.get(call.operation)
+        if self._rules.on_shortage == "refuse" or not case.sure or names is None or not isinstance(body, Body):
             raise error
         # Each of the caps may be the one that is short.
         for _ in caps:
             output = self._affordable(call, model, case, error.left)
             if output is None:
                 raise error
-            given = [name for name in _CAPS.values() if getattr(fields(body), name) is not None]
-            for name in given or [field]:
+            given = [name for name in names if getattr(fields(body), name) is not None]
+            for name in given or names[:1]:
                 body = body.with_field(name, msgspec.json.encode(output))
             case = case._replace(body=body, output=output)
             try:
@@ -299,7 +300,7 @@ def _unbounded(what: str) -> UnboundedError:
 def kept_long(call: Call) -> bool:
     """Whether the request asks the provider to keep what it caches for twelve hours."""
     body = call.body
-    if not isinstance(body, Body) or b"12h" not in body.raw:
+    if not isinstance(body, Body) or not (b"12h" in body.raw or disguised(body.raw)):
         return False
     options = body.view.get("prompt_cache_options")
     return isinstance(options, dict) and options.get("ttl") == "12h"
