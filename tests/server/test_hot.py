@@ -9,6 +9,7 @@ import random  # noqa: TID251  a seeded generator of bad requests
 import pytest
 
 from headgate.gate.gate import Gate
+from headgate.gate.issuing import Who
 from headgate.server.app import application
 from headgate.testing import VirtualClock, virtual_time
 
@@ -847,3 +848,44 @@ def test_usage_is_nobodys_where_nobody_needs_a_key(simulated_gate, client):
     got = virtual_time(story())
     assert (got.status, got.code) == (403, "not_allowed")
     assert "`headgate usage`" in got.json["error"]["message"]
+
+
+def test_what_a_key_may_not_do_is_told_with_its_cure(simulated_gate, client):
+    """401, 403, 404 and 429 each name what to do, in the message that every SDK shows."""
+    hashed = {name: hashlib.sha256(f"hg-{name}".encode()).hexdigest() for name in ("one", "slow", "old")}
+    keys = [
+        {"name": "one", "sha256": hashed["one"], "models": ["gpt-6-luna"]},
+        {"name": "slow", "sha256": hashed["slow"], "limits": {"requests_per_minute": 1}},
+        {"name": "old", "sha256": hashed["old"], "expires": "2027-01-14"},
+    ]
+    targets = {"gpt-6-luna": {"targets": [{"provider": "p"}]}, "*": {"targets": [{"provider": "p"}]}}
+
+    async def act(client, gate):
+        poor = await gate.issuer.create({"name": "poor", "budget": {"limit_usd": "0.000001"}}, Who("ann", "here"))
+        await gate.keyring.refresh()
+
+        async def said(key, path=CHAT, **changes):
+            got = await client.post(path, {**HELLO, **changes}, [JSON, ("authorization", f"Bearer {key}")])
+            return got.status, got.code, got.json["error"]["message"]
+
+        assert (await client.post(CHAT, HELLO, [JSON, ("x-api-key", "hg-slow")])).status == 200
+        return {
+            "wrong": await said("hg-wrong"),
+            "old": await said("hg-old"),
+            "model": await said("hg-one", model="gpt-6-sol"),
+            "path": await said("hg-one", path="/v1/nothing"),
+            "slow": await said("hg-slow"),
+            "poor": await said(poor.value.reveal()),
+        }
+
+    found = _story(simulated_gate, client, act, server={"auth": "keys"}, keys=keys, models=targets)
+    for name, status, code, cure in (
+        ("wrong", 401, "invalid_api_key", "Authorization: Bearer hg-"),
+        ("old", 401, "invalid_api_key", "Ask the operator of this gateway for a new one"),
+        ("model", 403, "not_allowed", "GET /v1/models"),
+        ("path", 404, "unknown_url", "`/docs` lists the addresses"),
+        ("slow", 429, "rate_limit_exceeded", "Try again in"),
+        ("poor", 429, "budget_exceeded", "Allow fewer output tokens"),
+    ):
+        assert found[name][:2] == (status, code)
+        assert cure in found[name][2], found[name]

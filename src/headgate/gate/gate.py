@@ -276,7 +276,8 @@ class Gate:
             hint = "Send `model`, or set `models.default` or `OPENAI_MODEL`." if talks else "Send `model`."
             raise BadRequestError(f"The call names no model, {what}.", code="missing_field", param="model", hint=hint)
         if caller.models is not None and model not in caller.models:
-            raise NotAllowedError(f"This key may not ask for the model {model!r}.", param="model")
+            hint = "`GET /v1/models` lists the names that it may ask for."
+            raise NotAllowedError(f"This key may not ask for the model {model!r}.", param="model", hint=hint)
         return model
 
     async def __call__(self, call: Call) -> Reply:

@@ -11,6 +11,7 @@ Each key that is presented costs the same: one SHA-256, one look into a table by
 the time of an answer tells nothing of a key but whether it is valid, which the answer says itself.
 """
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -66,6 +67,7 @@ class Keyring:
         self._version: int | None = None
         self._error: str | None = None
         self._shadowed: frozenset[str] = frozenset()
+        self._looking = asyncio.Lock()
         self.known = False
 
     def caller(self, value: bytes) -> Caller:
@@ -90,10 +92,12 @@ class Keyring:
         A store that is away is logged, once; the keys that are known go on being served.
         """
         try:
-            version = await self._book.version()
-            if version != self._version:
-                self._take(await self._book.keys())
-                self._version = version
+            # One look at a time: an older answer never takes the place of a newer one.
+            async with self._looking:
+                version = await self._book.version()
+                if version != self._version:
+                    self._take(await self._book.keys())
+                    self._version = version
         except Exception as error:  # noqa: BLE001  who may call is decided by what is known, whatever the store does
             message = error.message if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
             if self._error is None:
