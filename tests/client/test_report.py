@@ -5,8 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from headgate.client.report import query, report
+from headgate.client.report import budget_report, query, report
 from headgate.core.errors import BadRequestError
+from headgate.stores.balance import Balance
+from headgate.stores.money import Cap
 from headgate.stores.protocols import Usage
 
 
@@ -39,3 +41,11 @@ def test_a_wrong_query_is_refused(arguments, said):
     with pytest.raises(BadRequestError, match=said) as caught:
         query(*arguments)
     assert caught.value.hint
+
+
+def test_a_budget_is_in_dollars():
+    """What is left is neither spent nor lent."""
+    balance = Balance(cap=Cap("daily", "2027-01-15", 10**12), spent=10**11, loans={"a": 5 * 10**10})
+    found = budget_report(balance)
+    assert (found.name, found.window, found.limit_usd) == ("daily", "2027-01-15", Decimal(1))
+    assert (found.spent_usd, found.lent_usd, found.left_usd) == (Decimal("0.1"), Decimal("0.05"), Decimal("0.85"))

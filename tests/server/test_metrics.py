@@ -1,5 +1,6 @@
 """Covers server/metrics.py: what Prometheus reads, by its own parser."""
 
+import asyncio
 import hashlib
 from decimal import Decimal
 
@@ -27,7 +28,7 @@ def figures(text: str) -> dict[tuple[str, ...], float]:
     assert all(family.documentation for family in families)
     assert len({family.name for family in families}) == len(families)
     samples = [sample for family in families for sample in family.samples]
-    labels = ("direction", "provider", "model")
+    labels = ("direction", "provider", "model", "budget")
     found = {(one.name, *(one.labels[name] for name in labels if name in one.labels)): one.value for one in samples}
     assert len(found) == len(samples)
     return found
@@ -68,6 +69,8 @@ def test_a_new_gate_tells_of_what_it_is_configured_for(simulated_gate):
         ("headgate_cost_usd_total",): 0,
         ("headgate_breaker_state", "p", "gpt-6-luna"): 0,
         ("headgate_shared_store_up",): 1,
+        ("headgate_alerts_total",): 0,
+        ("headgate_exceeded_holds_total",): 0,
     }
 
 
@@ -108,6 +111,30 @@ def test_it_tells_what_the_gate_has_counted(simulated_gate):
     assert closed["headgate_tokens_total", "output"] > 100
     assert rested["headgate_cost_usd_total",] < closed["headgate_cost_usd_total",]
     assert Decimal(str(closed["headgate_cost_usd_total",])) < bill.usd(), "the stream was charged, too"
+
+
+def test_budgets_tell_how_they_stand(simulated_gate):
+    """Those that are one sum, as of the last look; those that everybody has would be as many as there are callers."""
+
+    async def story(gate):
+        await ask(gate, "gpt-6-luna")
+        await asyncio.sleep(11)
+        return figures(Metrics(gate).page("")[0].decode()), gate.simulators["p"].bill.usd()
+
+    found, bill = on_a_gate(
+        simulated_gate,
+        story,
+        budgets=[
+            {"name": 'a "quoted" day', "limit_usd": "0.25", "alert_at": [0.00001]},
+            {"name": "each", "scope": "key", "limit_usd": 1},
+        ],
+    )
+    assert {name: value for name, value in found.items() if "budget" in name[0]} == {
+        ("headgate_budget_limit_usd", 'a "quoted" day'): 0.25,
+        ("headgate_budget_spent_usd", 'a "quoted" day'): float(bill),
+        ("headgate_budget_held_usd", 'a "quoted" day'): 0,
+    }
+    assert found["headgate_alerts_total",] == 1
 
 
 def test_models_that_callers_make_up_are_one(simulated_gate):

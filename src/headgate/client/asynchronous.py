@@ -24,7 +24,7 @@ from headgate.client.loop import wait_for
 from headgate.client.moderation import ModerationResponse
 from headgate.client.options import CHAT_ONLY, OURS, Options, Wishes, check, for_the_gate
 from headgate.client.picture import Picture
-from headgate.client.report import UsageReport, query, report
+from headgate.client.report import BudgetReport, UsageReport, budget_report, query, report
 from headgate.client.response import ModelResponse, Piece
 from headgate.core.call import Call, Operation
 from headgate.core.errors import BadRequestError, ConfigError, StoppingError
@@ -409,6 +409,14 @@ class AsyncHeadgate:
         """
         asked = query(since, until, by, where)
         return report(*await (await self._ready()).usage(asked))
+
+    async def budgets(self) -> list[BudgetReport]:
+        """How every budget stands in its window of today: what is spent, what processes may still spend, what is left.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        return [budget_report(balance) for balance in await (await self._ready()).budgets()]
 
     async def models(self) -> list[str]:
         """The names that calls may ask for, beside any name that the route `*` takes."""

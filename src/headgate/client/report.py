@@ -12,6 +12,7 @@ import msgspec
 from headgate.core.call import NO_TAGS
 from headgate.core.errors import BadRequestError
 from headgate.core.money import to_usd
+from headgate.stores.balance import Balance
 from headgate.stores.protocols import DIMENSIONS, Query, Usage
 
 
@@ -44,6 +45,38 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
     cache_hits: int
     group: Mapping[str, str | None] = {}
     by: tuple["UsageReport", ...] = ()
+
+
+class BudgetReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How one budget stands in one window.
+
+    Attributes:
+        name: of the budget, and of whom it is for where everybody has one (`per-user:anna`).
+        window: which day, week or month, or `total`.
+        limit_usd: the cap.
+        spent_usd: on the books.
+        lent_usd: what processes may still spend without asking, or have spent and not booked yet.
+        left_usd: what nobody has spent or borrowed.
+    """
+
+    name: str
+    window: str
+    limit_usd: Decimal
+    spent_usd: Decimal
+    lent_usd: Decimal
+    left_usd: Decimal
+
+
+def budget_report(balance: Balance) -> BudgetReport:
+    """Show how a budget stands."""
+    return BudgetReport(
+        name=balance.cap.name,
+        window=balance.cap.window,
+        limit_usd=to_usd(balance.cap.limit),
+        spent_usd=to_usd(balance.spent),
+        lent_usd=to_usd(balance.lent),
+        left_usd=to_usd(balance.left),
+    )
 
 
 def query(

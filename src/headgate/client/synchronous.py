@@ -71,6 +71,7 @@ class Headgate:
     moderate = _waiting(AsyncHeadgate.moderate)
     image = _waiting(AsyncHeadgate.image)
     usage = _waiting(AsyncHeadgate.usage)
+    budgets = _waiting(AsyncHeadgate.budgets)
     models = _waiting(AsyncHeadgate.models)
     health = _waiting(AsyncHeadgate.health)
 

@@ -6,6 +6,7 @@ route takes any name, are one, `other`.
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -76,6 +77,26 @@ class _Reading(Collector):
         shared = self._gate.shared()
         up = int(shared["status"] == "ok")
         yield GaugeMetricFamily("headgate_shared_store_up", "Whether the store of rates answers.", up)
+
+        yield from self._budgets()
+
+    def _budgets(self) -> Iterator[Metric]:
+        """Budgets of the configuration that are one sum, as they stood a few seconds ago."""
+        alerts = self._gate.alerts
+        standing = alerts.standing.items()
+        for name, told, figure in (
+            ("spent", "What is on the books of a budget in its window.", attrgetter("spent")),
+            ("held", "What processes hold of it, or have spent and not booked yet.", attrgetter("lent")),
+            ("limit", "The budget.", attrgetter("cap.limit")),
+        ):
+            family = GaugeMetricFamily(f"headgate_budget_{name}_usd", told, labels=["budget"])
+            for budget, balance in standing:
+                family.add_metric([budget], figure(balance) / PICO)
+            yield family
+        yield CounterMetricFamily("headgate_alerts", "Alerts that this process has told.", alerts.told)
+        yield CounterMetricFamily(
+            "headgate_exceeded_holds", "Attempts that cost more than was held for them.", alerts.exceeded
+        )
 
     def _breakers(self, targets: States) -> dict[Name, int]:
         """The state of each; of all the others the worst. What was not asked yet is closed."""
