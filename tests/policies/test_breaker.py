@@ -302,6 +302,40 @@ def test_a_stream_counts_when_it_ends():
     virtual_time(story())
 
 
+@pytest.mark.parametrize("probes", [1, 2])
+def test_a_stream_that_lasts_keeps_nobody_from_a_target_that_is_well(probes: int):
+    """Once it has spoken for as long as a rest, it counts; how it ends after that says nothing of the outage."""
+
+    async def story():
+        rates = Deaf(VirtualClock())
+        policy = breaker(rates, probes=probes)
+        for _ in range(5):
+            await send(policy, OverloadedError("down"))
+        await asyncio.sleep(20)
+        held = [stream(InterruptedError("broke"), seconds=300) for _ in range(probes)]
+        calls = [msgspec.structs.replace(CALL, id=f"long{number}") for number in range(probes)]
+        replies = [await policy(call, partial(_answer, reply)) for call, reply in zip(calls, held, strict=True)]
+        await asyncio.sleep(19)
+        assert await send(policy) == "resting"
+        assert policy.state() == {"state": "half_open"}
+        await asyncio.sleep(1)
+        assert await send(policy) == "ok"
+        assert policy.state() == {"state": "closed"}
+        assert rates.said[-1] == ("p/m", 0.0)
+        for reply in replies:
+            with pytest.raises(InterruptedError):
+                [event async for event in reply]
+        assert policy.state() == {"state": "closed"}
+        assert not policy._spoken
+        assert not policy._trying
+
+    virtual_time(story())
+
+
+async def _answer(reply: Reply, _call: Call) -> Reply:
+    return reply
+
+
 def test_a_reply_that_nobody_reads_gives_its_probe_back():
     """Closing is enough."""
 
@@ -461,17 +495,19 @@ class Watched:
 
     def __init__(self, policy: Breaker) -> None:
         self.policy = policy
-        self.trying = self.most = 0
+        self.trying = self.most = self.number = 0
 
     async def attempt(self, first: float, rest: float, end: str) -> None:
         """One attempt, whatever becomes of it."""
-        before = told(self.policy)
         asked = False
+        self.number += 1
+        call = msgspec.structs.replace(CALL, id=str(self.number))
 
         async def target(_call: Call) -> Reply:
             nonlocal asked
-            assert before != "open"
-            if before == "half_open":
+            state = told(self.policy)
+            assert state != "open"
+            if state == "half_open":
                 asked = True
                 self.trying += 1
                 self.most = max(self.most, self.trying)
@@ -481,7 +517,7 @@ class Watched:
             return stream(InterruptedError("x") if end == "break" else None, seconds=rest)
 
         try:
-            async with await self.policy(CALL, target) as reply:
+            async with await self.policy(call, target) as reply:
                 async for _ in reply:
                     if end == "leave":
                         break
@@ -505,7 +541,7 @@ def test_in_any_history_at_most_the_allowed_probes_are_under_way(steps, probes, 
                 task = group.create_task(watched.attempt(first, rest, end))
                 if end == "cancel":
                     asyncio.get_running_loop().call_later(first + rest / 2, task.cancel)
-        assert (watched.trying, policy._probing) == (0, 0)
+        assert (watched.trying, policy._probing, policy._trying, policy._spoken) == (0, 0, {}, {})
         assert watched.most <= probes
         await asyncio.sleep(25)
         for _ in range(probes):

@@ -13,6 +13,9 @@ success. Everything else says nothing of the target, and a probe that ends so gi
 refusals, the caller's errors, rate limits, callers who leave, and whatever ends at the caller's own deadline (or
 anybody with a short one could have a good target rested). What began before the state changed no longer counts.
 
+A stream that is a probe and has spoken for as long as a rest takes the place of one that succeeded, or a long answer,
+or a caller who reads it slowly, would keep everybody else from a target that is well.
+
 The first rest takes `rest` seconds. Each failed probe makes the next one an eighth of that longer, up to a quarter in
 all (20, 22.5, 25 s): an outage that lasts is asked less often, and whoever is back is found within a quarter more.
 
@@ -80,6 +83,8 @@ class Breaker:
         """The same by the ids of their calls, and in which turn they began."""
         self._passed = 0
         """Probes of this turn that succeeded."""
+        self._spoken: dict[str, float] = {}
+        """Since when probes speak, by the ids of their calls."""
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Make one attempt, if the target may be asked.
@@ -95,6 +100,8 @@ class Breaker:
         except BaseException as error:
             self._end(call, None, turn, probe, error)
             raise
+        if probe:
+            self._spoken[call.id] = self._clock.monotonic()
         reply.watch(None, partial(self._end, call, reply, turn, probe))
         return reply
 
@@ -131,11 +138,20 @@ class Breaker:
         if now < self._until:
             raise self._resting(call, self._until - now)
         if self._probing + self._passed >= self._probes:
+            if self._passed + self._lasting(now) >= self._probes:
+                self._succeed()
+                return False
             # Whoever comes back after a probe's time finds out.
             raise self._resting(call, None)
         self._probing += 1
         self._trying[call.id] = self._turn
         return True
+
+    def _lasting(self, now: float) -> int:
+        """Probes of this turn that have spoken for as long as a rest."""
+        return sum(
+            self._trying.get(name) == self._turn and now - since >= self._rest for name, since in self._spoken.items()
+        )
 
     def _listen(self, now: float) -> None:
         """Rest while another process hints so, and try the target when it no longer does."""
@@ -159,6 +175,7 @@ class Breaker:
         if probe:
             self._probing -= 1
             self._trying.pop(call.id, None)
+            self._spoken.pop(call.id, None)
         if turn != self._turn:
             return
         now = self._clock.monotonic()
@@ -166,8 +183,7 @@ class Breaker:
             if probe:
                 self._passed += 1
                 if self._passed >= self._probes:
-                    self._close()
-                    self._rates.rest(self._name, 0.0)
+                    self._succeed()
             else:
                 self._window.add(now, failed=False)
         elif isinstance(error, HeadgateError) and error.breaker and not _too_late(call, now):
@@ -185,7 +201,8 @@ class Breaker:
         self._turn += 1
         self._passed = 0
 
-    def _close(self) -> None:
+    def _succeed(self) -> None:
+        self._rates.rest(self._name, 0.0)
         self._until = None
         self._growth = 0.0
         self._turn += 1
