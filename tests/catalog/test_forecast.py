@@ -86,6 +86,29 @@ def test_choices_are_learned_one_by_one():
     assert 45 <= forecast.expect(asking()).output <= 60
 
 
+def test_one_lie_spoils_nothing():
+    """A billion tokens claimed for one call would keep the next hundreds waiting for a limit."""
+    forecast, call = Forecast(), asking()
+    forecast.learn(call, used(10**9, 10**9))
+    for _ in range(50):
+        forecast.learn(call, used(call.body.size // 4, 300))
+    before = forecast.expect(call)
+    forecast.learn(call, used(10**9, 10**9))
+    after = forecast.expect(call)
+    assert before.output <= 1500
+    assert after.input <= before.input * 20 + 1000
+    assert after.output <= before.output * 1.2
+
+
+def test_what_has_really_grown_is_followed():
+    """A short question that goes on from a long talk at the provider: after a few of them that is known."""
+    forecast, call = Forecast(), asking()
+    for _ in range(8):
+        forecast.learn(call, used(200_000, 50_000))
+    assert 100_000 <= forecast.expect(call).input <= 200_000
+    assert 30_000 <= forecast.expect(call).output
+
+
 def test_what_has_no_output():
     """Embeddings and moderations have none, and counting tokens costs none at all."""
     forecast = Forecast()

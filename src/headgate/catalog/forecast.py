@@ -34,6 +34,9 @@ TRUST = 500.0
 """Bytes of input that the first assumption weighs."""
 MOST_TOKENS = 10**9
 """Of one call; what is beyond cannot be true."""
+SURPRISE = 16
+"""So many times as much as was expected is learned of one call at most: a wrong figure shall not spoil what is expected
+of hundreds of calls after it, and what has really grown is followed within a few."""
 
 _INLINE = b";base64,"
 _SILENT = frozenset((Operation.EMBEDDINGS, Operation.MODERATIONS))
@@ -94,13 +97,15 @@ class Forecast:
         if not (0 < used_in <= MOST_TOKENS and 0 <= used_out <= MOST_TOKENS):
             return
         if call.body.size:
-            self._ratio(call).learn(call.body.size, used_in)
+            ratio = self._ratio(call)
+            most = SURPRISE * (TRUST + call.body.size * ratio.tokens / ratio.bytes)
+            ratio.learn(call.body.size, min(used_in, round(most)))
         if call.operation in _SILENT or not used_out:
             return
         said = log(max(used_out / _caps(call).choices, 1.0))
         self._seen += 1
         if self._seen == 1:
-            self._output = said
+            self._output = min(said, log(SURPRISE * OUTPUT))
             return
         # The first steps are long, so that a start that is far off is left soon.
         gain = max(LEAST_GAIN, 2 / self._seen)
