@@ -22,5 +22,5 @@ def test_tokens_are_counted_only_where_they_are_limited(limits, counts):
 
 def test_a_demand_is_nothing_until_somebody_says():
     """Neither input nor output."""
-    assert Demand() == (0, 0)
-    assert Demand(input=3, output=4)._replace(output=5) == (3, 5)
+    assert Demand() == Demand(0, 0)
+    assert Demand(3, 4) == Demand(input=3, output=4) != Demand(3, 5)

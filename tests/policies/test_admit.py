@@ -281,7 +281,7 @@ def test_every_end_settles(target: Target_, request_back: bool, tokens: int | st
         left = await rates.take(Rule("admit:web", web.limits, 60.0), Demand())
         assert left.limited is None, "its place is free"
         assert left.requests == pytest.approx(1 if request_back else 2)
-        assert left.tokens * 100 == pytest.approx(sum(held) if tokens == "held" else tokens)
+        assert left.tokens * 100 == pytest.approx(held.input + held.output if tokens == "held" else tokens)
 
     virtual_time(story())
 
@@ -350,7 +350,7 @@ def test_a_store_that_has_lost_its_memory_is_no_fault_of_the_caller():
     """503, and when to come back."""
 
     class Waiting(MemoryRates):
-        async def take(self, rule: Rule, demand: Demand) -> Grant:  # noqa: ARG002  the protocol's
+        def decide(self, rule: Rule, demand: Demand) -> Grant:  # noqa: ARG002  the protocol's
             return Grant(wait=12.5, limited="store")
 
     async def story():

@@ -9,6 +9,7 @@ import signal
 from collections import Counter
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -432,7 +433,7 @@ def test_nothing_stays_for_ever(valkey):
         every = rule(requests_per_minute=60, tokens_per_minute=60, concurrency=1, sliding=True, burst=60)
         async with processes(valkey.url, 1) as one:
             grant = await one.store.take(every, Demand(100, 0))
-            one.store.settle(rule(tokens_per_minute=60), grant._replace(permit=0), ONE, Demand(7000, 0))
+            one.store.settle(rule(tokens_per_minute=60), msgspec.structs.replace(grant, permit=0), ONE, Demand(7000, 0))
             one.store.rest("x", 10)
             assert (await one.store.take(every, ONE)).limited == "concurrency"
             left = {name.decode(): valkey.ask("PTTL", name) / 1000 for name in valkey.ask("KEYS", "*")}

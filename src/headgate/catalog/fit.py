@@ -59,8 +59,11 @@ def bound(operation: Operation, raw: bytes) -> int | None:
         >>> bound(Operation.CHAT, b'{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}')
     """
     elsewhere = _ELSEWHERE.get(operation)
-    if elsewhere is None or (_BACKSLASH in raw and _DISGUISE.search(raw)) or any(name in raw for name in elsewhere):
+    if elsewhere is None or (_BACKSLASH in raw and _DISGUISE.search(raw)):
         return None
+    for name in elsewhere:
+        if name in raw:
+            return None
     # Searched for as plain bytes, ten times as quick as by the pattern.
     left, at = MANY, raw.find(_NAMED)
     while at >= 0:

@@ -151,7 +151,7 @@ class Prices:
         if provider == OWN:
             return 0
         most: int | None = None
-        for asked in dict.fromkeys((None, None if tier in STANDARD else tier)):
+        for asked in (None,) if tier in STANDARD else (None, tier):
             found = self._lookup(provider, model, asked, int(at) // 60)
             if found is None:
                 return None

@@ -72,7 +72,7 @@ class Body:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self._found: dict[object, object] = {}
+        self._found: dict[Any, Any] = {}
 
     @property
     def size(self) -> int:
@@ -86,18 +86,17 @@ class Body:
         return view
 
     def once(self, find: Callable[["Body"], Found]) -> Found:
-        """What a function finds out about this body; it is asked once, unless it raises.
+        """What a function finds out about this body; it is asked once, unless it finds nothing (None).
 
         Example:
             >>> body = Body(b"{}")
             >>> body.once(lambda body: body.size)
             2
         """
-        try:
-            return self._found[find]  # type: ignore[return-value]  what it found under its own name
-        except KeyError:
+        found: Found | None = self._found.get(find)
+        if found is None:
             found = self._found[find] = find(self)
-            return found
+        return found
 
     def with_field(self, name: str, value: bytes) -> "Body":
         """The same body with a top-level field set to a JSON value; every other byte stays as it is."""
@@ -143,19 +142,17 @@ class Body:
 
     def _added(self, changes: Mapping[str, bytes | None]) -> "Body | None":
         """The body with new fields in front; None where one of them may be there already, or is to go."""
-        raw = self.raw
-        first = None if disguised(raw) else _FIRST_FIELD.match(raw)
-        if first is None:
-            return None
-        new = b""
+        raw, new = self.raw, b""
         for name, value in changes.items():
-            quoted = json.dumps(name).encode()
             # What is spelled in letters, digits and `_` is spelled in one way, where nothing is disguised.
-            if value is None or quoted in raw or not (name.isascii() and name.isidentifier()):
+            if value is None or not (name.isascii() and name.isidentifier()):
                 return None
-            new += quoted + b":" + value + b","
-        at = first.end()
-        return Body(raw[:at] + new + raw[at:])
+            quoted = b'"%s"' % name.encode()
+            if quoted in raw:
+                return None
+            new += b"%s:%s," % (quoted, value)
+        first = None if disguised(raw) else _FIRST_FIELD.match(raw)
+        return None if first is None else Body(first[0] + new + raw[first.end() :])
 
 
 class ObjectReader(Generic[T]):
@@ -203,7 +200,7 @@ class ObjectReader(Generic[T]):
             raise BadRequestError(message, code="invalid_json") from None
         # Each field at most once and spelled as it should be, and no escapes: the common case, settled by one search.
         found = self._any_spelling.findall(raw)
-        plain = len(set(found)) == len(found) and self._spelled.issuperset(found)
+        plain = not found or (len(set(found)) == len(found) and self._spelled.issuperset(found))
         if not plain or disguised(raw):
             self._check_spelling(raw)
         return facts

@@ -3,12 +3,12 @@
 Decides nothing; refuses to know who is limited (a target, a key) and how limits are kept.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
 
-class Demand(NamedTuple):
+class Demand(msgspec.Struct, frozen=True, gc=False):
     """The tokens that a call wants, expected or true.
 
     Attributes:

@@ -82,7 +82,7 @@ class Admit:
         if rule.limits.counts_tokens and call.operation not in _WITHOUT_TOKENS:
             forecast = self._forecast(call.model)
             held = forecast.expect(call)
-        grant = await self._rates.take(rule, held)
+        grant = self._rates.decide(rule, held) or await self._rates.take(rule, held)
         if grant.limited is not None:
             raise _refusal(call.caller, rule, grant)
         end = partial(self._end, call, _Hold(rule, grant, held, forecast))

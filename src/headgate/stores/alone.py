@@ -68,7 +68,7 @@ class Alone:
         if part.limits.concurrency == 0:
             return Grant(LOOK_AGAIN, limited="concurrency" if held else "store")
         grant = self._rates.decide(part, demand)
-        return grant._replace(wait=LOOK_AGAIN) if grant.limited == "concurrency" else grant
+        return msgspec.structs.replace(grant, wait=LOOK_AGAIN) if grant.limited == "concurrency" else grant
 
     def settle(self, rule: Rule, grant: Grant, held: Demand, used: Demand | None, among: Among) -> None:
         """Correct what was granted here."""

@@ -68,10 +68,10 @@ class MemoryRates:
         moves = steps(limits, demand)
         for kind, step in moves:
             # A step longer than the burst may be taken from rest, else it could never be taken.
-            found = clocks[kind] - now - max(burst - step, 0.0)
+            found = clocks[kind] - now - (burst - step if step < burst else 0.0)
             if found > wait and found > LEAST:
                 wait, limited = found, "tokens" if kind else "requests"
-        most = most_in_a_minute(limits)
+        most = most_in_a_minute(limits) if limits.sliding else None
         if most is not None and (found := _window(state.log, most, now)) > wait:
             wait, limited = max(found, LEAST), "requests"
         if limited is not None:
@@ -127,8 +127,11 @@ class MemoryRates:
 
 
 def _grant(state: _State, now: float, wait: float, *, permit: int = 0, limited: str | None = None) -> Grant:
-    requests, tokens, taken, given = state.clocks
-    return Grant(wait, permit, now, max(requests - now, 0.0), max(tokens, taken, given, now) - now, limited)
+    requests, *others = state.clocks
+    tokens = max(others)
+    return Grant(
+        wait, permit, now, requests - now if requests > now else 0.0, tokens - now if tokens > now else 0.0, limited
+    )
 
 
 def _window(log: deque[float], most: int, now: float) -> float:

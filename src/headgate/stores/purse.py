@@ -105,14 +105,12 @@ class Purses:
             self.owner = owner
             self._purses.clear()
         purses = [self._purse(cap) for cap in caps]
-        while True:
-            short = next((purse for purse in purses if purse.free < amount), None)
-            if short is None:
-                for purse in purses:
-                    purse.held += amount
-                    purse.idle = 0
-                return Hold(purses, amount)
-            await self._borrow(short, amount)
+        while short := [purse for purse in purses if purse.lent - purse.held < amount]:
+            await self._borrow(short[0], amount)
+        for purse in purses:
+            purse.held += amount
+            purse.idle = 0
+        return Hold(purses, amount)
 
     def _purse(self, cap: Cap) -> _Purse:
         purse = self._purses.get((cap.name, cap.window))

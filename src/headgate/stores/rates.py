@@ -10,7 +10,7 @@ and is worked off before anybody else goes on.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -35,7 +35,7 @@ class Rule(msgspec.Struct, frozen=True):
     burst: float = 1.0
 
 
-class Grant(NamedTuple):
+class Grant(msgspec.Struct, frozen=True, gc=False):
     """The answer to whoever asks.
 
     Attributes:
@@ -63,6 +63,10 @@ class Rates(Protocol):
 
     async def open(self) -> None:
         """Reach for it, once. That it is away stops nobody."""
+        ...
+
+    def decide(self, rule: Rule, demand: Demand) -> Grant | None:
+        """The same as `take` where the answer is known here and now; None: `take` has to be awaited."""
         ...
 
     async def take(self, rule: Rule, demand: Demand) -> Grant:
@@ -102,14 +106,14 @@ class Rates(Protocol):
 def steps(limits: Limits, demand: Demand) -> list[tuple[int, float]]:
     """How far each limited cell clock moves, in seconds: one request (0), tokens (1), input (2), output tokens (3)."""
     found: list[tuple[int, float]] = []
-    if limits.requests_per_minute is not None:
-        found.append((0, MINUTE / limits.requests_per_minute))
-    if limits.tokens_per_minute is not None:
-        found.append((1, (demand.input + demand.output) * MINUTE / limits.tokens_per_minute))
-    if limits.input_tokens_per_minute is not None:
-        found.append((2, demand.input * MINUTE / limits.input_tokens_per_minute))
-    if limits.output_tokens_per_minute is not None:
-        found.append((3, demand.output * MINUTE / limits.output_tokens_per_minute))
+    if (most := limits.requests_per_minute) is not None:
+        found.append((0, MINUTE / most))
+    if (most := limits.tokens_per_minute) is not None:
+        found.append((1, (demand.input + demand.output) * MINUTE / most))
+    if (most := limits.input_tokens_per_minute) is not None:
+        found.append((2, demand.input * MINUTE / most))
+    if (most := limits.output_tokens_per_minute) is not None:
+        found.append((3, demand.output * MINUTE / most))
     return found
 
 

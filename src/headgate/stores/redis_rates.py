@@ -22,6 +22,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from headgate.core.clock import Chance, Clock
 from headgate.core.limits import Demand
 from headgate.stores.alone import Alone, Among, Mode
@@ -110,6 +112,9 @@ class RedisRates:
         """Reach for the store, once; if it is away, go on without it and try again behind the scenes."""
         self._tasks = [self._start(self._serve(), "shared store"), self._start(self._beat(), "heartbeat")]
         await self._tried.wait()
+
+    def decide(self, rule: Rule, demand: Demand) -> None:
+        """The store has to be asked."""
 
     async def take(self, rule: Rule, demand: Demand) -> Grant:
         """Take one request, its tokens and a place at once, or nothing."""
@@ -364,9 +369,9 @@ class RedisRates:
             return grant
         self._number += 1
         if rule.limits.concurrency is None:
-            return grant._replace(ticket=-self._number)
+            return msgspec.structs.replace(grant, ticket=-self._number)
         known.held[self._number] = False
-        return grant._replace(permit=self._number, ticket=-self._number)
+        return msgspec.structs.replace(grant, permit=self._number, ticket=-self._number)
 
     # Small things.
 

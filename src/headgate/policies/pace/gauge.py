@@ -68,11 +68,17 @@ class Gauge:
         self._set_rule()
 
     def at_once(self, demand: Demand) -> Ticket | None:
-        """Let a call through if nothing limits it at all; None: ask `admit`."""
-        if self._rule is not None or self._queue or self._quota is not None:
+        """Let a call through if it is known here and now that it need not wait; None: ask `admit`."""
+        if self._queue or self._quota is not None:
             return None
-        now = self._clock.monotonic()
-        return None if self._wait(demand, now) else self._pass(demand, now)
+        now, rule = self._clock.monotonic(), self._rule
+        if self._wait(demand, now):
+            return None
+        if rule is None:
+            return self._pass(demand, now)
+        rule = roomy(rule, demand)
+        grant = self._rates.decide(rule, demand)
+        return None if grant is None or grant.wait else self._pass(demand, now, rule, grant)
 
     async def admit(self, call: Call, demand: Demand) -> Ticket:
         """Wait until a call may go.
@@ -138,8 +144,7 @@ class Gauge:
         rule = self._rule
         if rule is None:
             return self._pass(demand, now), 0.0
-        if rule.limits.counts_tokens:
-            rule = roomy(rule, demand)
+        rule = roomy(rule, demand)
         grant = await self._rates.take(rule, demand)
         if grant.wait:
             return None, grant.wait
@@ -238,17 +243,18 @@ class Gauge:
         self.counts_tokens = limits.counts_tokens or self._told.counts_tokens
         nothing = Limits(sliding=limits.sliding, spread=limits.spread)
         self._rule = None if limits == nothing else Rule(self.name, limits, BURST)
+        together, minutes = limits.tokens_per_minute or inf, DEBT / MINUTE
+        self._most = (
+            minutes * min(limits.input_tokens_per_minute or inf, together),
+            minutes * min(limits.output_tokens_per_minute or inf, together),
+        )
 
     def _credible(self, used: Demand) -> Demand:
         """Usage that no provider with these limits would have allowed is cut: one wrong figure shall stop nobody."""
-        if self._rule is None:
+        most_in, most_out = self._most
+        if used.input <= most_in and used.output <= most_out:
             return used
-        limits = self._rule.limits
-        together, minutes = limits.tokens_per_minute or inf, DEBT / MINUTE
-        return Demand(
-            int(min(used.input, minutes * min(limits.input_tokens_per_minute or inf, together))),
-            int(min(used.output, minutes * min(limits.output_tokens_per_minute or inf, together))),
-        )
+        return Demand(int(min(used.input, most_in)), int(min(used.output, most_out)))
 
     def _at_least(self, waiter: Waiter, rule: Rule | None) -> float:
         """Seconds that a call will surely wait, for the calls of its caller that are before it."""
