@@ -96,6 +96,19 @@ def test_each_part_has_its_cure():
     )
 
 
+def test_a_shared_store_is_looked_at(headgate):
+    """Where one is named, and without its password: calls go on without it, so nobody else would say."""
+    away = {"providers": {"p": {"type": "simulator"}}, "store": "memory://", "shared": "redis://:word@127.0.0.1:1/0"}
+    Path("headgate.yaml").write_text(json.dumps(away))
+    done = headgate("doctor")
+    assert done.code == 1
+    (line,) = [line for line in done.out.splitlines() if "shared:" in line]
+    assert line.startswith("FAIL  shared: redis://***@127.0.0.1:1/0 ConnectionError: ")
+    assert "policies.on_shared_store_lost" in done.out
+    config = Config(shared="redis://there")
+    assert module._shared(config, {"shared": {"status": "ok"}})[0].found == "redis://there answers"
+
+
 def test_providers_are_told_apart():
     """One that fails, one that is away, and one that answers; only a simulator is called simulated."""
     items = module._providers(HEALTH, {"c"})

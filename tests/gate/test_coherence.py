@@ -253,8 +253,20 @@ def test_a_shared_store_is_of_a_known_kind():
     ((name, text, _),) = complaints(shared="memcached://:pw@x")
     assert (name, text) == ("shared", "is 'memcached://***@x', but must be `memory://` or `redis://…`.")
     assert complaints(shared="memory://x")[0][0] == "shared"
-    for shared in ("redis://h", "rediss://u:p@h:6380/2", "unix:///run/valkey.sock"):
+    for shared in ("redis://h", "rediss://u:p@h:6380/2", "redis://h?db=1", "unix:///run/valkey.sock"):
         assert complaints(shared=shared, store="postgresql://h/d") == []
+
+
+@pytest.mark.parametrize(
+    "shared",
+    ["redis://h:99999", "redis://h:0", "redis://h:6379/abc", "redis://u:p/w@h", "unix://", "unix://run/valkey.sock"],
+)
+def test_a_shared_store_has_an_address(shared):
+    """A port or database that cannot be is told at once; the driver would ask another one, or nobody."""
+    ((name, text, hint),) = complaints(shared=shared)
+    assert (name, text.endswith("no address of a Redis.")) == ("shared", True)
+    assert "unix:///path" in hint
+    assert "p/w" not in text
 
 
 def test_several_processes_share_more_than_memory():

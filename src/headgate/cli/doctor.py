@@ -66,7 +66,7 @@ async def _inside(config: Config) -> list[Item]:
         return [Item("gate", good=False, found=error.message, cure=error.hint)]
     async with gate:
         health = await gate.health()
-        return [_store(config, health), _journal(health), *_providers(health, gate.simulators)]
+        return [_store(config, health), _journal(health), *_shared(config, health), *_providers(health, gate.simulators)]
 
 
 def _store(config: Config, health: dict[str, Any]) -> Item:
@@ -79,6 +79,16 @@ def _journal(health: dict[str, Any]) -> Item:
     journal = health["journal"]
     found = journal["error"] or "can be written"
     return Item("journal", good=journal["status"] == "ok", found=found, cure="Look at `journal.path` and its disk.")
+
+
+def _shared(config: Config, health: dict[str, Any]) -> list[Item]:
+    """Where it is named, for calls go on without it."""
+    if config.shared == "memory://":
+        return []
+    shared = health["shared"]
+    found = f"{masked(config.shared)} {shared.get('error') or 'answers'}"
+    cure = "Look at `shared` in the configuration. Until it answers, `policies.on_shared_store_lost` says what holds."
+    return [Item("shared", good=shared["status"] == "ok", found=found, cure=cure)]
 
 
 def _providers(health: dict[str, Any], simulators: Container[str]) -> list[Item]:

@@ -93,12 +93,26 @@ def _stores(config: Config) -> Iterator[Problem]:
         yield Problem(path=("store",), text=text)
     if not shared.startswith(_SHARED) or (shared.startswith("memory://") and shared != "memory://"):
         yield Problem(path=("shared",), text=f"is {shown(shared)}, but must be `memory://` or `redis://…`.")
+    elif shared != "memory://" and not _leads_somewhere(shared):
+        hint = "It looks like `redis://user:password@host:6379/0` (a `/` in the password is `%2F`), or `unix:///path`."
+        yield Problem(path=("shared",), text=f"is {shown(shared)}, which is no address of a Redis.", hint=hint)
     if config.server.workers > 1 and "memory://" in {store, shared}:
         yield Problem(
             path=("server", "workers"),
             text=f"is {config.server.workers}, but the processes could not share `memory://`.",
             hint="Set `shared` and `store` to something that more than one process can reach.",
         )
+
+
+def _leads_somewhere(shared: str) -> bool:
+    """Whether an address has a port and a database that can be; the driver takes others for the usual ones."""
+    try:
+        parts = urlsplit(shared)
+        if parts.scheme == "unix":
+            return parts.hostname is None and len(parts.path) > 1
+        return parts.port != 0 and not parts.path.strip("/").strip("0123456789")
+    except ValueError:
+        return False
 
 
 def _providers(config: Config) -> Iterator[Problem]:
