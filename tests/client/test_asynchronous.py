@@ -22,6 +22,7 @@ from headgate.core.errors import (
     RateLimitError,
     StoppingError,
     TimeoutError,  # noqa: A004  ditto
+    TruncatedError,
     ValidationError,
 )
 from headgate.gate.load import load
@@ -504,7 +505,7 @@ def test_an_answer_cut_short_is_no_object(practice):
         async with AsyncHeadgate(practice(backup={"responses": False})) as gate:
             with pytest.raises(ValidationError) as caught:
                 await gate.parse(City, "Describe Lyon.", max_tokens=2)
-            assert caught.value.code == "truncated"
+            assert type(caught.value) is TruncatedError
 
     asyncio.run(story())
 

@@ -1,148 +1,93 @@
-"""Pydantic models as strict schemas, and answers as their objects."""
+"""What may be asked for, and answers as objects of it."""
 
-from decimal import Decimal
-from enum import Enum
-from typing import Annotated, Generic, Literal, TypeVar
+import dataclasses
+from typing import Any, Generic, TypeVar
 
 import jsonschema
 import pytest
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field, RootModel, TypeAdapter, field_validator
+from typing_extensions import TypedDict
 
-from headgate.client.response import ModelResponse
-from headgate.client.schema import fit, strict_schema
-from headgate.core.body import Body
-from headgate.core.errors import BadRequestError, ValidationError
-from headgate.core.usage import TokenUsage
+from headgate.client.schema import Said, shape
+from headgate.core.errors import BadRequestError, FilteredError, RefusalError, TruncatedError, ValidationError
 
 T = TypeVar("T")
-
-
-class Colour(Enum):
-    """Of walls."""
-
-    RED = "red"
-    BLUE = "blue"
 
 
 class Cat(BaseModel):
     """It has lives."""
 
-    kind: Literal["cat"] = "cat"
+    kind: str = "cat"
     lives: int = 9
 
 
-class Dog(BaseModel):
-    """It may have a name."""
+@dataclasses.dataclass
+class Point:
+    """On a plane."""
 
-    kind: Literal["dog"] = "dog"
-    name: str | None = None
-
-
-class Home(BaseModel):
-    """A model with everything that pydantic spells in its own way."""
-
-    colour: Colour = Field(description="of the walls")
-    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
-    rooms: list[Dog] = []
-    where: Cat = Field(default=Cat(), description="the cat")
+    x: float
+    y: float
 
 
-class Node(BaseModel):
-    """It refers to itself."""
+class Named(TypedDict):
+    """A mapping with known names."""
 
     name: str
-    children: list["Node"] = []
 
 
-def _answer(text, *, finish="stop", raw=b"{}"):
-    return ModelResponse(
-        text=text,
-        model="m",
-        provider="p",
-        usage=TokenUsage(),
-        cost_usd=Decimal(0),
-        cached=False,
-        finish_reason=finish,
-        request_id="r",
-        attempts=1,
-        latency_ms=1.0,
-        simulated=True,
-        body=Body(raw),
-    )
+class Wide(BaseModel):
+    """It has many fields."""
+
+    a: int
+    b: int
+    c: int
+    d: int
+    e: int
 
 
-def _walk(schema):
-    yield schema
-    for value in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
-        if isinstance(value, dict | list):
-            yield from _walk(value)
+class Odd(BaseModel):
+    """What no schema says is validated all the same."""
+
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            message = "it must be odd"
+            raise ValueError(message)
+        return value
 
 
-@pytest.mark.parametrize("model", [Home, Node, Cat])
-def test_every_object_is_closed_and_complete(model):
-    """No further properties, all properties required, no defaults, no `oneOf`, references alone."""
-    schema = strict_schema(model)["schema"]
-    jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["type"] == "object"
-    for part in _walk(schema):
-        if not isinstance(part, dict):
-            continue
-        if part.get("type") == "object":
-            assert part["additionalProperties"] is False
-            assert part["required"] == list(part["properties"])
-        assert not part.keys() & {"oneOf", "discriminator", "default"} or "properties" in _parents(schema, part)
-        if "$ref" in part:
-            assert list(part) == ["$ref"]
+def test_a_model_is_sent_by_its_name_and_strict():
+    """Name, strict schema, and an object of the model."""
+    cat = shape(Cat)
+    assert cat.wire["name"] == "Cat"
+    assert cat.wire["strict"] is True
+    assert cat.wire["schema"]["required"] == ["kind", "lives"]
+    assert cat.fit(Said('{"kind":"cat","lives":3}', "stop")) == Cat(lives=3)
 
 
-def _parents(schema, wanted):
-    """Names under which a mapping stands: a property may be called `default`."""
-    return [name for part in _walk(schema) if isinstance(part, dict) for name, value in part.items() if value is wanted]
-
-
-def test_what_the_model_takes_the_schema_takes():
-    """An instance with everything given validates against the schema, in the recursion too."""
-    home = Home(colour=Colour.RED, pet=Dog(name="Rex"), rooms=[Dog()], where=Cat())
-    jsonschema.validate(home.model_dump(mode="json"), strict_schema(Home)["schema"])
-    tree = Node(name="a", children=[Node(name="b", children=[])])
-    jsonschema.validate(tree.model_dump(mode="json"), strict_schema(Node)["schema"])
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"name": "a"}, strict_schema(Node)["schema"])
-
-
-def test_descriptions_survive():
-    """What the user wrote for the model to read is sent, beside a reference too."""
-    schema = strict_schema(Home)["schema"]
-    assert schema["properties"]["colour"]["description"] == "of the walls"
-    assert schema["properties"]["where"]["description"] == "the cat"
-
-
-def test_a_property_may_have_any_name():
-    """Names of properties are not keywords."""
-
-    class Odd(BaseModel):
-        default: int = 1
-        discriminator: str = ""
-        items: list[int] = []
-
-    assert strict_schema(Odd)["schema"]["required"] == ["default", "discriminator", "items"]
-
-
-def test_what_is_inside_lists_tuples_and_mappings_is_strict_too():
-    """A mapping of free keys stays one: the provider, not we, says whether it takes it."""
-
-    class Deep(BaseModel):
-        pair: tuple[Cat, Dog]
-        many: list[Cat | None]
-        free: dict[str, Cat]
-        open: dict[str, object]
-
-    schema = strict_schema(Deep)["schema"]
-    jsonschema.Draft202012Validator.check_schema(schema)
-    parts = schema["properties"]
-    assert parts["pair"]["prefixItems"] == [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]
-    assert parts["free"]["additionalProperties"] == {"$ref": "#/$defs/Cat"}
-    assert parts["open"]["additionalProperties"] is True
+@pytest.mark.parametrize(
+    ("into", "text", "value"),
+    [
+        (Point, '{"x":1,"y":2.5}', Point(1, 2.5)),
+        (Named, '{"name":"a"}', {"name": "a"}),
+        (list[int], '{"value":[1,2]}', [1, 2]),
+        (TypeAdapter(Cat | Point), '{"value":{"x":1,"y":2}}', Point(1, 2)),
+        (RootModel[list[str]], '{"value":["a"]}', RootModel[list[str]](["a"])),
+        (int, '{"value": 7 }', 7),
+        ({"type": "array", "items": {"type": "integer"}}, '{"value":[3]}', [3]),
+        ({"type": "object", "properties": {"n": {"type": "integer"}}}, '{"n":1}', {"n": 1}),
+    ],
+    ids=str,
+)
+def test_whatever_has_a_schema(into, text, value):
+    """What is no object travels inside one; the sent schema is a schema, and takes the answer."""
+    asked = shape(into)
+    jsonschema.Draft202012Validator.check_schema(asked.wire["schema"])
+    jsonschema.validate(TypeAdapter(Any).validate_json(text), asked.wire["schema"])
+    assert asked.fit(Said(text, "stop")) == value
 
 
 def test_the_name_is_one_that_providers_take():
@@ -151,57 +96,106 @@ def test_the_name_is_one_that_providers_take():
     class Box(BaseModel, Generic[T]):
         inside: T
 
-    assert strict_schema(Box[int])["name"] == "Box_int_"
-
-
-def test_a_model_that_is_no_object_is_refused():
-    """A list at the root cannot be asked for; nothing is sent."""
-    with pytest.raises(BadRequestError, match="not an object"):
-        strict_schema(RootModel[list[int]])
-
-
-@pytest.mark.parametrize("into", [dict, "City", None, list[int]])
-def test_what_is_no_model_is_refused(into):
-    """By name, before anything is sent."""
-    with pytest.raises(BadRequestError, match="is not a Pydantic model"):
-        strict_schema(into)
-
-
-def test_an_answer_that_fits_is_an_object():
-    """The text becomes the validated model."""
-    assert fit(Cat, _answer('{"kind":"cat","lives":3}')) == Cat(lives=3)
+    assert shape(Box[int]).wire["name"] == "Box_int_"
+    assert shape({"title": "a" * 99, "type": "integer"}).wire["name"] == "a" * 64
 
 
 @pytest.mark.parametrize(
-    ("response", "code", "said"),
+    ("into", "said"),
     [
-        (_answer("", raw=b'{"choices":[{"message":{"refusal":"I will not."}}]}'), "refusal", "I will not."),
-        (_answer('{"kind":"ca', finish="length"), "truncated", "cut off"),
-        (_answer("", finish="content_filter"), "content_filter", "filter"),
-        (_answer('{"kind":"cat","lives":"many"}'), "invalid_output", "`lives`"),
-        (_answer("not JSON"), "invalid_output", "Cat"),
-        (_answer(""), "invalid_output", "Cat"),
+        ("City", "no type"),
+        (None, "no type"),
+        (object(), "cannot be asked for"),
+        (dict, "properties of any name"),
+        (dict[str, int], "properties of any name"),
+        (Any, "anything at all"),
+        ({"type": "strange"}, "'strange'"),
+        ({"properties": {1: {"type": "integer"}, "x": object()}}, "as JSON"),
+        ({"type": "object", "properties": {"a": {"$ref": "http://example.com/x"}}}, "leads to nothing"),
     ],
+    ids=str,
 )
-def test_an_answer_that_does_not_fit_is_told_apart(response, code, said):
+def test_what_cannot_be_asked_for_is_refused(into, said):
+    """By name, before anything is sent, and with a cure."""
+    with pytest.raises(BadRequestError, match=said) as caught:
+        shape(into)
+    assert caught.value.hint
+
+
+def test_what_a_strict_schema_cannot_say_may_be_asked_for_otherwise():
+    """As it is; only the answer is validated."""
+    free = shape(dict[str, int], hold=False)
+    assert free.wire["strict"] is False
+    assert free.fit(Said('{"a":1}')) == {"a": 1}
+    with pytest.raises(ValidationError, match="`a`"):
+        free.fit(Said('{"a":"x"}'))
+
+
+def test_a_list_that_no_model_is_held_to_travels_in_an_object_too():
+    """Providers take objects only."""
+    many = shape(list[dict[str, Cat]], hold=False)
+    assert many.wire["schema"]["type"] == "object"
+    jsonschema.validate({"value": [{"a": {"lives": 1}}]}, many.wire["schema"])
+    assert many.fit(Said('{"value":[{"a":{"lives":1}}]}')) == [{"a": Cat(lives=1)}]
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "words"),
+    [
+        (Said("", "stop", "I will not."), RefusalError, "I will not."),
+        (Said('{"kind":"ca', "length"), TruncatedError, "cut off"),
+        (Said('{"kind":"cat","lives":1}', "length"), TruncatedError, "cut off"),
+        (Said("", "content_filter"), FilteredError, "filter"),
+        (Said('{"kind":"cat","lives":"many"}'), ValidationError, "`lives`"),
+        (Said("not JSON"), ValidationError, "Cat"),
+        (Said(""), ValidationError, "Cat"),
+        (Said("\ud800"), ValidationError, "Cat"),
+        (Said("[" * 100_000), ValidationError, "Cat"),
+        (Said('{"kind":"\\ud800","lives":1}'), ValidationError, "Cat"),
+        (Said('{"kind":"cat","lives":' + "9" * 9999 + "}"), ValidationError, "Cat"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_an_answer_that_does_not_fit_is_told_apart(said, error, words):
     """Refused, cut short, filtered, or simply wrong; the answer's text is kept, and no value is in the message."""
     with pytest.raises(ValidationError) as caught:
-        fit(Cat, response)
-    assert caught.value.code == code
-    assert said in caught.value.message
+        shape(Cat).fit(said)
+    assert type(caught.value) is error
+    assert words in caught.value.message
     assert "many" not in caught.value.message
-    assert caught.value.text == (response.text or response.refusal or "")
+    assert caught.value.text == (said.refusal or said.text)
+
+
+@pytest.mark.parametrize("text", ["", "[", "3", "[" * 100_000, '{"value":', '{"value":"x"}', "{}", "\ud800", "null"])
+@pytest.mark.parametrize("into", [list[int], {"type": "array", "items": {"type": "integer"}}, {"type": "integer"}])
+def test_hostile_texts_end_in_the_typed_error(into, text):
+    """Never in that of a decoder, whichever way it is read."""
+    with pytest.raises(ValidationError) as caught:
+        shape(into).fit(Said(text))
+    assert caught.value.problems
+
+
+def test_validators_of_the_model_count():
+    """Their words are the problem that the model is told."""
+    with pytest.raises(ValidationError) as caught:
+        shape(Odd).fit(Said('{"number":2}'))
+    assert caught.value.problems == ("`number`: Value error, it must be odd",)
 
 
 def test_many_problems_are_counted():
-    """The message stays readable."""
+    """The message stays readable; all of them are on the error."""
+    with pytest.raises(ValidationError, match="and 2 more") as caught:
+        shape(Wide).fit(Said("{}"))
+    assert len(caught.value.problems) == 5
 
-    class Wide(BaseModel):
-        a: int
-        b: int
-        c: int
-        d: int
-        e: int
 
-    with pytest.raises(ValidationError, match="and 2 more"):
-        fit(Wide, _answer("{}"))
+def test_fine_tuned_models_are_told_of_bounds():
+    """They are not held to them, so that the schema does not say them."""
+
+    class Few(BaseModel):
+        some: list[int] = Field(min_length=2)
+
+    assert "minItems" in shape(Few).wire["schema"]["properties"]["some"]
+    told = shape(Few, bounds=False).wire["schema"]["properties"]["some"]
+    assert "minItems" not in told
+    assert told["description"] == "(minItems: 2)"

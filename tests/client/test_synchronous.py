@@ -41,7 +41,7 @@ def test_it_has_every_method_of_the_asynchronous_face():
     for name in names - {"http_client"}:
         ours, theirs = getattr(Headgate, name), getattr(AsyncHeadgate, name)
         assert inspect.signature(ours).parameters == inspect.signature(theirs).parameters
-        assert ours.__doc__ == theirs.__doc__ or name == "stream"
+        assert ours.__doc__ == theirs.__doc__ or name in {"stream", "stream_parse"}
 
 
 def test_every_method_works_without_a_loop(practice):
@@ -51,8 +51,9 @@ def test_every_method_works_without_a_loop(practice):
         pieces = list(gate.stream("Count."))
         assert pieces[-1].finish == "stop"
         assert gate.parse(City, "Describe Lyon.").name
+        assert isinstance(list(gate.stream_parse(City, "Describe Lyon."))[-1].value, City)
         assert len(gate.batch_generate(["a", "b"], progress=True)) == 2
-        assert gate.usage().calls == 5
+        assert gate.usage().calls == 6
         assert gate.models() == ["gpt-6-luna"]
         assert gate.health()["status"] == "ok"
         assert gate.config.store == "memory://"

@@ -32,6 +32,8 @@ UnboundedError | 403 | refused | unbounded_cost | never | never | no
 UnpricedError | 403 | refused | unknown_price | never | at once | no
 BacklogError | 503 | refused | journal_full | never | never | no
 StoreError | 503 | refused | store_unavailable | never | never | no
+GuardError | 403 | refused | blocked | never | never | no
+GuardDownError | 503 | refused | guard_unavailable | never | never | no
 StoppingError | 503 | refused | stopping | never | never | no
 ProviderError | 502 | server_error | upstream_error | never | never | yes
 APIError | 4xx | invalid_request_error | upstream_error | never | never | no
@@ -47,6 +49,9 @@ UnreachableError | 502 | server_error | upstream_unreachable | yes | then | yes
 GarbledError | 502 | server_error | upstream_garbled | yes | then | yes
 InterruptedError | 502 | server_error | stream_interrupted | never | never | yes
 ValidationError | 502 | server_error | invalid_output | never | never | no
+RefusalError | 502 | server_error | refusal | never | never | no
+TruncatedError | 502 | server_error | truncated | never | never | no
+FilteredError | 502 | server_error | content_filter | never | never | no
 PartialFailureError | 502 | server_error | partial_failure | never | never | no
 """
 

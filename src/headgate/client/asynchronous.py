@@ -9,13 +9,12 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 import msgspec
-from pydantic import BaseModel
 
-from headgate.client import batch, drawing, embedding, moderation, picture, response, schema
+from headgate.client import batch, drawing, embedding, moderation, picture, response, structured
+from headgate.client.configuration import loaded
 from headgate.client.drawing import ImageResponse
 from headgate.client.embedding import EmbeddingResponse
 from headgate.client.exchange import Exchange
@@ -26,19 +25,17 @@ from headgate.client.options import CHAT_ONLY, OURS, Options, Wishes, check, for
 from headgate.client.picture import Picture
 from headgate.client.report import BudgetReport, UsageReport, budget_report, query, report
 from headgate.client.response import ModelResponse, Piece
-from headgate.core.call import Call, Operation
-from headgate.core.errors import BadRequestError, ConfigError, StoppingError
+from headgate.client.schema import Said, T, Wanted
+from headgate.client.structured import Partial, Question
+from headgate.core.body import Body
+from headgate.core.call import Call, Operation, Origin
+from headgate.core.errors import BadRequestError, StoppingError
 from headgate.core.usage import TokenUsage
 from headgate.dialects.openai_prompt import PROMPTS
+from headgate.dialects.openai_refusals import refused
 from headgate.gate.config import Config
-from headgate.gate.environment import process_environment
 from headgate.gate.gate import MODERATION, Gate
-from headgate.gate.load import load
-from headgate.gate.loaded import Loaded
 from headgate.gate.ports import SystemChance, SystemClock
-
-M = TypeVar("M", bound=BaseModel)
-T = TypeVar("T")
 
 log = logging.getLogger("headgate")
 
@@ -77,12 +74,12 @@ class AsyncHeadgate:
         base_url: str | None = None,
         model: str | None = None,
     ) -> None:
-        loaded = _loaded(config, simulate=simulate, api_key=api_key, base_url=base_url, model=model)
+        found = loaded(config, simulate=simulate, api_key=api_key, base_url=base_url, model=model)
         if not isinstance(config, Config):
             # Whoever has loaded a `Config` was told then.
-            for warning in loaded.warnings:
+            for warning in found.warnings:
                 log.warning(warning)
-        self.config: Config = loaded.config
+        self.config: Config = found.config
         """What this gate is made of: final, with every default filled in."""
         self._clock = SystemClock()
         self._opening = asyncio.Lock()
@@ -169,19 +166,81 @@ class AsyncHeadgate:
                     yield Piece(text=event.text)
             yield response.last_piece(reply, finish=finish, usage=usage)
 
-    async def parse(self, into: type[M], prompt: str | None = None, **options: Unpack[Options]) -> M:
-        """Ask a model for an object of a Pydantic model.
+    async def parse(
+        self,
+        into: Wanted[T],
+        prompt: str | None = None,
+        *,
+        strict: bool = True,
+        repairs: int = 1,
+        **options: Unpack[Options],
+    ) -> T:
+        """Ask a model for an object.
 
         Args:
-            into: the Pydantic model; sent as a strict JSON schema, and the answer is validated by it.
+            into: a Pydantic model, or any type that Pydantic knows (a dataclass, `list[City]`, a union …); or a JSON
+                schema, which gives plain data.
             prompt: the question; or give `messages`.
+            strict: the provider holds the model to the schema. What a strict schema cannot say is refused, by its
+                place; with False the schema goes as it is, and only the answer is validated.
+            repairs: how often a model whose answer does not fit is told so and asked again, 0 to 5.
             **options: see `Options`.
 
         Raises:
-            ValidationError: the model refused, was cut short, or its answer does not fit; `text` is what it said.
+            BadRequestError: this cannot be asked for; nothing was sent.
+            RefusalError, TruncatedError, FilteredError: the model refused, or its answer was cut off.
+            ValidationError: the answer does not fit; `text` is what it said, `problems` why.
             HeadgateError: as `generate_response` does.
         """
-        return schema.fit(into, await self._whole(prompt, options, schema=schema.strict_schema(into)))
+        gate = await self._ready()
+        question = await structured.question(gate, into, prompt, options, strict=strict, repairs=repairs)
+        return await structured.answer(question, self._said)
+
+    async def stream_parse(
+        self,
+        into: Wanted[T],
+        prompt: str | None = None,
+        *,
+        strict: bool = True,
+        repairs: int = 1,
+        **options: Unpack[Options],
+    ) -> AsyncGenerator[Partial[T], None]:
+        """Ask a model for an object and see it grow.
+
+        What comes is plain data, not validated; the last one (`done`) is the object itself. Where the answer does not
+        fit, the repaired one is the last: it may differ from what was seen before.
+
+        Args:
+            into: as for `parse`, and so are the others.
+            prompt: the question; or give `messages`.
+            strict: the provider holds the model to the schema.
+            repairs: how often a model whose answer does not fit is told so and asked again.
+            **options: see `Options`.
+
+        Raises:
+            HeadgateError: as `parse` and `stream` do.
+        """
+        gate = await self._ready()
+        question = await structured.question(gate, into, prompt, options, strict=strict, repairs=repairs)
+        call = await self._send(question, None, stream=True)
+        draft = structured.Draft(wrapped=question.shape.wrapped)
+        async with await gate(call) as reply:
+            async for event in reply:
+                if draft.grows(event):
+                    yield Partial(value=draft.value)
+        yield Partial(value=await structured.answer(question, self._said, (call, draft.said)), done=True)
+
+    async def _send(self, question: Question[Any], parent: Call | None, **more: object) -> Call:
+        _, call = await self._call(question.prompt, question.options, schema=question.schema, **more)
+        if parent is None:
+            return call
+        return msgspec.structs.replace(call, origin=Origin.INTERNAL, parent=parent.id, deadline=parent.deadline)
+
+    async def _said(self, question: Question[Any], parent: Call | None) -> tuple[Call, Said]:
+        call = await self._send(question, parent)
+        async with await (await self._ready())(call) as reply:
+            event = await reply.read()
+            return call, Said(event.text, event.finish, refused(Body(event.raw).view))
 
     async def batch_generate(
         self,
@@ -432,30 +491,3 @@ def _json(body: Mapping[str, object]) -> bytes:
         return msgspec.json.encode(body)
     except (TypeError, ValueError) as error:
         raise BadRequestError(f"The call cannot be written as JSON: {error}.", code="invalid_json") from None
-
-
-def _loaded(
-    config: str | os.PathLike[str] | Mapping[str, Any] | Config | None,
-    *,
-    simulate: bool,
-    api_key: str | None,
-    base_url: str | None,
-    model: str | None,
-) -> Loaded:
-    """Read the configuration, wherever it is."""
-    if not isinstance(config, str | os.PathLike | Mapping | Config | None):
-        message = f"The configuration is of the type {type(config).__name__}; it takes a path, a mapping or a `Config`."
-        raise ConfigError(message, hint='Write `Headgate("headgate.yaml")` or `Headgate({"providers": …})`.')
-    given = {"OPENAI_API_KEY": api_key, "OPENAI_BASE_URL": base_url}
-    environment = process_environment() | {name: value for name, value in given.items() if value is not None}
-    if isinstance(config, Config):
-        config = {name: getattr(config, name) for name in config.model_fields_set}
-    return load(
-        Path(config) if isinstance(config, str | os.PathLike) else None,
-        environment=environment,
-        settings=config if isinstance(config, Mapping) else None,
-        simulate=simulate,
-        dotenv=Path(".env"),
-        folder=Path(),
-        overrides={} if model is None else {"models.default": model},
-    )

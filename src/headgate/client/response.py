@@ -3,7 +3,6 @@
 Decides how a reply is shown as plain data; refuses to know how it came about.
 """
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +15,7 @@ from headgate.core.money import to_usd
 from headgate.core.reply import Event, Reply
 from headgate.core.usage import TokenUsage
 from headgate.dialects.openai_prompt import OPTIONS
+from headgate.dialects.openai_refusals import refused
 from headgate.gate import present
 
 
@@ -68,7 +68,7 @@ class ModelResponse(Answered, frozen=True, kw_only=True):
     @property
     def refusal(self) -> str | None:
         """The model's words where it refused to answer."""
-        return "".join(_refusals(self.raw)) or None
+        return refused(self.raw)
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,20 +153,3 @@ def cost(reply: Reply) -> Decimal | None:
     """US dollars of all attempts of an ended reply; None where a price is not known."""
     total = present.total_cost(reply.attempts)
     return None if total is None else to_usd(total)
-
-
-def _refusals(answer: Any) -> Iterator[str]:
-    """The refusals in an answer of either OpenAI dialect. Servers vary: what is not as expected is passed over."""
-    for choice in _each(answer, "choices"):
-        message = choice.get("message")
-        if isinstance(message, dict) and isinstance(message.get("refusal"), str):
-            yield message["refusal"]
-    for item in _each(answer, "output"):
-        for part in _each(item, "content"):
-            if part.get("type") == "refusal" and isinstance(part.get("refusal"), str):
-                yield part["refusal"]
-
-
-def _each(holder: Any, name: str) -> Iterator[dict[str, Any]]:
-    found = holder.get(name) if isinstance(holder, dict) else None
-    return (entry for entry in (found if isinstance(found, list) else ()) if isinstance(entry, dict))

@@ -6,22 +6,20 @@ Every method runs `AsyncHeadgate`'s method of the same name on a loop thread of 
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
-
-from pydantic import BaseModel
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from typing import Any, Concatenate, ParamSpec, Self, Unpack
 
 from headgate.client.asynchronous import AsyncHeadgate
 from headgate.client.http import Client, sync_client
 from headgate.client.loop import LoopThread
 from headgate.client.options import Options
 from headgate.client.response import Piece
+from headgate.client.schema import T, Wanted
+from headgate.client.structured import Partial
 from headgate.core.errors import StoppingError
 from headgate.gate.config import Config
 
-M = TypeVar("M", bound=BaseModel)
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def _waiting(
@@ -84,9 +82,32 @@ class Headgate:
             prompt: the question; or give `messages`.
             **options: see `Options`.
         """
-        pieces = self._gate.stream(prompt, **options)
+        return self._each(self._gate.stream(prompt, **options))
 
-        async def following() -> Piece | None:
+    def stream_parse(
+        self,
+        into: Wanted[T],
+        prompt: str | None = None,
+        *,
+        strict: bool = True,
+        repairs: int = 1,
+        **options: Unpack[Options],
+    ) -> Iterator[Partial[T]]:
+        """Ask a model for an object and see it grow; see `AsyncHeadgate.stream_parse`.
+
+        Leaving the loop early closes the provider's connection; so does the iterator's `close`.
+
+        Args:
+            into: what is asked for.
+            prompt: the question; or give `messages`.
+            strict: the provider holds the model to the schema.
+            repairs: how often a model whose answer does not fit is told so and asked again.
+            **options: see `Options`.
+        """
+        return self._each(self._gate.stream_parse(into, prompt, strict=strict, repairs=repairs, **options))
+
+    def _each(self, pieces: AsyncGenerator[T, None]) -> Iterator[T]:
+        async def following() -> T | None:
             return await anext(pieces, None)
 
         async def ending() -> None:

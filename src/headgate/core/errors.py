@@ -26,6 +26,8 @@
     │   ├── UnpricedError           nobody knows what the model costs
     │   ├── BacklogError            the journal is full: the books come first
     │   ├── StoreError              the store is away, and the call cannot do without
+    │   ├── GuardError              a rule of the guard blocks the words
+    │   ├── GuardDownError          a rule of the guard cannot run, and does not say that this opens it
     │   └── StoppingError           the gate is shutting down
     ├── ProviderError               the provider, or the way to it, failed
     │   ├── APIError                answered with an error status
@@ -41,6 +43,9 @@
     │   ├── GarbledError            an answer that cannot be read
     │   └── InterruptedError        broken after the first word
     ├── ValidationError             the model's answer does not fit the schema asked for
+    │   ├── RefusalError            the model refuses to answer
+    │   ├── TruncatedError          its answer was cut off at its length limit
+    │   └── FilteredError           the provider's content filter cut its answer off
     └── PartialFailureError         some of many failed; carries what succeeded
 
 Each class carries its facts, and `error_table.py` prints them as the table in `docs/reference/errors.md`. What to do
@@ -52,6 +57,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 
 from headgate.core.attempt import Attempt
+from headgate.core.verdict import Verdict
 
 
 class Again(StrEnum):
@@ -330,6 +336,28 @@ class StoreError(Refused):
     hint = "Look at `store` in `/health`."
 
 
+class GuardError(Refused):
+    """A rule of the guard blocks the words. A blocked question costs nothing; a blocked answer is paid for.
+
+    Attributes:
+        verdict: which rule, and why.
+    """
+
+    status = 403
+    code = "blocked"
+
+    def __init__(self, message: str, *, verdict: Verdict, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.verdict = verdict
+
+
+class GuardDownError(Refused):
+    """A rule of the guard could not run, and its `on_failure` is `closed`."""
+
+    status = 503
+    code = "guard_unavailable"
+
+
 class StoppingError(Refused):
     """The gate is shutting down and takes no new calls."""
 
@@ -474,14 +502,35 @@ class ValidationError(HeadgateError):
 
     Attributes:
         text: the answer as it came.
+        problems: what does not fit: the place and why, never the value.
     """
 
     status = 502
     code = "invalid_output"
 
-    def __init__(self, message: str, *, text: str = "", **facts: Any) -> None:
+    def __init__(self, message: str, *, text: str = "", problems: Sequence[str] = (), **facts: Any) -> None:
         super().__init__(message, **facts)
         self.text = text
+        self.problems = tuple(problems)
+
+
+class RefusalError(ValidationError):
+    """The model refused to answer; `text` is what it said instead."""
+
+    code = "refusal"
+
+
+class TruncatedError(ValidationError):
+    """The answer was cut off at its length limit, so that no object came of it."""
+
+    code = "truncated"
+    hint = "Raise `max_tokens`, or ask for less."
+
+
+class FilteredError(ValidationError):
+    """The provider's content filter cut the answer off."""
+
+    code = "content_filter"
 
 
 class PartialFailureError(HeadgateError):

@@ -13,6 +13,7 @@ from headgate.core.errors import BadRequestError
 
 # Responses refuses a smaller `max_output_tokens`.
 _FEWEST_OUTPUT = 16
+_ANY_OBJECT: Final = {"type": "json_object"}
 
 
 def chat_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, object]:
@@ -21,8 +22,8 @@ def chat_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, object]
     Args:
         prompt: the user's words; not used where `messages` is given.
         options: `messages` (a list, instead of the prompt), `images` (addresses, beside the prompt), `system` (goes
-            first), `max_tokens`, `schema` (`{"name", "schema", "strict"}`), `stream`; `model`, `temperature`, `top_p`,
-            `reasoning_effort`, `verbosity`, `user` and everything else pass by their own names.
+            first), `max_tokens`, `schema` (`{"name", "schema", "strict"}`; empty: any JSON object), `stream`; `model`,
+            `temperature`, `top_p`, `reasoning_effort`, `verbosity`, `user` and everything else pass by their own names.
 
     Raises:
         BadRequestError: an option has the wrong form.
@@ -40,7 +41,8 @@ def chat_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, object]
     if "max_tokens" in given:
         request["max_completion_tokens"] = given.pop("max_tokens")
     if "schema" in given:
-        request["response_format"] = {"type": "json_schema", "json_schema": _object(given, "schema")}
+        schema = _object(given, "schema")
+        request["response_format"] = {"type": "json_schema", "json_schema": schema} if schema else _ANY_OBJECT
     return request | given
 
 
@@ -69,7 +71,8 @@ def responses_prompt(prompt: str, options: Mapping[str, object]) -> dict[str, ob
         most = given.pop("max_tokens")
         request["max_output_tokens"] = max(_FEWEST_OUTPUT, most) if type(most) is int and most > 0 else most
     if "schema" in given:
-        given["text"] = _object(given, "text") | {"format": {"type": "json_schema"} | _object(given, "schema")}
+        schema = _object(given, "schema")
+        given["text"] = _object(given, "text") | {"format": {"type": "json_schema"} | schema if schema else _ANY_OBJECT}
     if "verbosity" in given:
         given["text"] = _object(given, "text") | {"verbosity": given.pop("verbosity")}
     if "reasoning_effort" in given:

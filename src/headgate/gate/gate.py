@@ -338,6 +338,10 @@ class Gate:
         plan = self._plans.get(model or self._default or "") or self._plans.get(ANY)
         return plan is not None and all(self._providers[t.provider].speaks(operation) for t in plan.targets)
 
+    def lacks(self, model: str | None, capability: str) -> bool:
+        """Whether every target of a model is known not to have a capability, as the catalog calls it."""
+        return self._offers.lacks(model or self._default or "", capability)
+
     @property
     def default_model(self) -> str | None:
         """The model of a call that names none."""

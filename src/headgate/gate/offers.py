@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
+from headgate.catalog.abilities import Abilities
 from headgate.catalog.models import Catalog, Model
 from headgate.catalog.retirement import Fate, fate
 from headgate.core.call import Target
@@ -73,6 +74,13 @@ class Offers:
             retires=last.retires if last and mortal else None,
             successor=last.successor if last and mortal else None,
         )
+
+    def lacks(self, name: str, capability: str) -> bool:
+        """Whether every target of a name is known not to have a capability."""
+        plan = self._plans.get(name) or self._plans.get(ANY)
+        abilities = Abilities(self._catalog, self._makers)
+        found = [abilities.known(target.provider, target.model or name) for target in plan.targets] if plan else []
+        return bool(found) and all(model is not None and model.can(capability) is False for model in found)
 
     def known(self) -> list[Offer]:
         """Every model of the catalog, with what is known of it at its maker."""
