@@ -66,7 +66,8 @@ async def _inside(config: Config) -> list[Item]:
         return [Item("gate", good=False, found=error.message, cure=error.hint)]
     async with gate:
         health = await gate.health()
-        return [_store(config, health), _journal(health), *_shared(config, health), *_providers(health, gate.simulators)]
+        stores = (_store(config, health), _journal(health), *_shared(config, health))
+        return [*stores, *_providers(health, gate.simulators)]
 
 
 def _store(config: Config, health: dict[str, Any]) -> Item:

@@ -45,11 +45,13 @@ def test_the_table(headgate, played):
     names = [one.name for one in scenarios(5)]
     assert [name for name, *_ in played] == [name for name in names for _ in range(2)]
     assert {seed for _, _, seed, _ in played} == {3}
-    lines = [" ".join(line.split()) for line in done.out.splitlines() if line.strip().startswith("requests /")]
-    assert lines == [
-        "requests / headgate 18 99.1% 0.20 0.30 0 601 s 1.5 s 2.2 s met",
-        "requests / openai 8 99.1% 0.20 0.30 43 601 s 1.5 s 2.2 s",
+    lines = done.out.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.strip().startswith("requests"))
+    assert [" ".join(line.split()) for line in lines[first : first + 2]] == [
+        "requests 18 99.1% 0.20 0 601 s 1.5 s 2.2 s met",
+        "openai 8 99.1% 0.20 43 601 s 1.5 s 2.2 s",
     ]
+    assert max(len(line.rstrip()) for line in lines) < 80
     assert "two processes: left out" in done.said
 
 
@@ -97,10 +99,19 @@ def test_two_processes(headgate, monkeypatch):
         return outcome()
 
     monkeypatch.setattr("headgate.cli.bench.processes.share_limit", share_limit)
+    monkeypatch.setattr("headgate.cli.bench.processes.reach", share_limit)
     done = headgate("bench", "pace", "--shared", "redis://there", "--json")
-    assert (asked, done.code) == (["redis://there"], 1)
+    assert (asked, done.code) == (["redis://there"] * 2, 1)
     last = done.json["lines"][-1]
     assert (last["scenario"], last["workers"], last["most_refused"], last["met"]) == ("two processes", 80, 0.0, False)
+
+
+@pytest.mark.parametrize("shared", ["memory://", "redis://127.0.0.1:1"])
+def test_a_store_that_nobody_shares(headgate, played, shared):
+    """Told before anything is measured: each process would keep its half, and the promise look kept."""
+    done = headgate("bench", "pace", "--shared", shared)
+    assert (done.code, done.out, played) == (2, "", [])
+    assert shared in done.said
 
 
 @pytest.mark.parametrize(

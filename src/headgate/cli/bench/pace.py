@@ -82,6 +82,8 @@ def pace(
 
     Ends with 1 where the gate reaches less than is promised.
     """
+    if shared is not None:
+        _reach(shared)
     clients: list[Client] = ["headgate", "openai"]
     if find_spec("openai") is None:
         clients.pop()
@@ -116,6 +118,12 @@ def _played(scenario: Scenario, client: Client, seed: int) -> Line:
     return promised(
         line(scenario.name, client, scenario.workers, outcome), share=scenario.share, refused=scenario.refused
     )
+
+
+def _reach(url: str) -> None:
+    from headgate.cli.bench.processes import reach
+
+    asyncio.run(reach(url))
 
 
 def _shared(url: str) -> Line:
@@ -155,14 +163,13 @@ def promised(made: Line, *, share: float, refused: float) -> Line:
 
 
 def _show(lines: list[Line]) -> None:
-    figures = ("callers", "used", "429s per\n100 calls", "changes\nincluded", "lost", "took", "p50", "p95", "promise")
+    figures = ("callers", "used", "429s per\n100 calls", "lost", "took", "p50", "p95", "promise")
     rows = [
         [
-            f"{one.scenario} / {one.client}",
+            one.scenario if one.client == "headgate" else f"  {one.client}",
             f"{one.workers}",
             f"{one.share:.1%}",
             f"{one.settled:.2%}"[:-1],
-            f"{one.refused:.2%}"[:-1],
             f"{one.lost:,}",
             f"{one.seconds:,.0f} s",
             f"{one.p50:.1f} s",
@@ -171,4 +178,4 @@ def _show(lines: list[Line]) -> None:
         ]
         for one in lines
     ]
-    show(table("scenario / client", figures, rows))
+    show(table("scenario", figures, rows))

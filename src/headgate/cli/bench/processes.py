@@ -14,8 +14,11 @@ import msgspec
 from headgate.cli.bench.judge import Span, judge
 from headgate.cli.bench.stage import Outcome, quantile
 from headgate.cli.bench.worker import Order, Report
-from headgate.core.errors import HeadgateError
+from headgate.core.errors import ConfigError, HeadgateError
+from headgate.gate.config import Config
+from headgate.gate.gate import Gate
 from headgate.gate.ports import SystemChance, SystemClock
+from headgate.gate.problems import masked
 from headgate.providers.simulator import Latency, Limits, Request, Simulator, simulator_app
 from headgate.server.serve import listening
 
@@ -27,6 +30,27 @@ WARM_UP = 3.0
 """Seconds that are not judged."""
 SAVED = 12.0
 _LONGEST_LINE = 2**24
+
+
+async def reach(shared: str) -> None:
+    """See whether the store can be shared: without it each process would keep its own part, and nothing be measured.
+
+    Args:
+        shared: the store, as in the configuration.
+
+    Raises:
+        ConfigError: it is none, or does not answer.
+    """
+    async with await Gate.open(
+        Config.model_validate(_config("bench", shared, "http://127.0.0.1:9", PER_MINUTE))
+    ) as gate:
+        found = gate.shared()
+    if found["type"] == "memory":
+        message = "`--shared` is `memory://`, which no two processes can share."
+        raise ConfigError(message, hint="Name a Redis or Valkey, such as `redis://localhost`.")
+    if found["status"] != "ok":
+        message = f"`--shared` is {masked(shared)}, and does not answer: {found['error']}"
+        raise ConfigError(message, hint="Start it, or see to its address, user and password.")
 
 
 async def share_limit(shared: str, *, seconds: float = SECONDS, per_minute: int = PER_MINUTE) -> Outcome:
