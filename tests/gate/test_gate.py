@@ -1,6 +1,7 @@
 """The gate: from a configuration and bytes to calls, books and an end."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import pytest
@@ -178,6 +179,23 @@ def test_a_key_asks_for_its_models_only():
         return gate.call(Operation.CHAT, b'{"model": "b", "messages": []}', caller=caller).model
 
     assert on_a_gate(story) == "b"
+
+
+def test_no_model_has_a_name_without_end():
+    """A route may take any name, and much is remembered by it: a few thousand of a megabyte would fill the machine."""
+
+    async def story(gate):
+        for name, taken in (("x" * 256, True), ("ü" * 256, True), ("x" * 257, False), ("x" * 1_000_000, False)):
+            raw = json.dumps({"model": name, "messages": []}).encode()
+            if taken:
+                assert gate.call(Operation.CHAT, raw).model == name
+                continue
+            with pytest.raises(UnknownModelError) as caught:
+                gate.call(Operation.CHAT, raw)
+            assert caught.value.param == "model"
+            assert len(caught.value.message) < 200
+
+    on_a_gate(story, models={"*": ROUTE})
 
 
 def test_the_list_of_models_is_the_callers():

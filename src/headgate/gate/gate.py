@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
+from headgate.catalog.names import LONGEST
 from headgate.catalog.prices import Prices
 from headgate.catalog.tokens import Tokens
 from headgate.core.body import Body
@@ -233,6 +234,7 @@ class Gate:
 
         Raises:
             BadRequestError: the body is malformed, or names no model and there is no default, or there is no time.
+            UnknownModelError: no model has such a name.
             NotAllowedError: the key may not ask for that model.
         """
         facts = DIALECTS[operation].read_request(b"" if isinstance(raw, Upload) and not isinstance(raw, Form) else raw)
@@ -269,6 +271,10 @@ class Gate:
 
     def _model(self, asked: str | None, operation: Operation, caller: Caller) -> str:
         """The model that a call asks for. Our default is one that talks: it neither embeds nor paints."""
+        if asked is not None and len(asked) > LONGEST:
+            # Much is remembered by it, where a route takes any name.
+            message = f"No model is called {asked[:80]!r}…: a name has at most {LONGEST} characters."
+            raise UnknownModelError(message, param="model")
         talks = operation in TALKS
         model = asked or (self._default if talks else MODERATION if operation is Operation.MODERATIONS else None)
         if not model:
