@@ -357,6 +357,7 @@ def test_a_store_that_has_lost_its_memory_is_no_fault_of_the_caller():
         with pytest.raises(SharedStoreError) as caught:
             await Admit(Waiting(VirtualClock()))(asks(limited(requests_per_minute=1)), Target_())
         assert (caught.value.retry_after, caught.value.http_status) == (12.5, 503)
+        assert caught.value.hint == "Try again in 12.5s."
 
     virtual_time(story())
 

@@ -316,7 +316,8 @@ def test_without_the_store(own_valkey, caplog, mode):
 
     with caplog.at_level(logging.WARNING, "headgate.stores"):
         asyncio.run(story())
-    assert f"Meanwhile limits are: {mode}." in caplog.text
+    assert f". Until it is back, `policies.on_shared_store_lost: {mode}` holds." in caplog.text
+    assert ".. " not in caplog.text
     assert "is back." in caplog.text
 
 

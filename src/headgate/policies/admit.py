@@ -137,8 +137,8 @@ def _used(call: Call, held: Demand, error: BaseException | None) -> Demand | Non
 def _refusal(caller: Caller, rule: Rule, grant: Grant) -> Refused:
     limits = rule.limits
     if grant.limited == "store":
-        message = "The store of rates has come back without what it knew, and waits for those who are at work."
-        return SharedStoreError(message, retry_after=grant.wait)
+        message = "The shared store of limits has started anew: until it knows who is at work, no call gets a place."
+        return SharedStoreError(message, hint=f"Try again in {go_duration(grant.wait)}.", retry_after=grant.wait)
     wait = SOON if isinf(grant.wait) else grant.wait
     if grant.limited == "concurrency":
         exceeded = f"`concurrency` is {limits.concurrency}, and so many of its calls are under way"

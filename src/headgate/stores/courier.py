@@ -173,4 +173,6 @@ class Courier:
 
 
 def _said(error: BaseException, seconds: float) -> str:
-    return f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+    # Half a sentence: whoever tells it goes on.
+    told = f"{type(error).__name__}: {error}".rstrip(". ")
+    return f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else told

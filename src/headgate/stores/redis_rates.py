@@ -46,6 +46,7 @@ LONGEST_PAUSE = 1.0
 _LOOK = 8
 _LIMITED = (None, "requests", "tokens", "concurrency", "store")
 _MICRO = 1e-6
+_GONE = "The shared store of limits %s: %s. Until it is back, `policies.on_shared_store_lost: %s` holds."
 _log = logging.getLogger("headgate.stores")
 
 Start = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
@@ -338,10 +339,10 @@ class RedisRates:
     def _lose(self, why: str) -> None:
         self._error, self._reached = why, False
         if self._away is None:
-            _log.warning("The shared store of limits is away: %s. Meanwhile limits are: %s.", why, self._alone.mode)
+            _log.warning(_GONE, "is away", why, self._alone.mode)
             self._away = self._clock.time()
         elif not self._tried.is_set():
-            _log.warning("The shared store of limits cannot be reached: %s. Limits are: %s.", why, self._alone.mode)
+            _log.warning(_GONE, "cannot be reached", why, self._alone.mode)
         self._drop()
 
     def _drop(self) -> None:
