@@ -245,6 +245,8 @@ class Stage:
         self.folder = folder
         self.journal = folder / "journal"
         self.store = folder / "books.db"
+        self.settings: dict[str, object] = {}
+        """More of the configuration, or other."""
         self.simulator: Program
         self._programs: list[Program] = []
 
@@ -277,6 +279,7 @@ class Stage:
             "store": f"sqlite:///{self.store}",
             "journal": {"path": str(self.journal), **journal},
             "providers": {"up": {"type": "openai", "base_url": base_url, "api_key": "k", "responses": True}},
+            **self.settings,
         }
         path.write_text(json.dumps(settings))
         return str(path)
