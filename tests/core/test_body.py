@@ -167,6 +167,28 @@ def test_an_edit_of_odd_bodies():
         Body(b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}").edited({"a": None})
 
 
+def test_a_field_that_is_spelled_in_another_way_is_not_added_again():
+    """By an escape, or beyond the letters that are spelled in one way only."""
+    assert Body(b'{"m\\u0061x": 1}').with_field("max", b"2").raw == b'{"m\\u0061x": 2}'
+    assert Body('{"é": 1}'.encode()).with_field("é", b"2").raw == '{"é": 2}'.encode()
+    assert Body(b'{"a\\u002db": 1}').with_field("a-b", b"2").raw == b'{"a\\u002db": 2}'
+    assert Body(b'{"a": "q"}').with_field("q", b"1").raw == b'{"q":1,"a": "q"}'
+
+
+def test_what_somebody_finds_out_is_found_out_once():
+    """By each who looks; an edited body is another one."""
+    looks: list[bytes] = []
+
+    def look(body: Body) -> int:
+        looks.append(body.raw)
+        return body.size
+
+    body = Body(b'{"a":1}')
+    assert (body.once(look), body.once(look), body.once(lambda body: -body.size)) == (7, 7, -7)
+    assert body.with_field("b", b"2").once(look) == 13
+    assert looks == [b'{"a":1}', b'{"b":2,"a":1}']
+
+
 def test_the_view_is_made_once():
     """The decoded view is one object."""
     body = Body(b'{"a":[1]}')

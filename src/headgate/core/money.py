@@ -44,7 +44,9 @@ def show_usd(pico: int) -> str:
         >>> show_usd(1_500_000), show_usd(0)
         ('0.0000015', '0')
     """
-    return format(to_usd(pico), "f")
+    dollars, rest = divmod(abs(pico), PICO)
+    sign = "-" if pico < 0 else ""
+    return f"{sign}{dollars}.{rest:012}".rstrip("0") if rest else f"{sign}{dollars}"
 
 
 def half_up(value: Fraction) -> int:

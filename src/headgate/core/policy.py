@@ -6,7 +6,7 @@ Gate    = compose(policies in order, provider as last handler)
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from types import FunctionType, MethodType
 from typing import Protocol
 
 from headgate.core.call import Call
@@ -26,9 +26,15 @@ class Policy(Protocol):
 def compose(policies: Sequence[Policy], last: Handler) -> Handler:
     """Hang policies in front of a handler; the first one is the outermost."""
     for policy in reversed(policies):
-        last = partial(_apply, policy, last)
+        last = _before(policy, last)
     return last
 
 
-def _apply(policy: Policy, following: Handler, call: Call) -> Awaitable[Reply]:
-    return policy(call, following)
+def _before(policy: Policy, following: Handler) -> Handler:
+    # A function calls a function or a method without leaving the interpreter; an object, only by a detour.
+    handle = policy if isinstance(policy, (FunctionType, MethodType)) else policy.__call__
+
+    def apply(call: Call) -> Awaitable[Reply]:
+        return handle(call, following)
+
+    return apply
