@@ -163,7 +163,7 @@ def promised(made: Line, *, share: float, refused: float) -> Line:
 
 
 def _show(lines: list[Line]) -> None:
-    figures = ("callers", "used", "429s per\n100 calls", "lost", "took", "p50", "p95", "promise")
+    figures = ("callers", "used", "429s\nper 100", "lost", "took", "p50", "p95", "promise")
     rows = [
         [
             one.scenario if one.client == "headgate" else f"  {one.client}",
