@@ -207,13 +207,15 @@ def test_counters_add_up_all_attempts():
     async def following(call):
         call.trail.append(tried(Settled.NOT_BILLED, cost=0))
         call.trail.append(tried(Settled.UNKNOWN, cost=None))
+        # What its budgets are charged for it is no cost yet.
+        call.trail.append(tried(Settled.UNKNOWN, cost=1000))
         call.trail.append(tried(Settled.BILLED, cost=None, usage=used))
         call.trail.append(tried(Settled.BILLED, cost=7, usage=used))
         return Reply([END])
 
     _, counters = metered(following)
-    assert (counters.attempts, counters.prompt_tokens, counters.completion_tokens) == (4, 20, 10)
-    assert (counters.cost, counters.unpriced, counters.unknown) == (7, 1, 1)
+    assert (counters.attempts, counters.prompt_tokens, counters.completion_tokens) == (5, 20, 10)
+    assert (counters.cost, counters.unpriced, counters.unknown) == (7, 1, 2)
 
 
 def test_calls_in_flight():

@@ -74,12 +74,13 @@ class Counters:
             if usage is not None:
                 self.prompt_tokens += usage.prompt_tokens
                 self.completion_tokens += usage.completion_tokens
-            if attempt.cost is not None:
-                self.cost += attempt.cost
-            elif attempt.settled is Settled.BILLED:
+            if attempt.settled is Settled.UNKNOWN:
+                # What budgets are charged for it is no cost yet.
+                self.unknown += 1
+            elif attempt.cost is None:
                 self.unpriced += 1
             else:
-                self.unknown += 1
+                self.cost += attempt.cost
 
 
 class Meter:

@@ -189,6 +189,64 @@ def test_the_intent_is_written_before_anything_leaves():
     assert len(journal.read(0).records) == 2
 
 
+def spoken(words, **fields):
+    """The body of a request that says so many letters."""
+    return Body(json.dumps({"messages": [{"role": "user", "content": "x" * words}], **fields}).encode())
+
+
+def test_counting_takes_what_the_model_reads():
+    """Not the JSON around it: 400 letters and the role, four to a token, and the six tokens around a message."""
+    attempt = attempt_of(Script(events=stream(), stream=True), body=spoken(400, temperature=0.5))
+    assert attempt.usage == TokenUsage(prompt_tokens=6 + 101, completion_tokens=3)
+
+
+def thinking(thoughts, *, last, told=None, **changes):
+    """The usage of the last of several calls to one target, the first of which tell what they thought."""
+
+    async def story():
+        policy = Budget(MemoryJournal(), PRICES, VirtualClock())
+        for thought in thoughts:
+            usage = TokenUsage(prompt_tokens=5, completion_tokens=thought + 5, reasoning_tokens=thought)
+            call = msgspec.structs.replace(CALL, trail=[], body=told or CALL.body)
+            await read(await policy(call, Script(events=[whole(usage=usage)])))
+        call = msgspec.structs.replace(CALL, trail=[], stream=last.stream, **changes)
+        with suppress(asyncio.CancelledError):
+            await read(await policy(call, last))
+        return call.attempt.usage
+
+    return run(story())
+
+
+def test_what_it_thought_is_counted_as_on_average():
+    """Nobody sees it in a stream that is cut; the latest answers weigh more, and ours teach nothing."""
+    cut = {"events": stream(), "stream": True}
+    assert thinking([100] * 9, last=Script(**cut)) == TokenUsage(
+        prompt_tokens=11, completion_tokens=103, reasoning_tokens=100
+    )
+    assert 290 < thinking([100] + [300] * 99, last=Script(**cut)).reasoning_tokens < 300
+    assert thinking([], last=Script(**cut)).reasoning_tokens == 0
+    assert thinking([100], last=Script(events=[whole()])).reasoning_tokens == 100
+
+
+def test_an_answer_is_not_counted_longer_than_it_may_be():
+    """Thoughts fill what the words leave of the cap; of several choices, each has its own."""
+    cut = Script(events=stream(), stream=True)
+    for fields, spent in (({"max_tokens": 40}, 40), ({"max_tokens": 2}, 2), ({"max_tokens": 40, "n": 2}, 80)):
+        assert thinking([100], last=cut, body=spoken(4, **fields)).completion_tokens == spent
+
+
+def test_what_was_told_not_to_think_does_not():
+    """Nor does an operation that cannot, nor an answer that has not begun; and what was told so teaches nothing."""
+    calm, cut = spoken(4, reasoning_effort="none"), Script(events=stream(), stream=True)
+    gone = Script(status=None, error=asyncio.CancelledError(), stream=True)
+    begun = Script(error=asyncio.CancelledError(), stream=True)
+    assert thinking([100], last=cut, body=calm).reasoning_tokens == 0
+    assert thinking([100], last=cut, operation=Operation.COMPLETIONS).reasoning_tokens == 0
+    assert thinking([100], last=gone).reasoning_tokens == 0
+    assert thinking([100], last=begun).reasoning_tokens == 100
+    assert thinking([100], told=calm, last=cut).reasoning_tokens == 0
+
+
 def test_nothing_leaves_when_the_intent_cannot_be_written():
     """A full journal: the provider is not asked, no attempt is counted, earlier ones are told."""
     journal = MemoryJournal(max_backlog=2)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 
 from headgate.catalog.models import Catalog
@@ -41,7 +42,7 @@ COST = 10 * 100_000 + 20 * 500_000
 class Desk:
     """The policy with a bank behind it, and everything that is known of one call."""
 
-    def __init__(self, *, limit=CAP.limit, backlog=100):
+    def __init__(self, *, limit=CAP.limit, backlog=100, **rules):
         self.bank = Bank()
         self.journal = MemoryJournal(max_backlog=backlog)
         clock = VirtualClock()
@@ -49,7 +50,7 @@ class Desk:
         prices = Prices()
         holds = Holds(
             lambda _call, _model: [Cap("all", "total", limit)], self.purses, prices, price_list="openai",
-            find=Catalog().find, tokens=Tokens(), clock=clock, default_output=lambda _name: None, rules=Rules(),
+            find=Catalog().find, tokens=Tokens(), clock=clock, default_output=lambda _name: None, rules=Rules(**rules),
         )  # fmt: skip
         self.policy = Budget(self.journal, prices, clock, holds=holds)
         self.call = Call(
@@ -160,3 +161,62 @@ def test_what_costs_more_than_was_held_is_spent_all_the_same():
         assert await desk.held() == WORST
 
     virtual_time(story())
+
+
+def test_what_has_no_price_after_all_is_unknown():
+    """The model that served is another one, which nobody knows: charged as it was held, until somebody resolves it."""
+
+    async def story():
+        desk = Desk()
+
+        async def provider(call):
+            call.attempt.sent = True
+            return Reply([Event(kind=Kind.TERMINAL, usage=USAGE, model="nobody-knows")])
+
+        await desk.policy(desk.call, provider)
+        (attempt,) = desk.call.trail
+        assert (attempt.settled, attempt.basis, attempt.cost) == (Settled.UNKNOWN, None, WORST)
+        assert await desk.held() == WORST
+
+    virtual_time(story())
+
+
+def test_estimates_are_learned_from_answers():
+    """What such calls mostly use is charged where nobody knows; what was counted by us teaches nothing."""
+
+    async def story(usage):
+        desk = Desk(on_unknown="estimate")
+        told = []
+
+        async def provider(call):
+            (*_, intent) = (record for record in desk.journal._records if isinstance(record, Intent))
+            told.append(intent.held.if_unknown)
+            call.attempt.sent = True
+            return answer(usage)
+
+        for _ in range(20):
+            await desk.policy(msgspec.structs.replace(desk.call, trail=[]), provider)
+        return told[-1] / told[0]
+
+    assert virtual_time(story(TokenUsage(prompt_tokens=10, completion_tokens=2))) < 0.2
+    assert virtual_time(story(None)) == 1
+
+
+def test_what_was_counted_costs_no_more_than_the_worst():
+    """The worst case is what the provider can charge at most; what we count by bytes may be more than it will."""
+
+    async def story():
+        # Thousands of spaces are a few tokens: near the cap they are counted as such before the call leaves.
+        desk = Desk(limit=10**8)
+        raw = RAW.replace(b"Hi", b" " * 4000)
+
+        async def provider(call):
+            call.attempt.sent = True
+            return Reply([Event(kind=Kind.TERMINAL, size=10)])
+
+        await desk.policy(msgspec.structs.replace(desk.call, body=Body(raw)), provider)
+        (attempt,) = desk.call.trail
+        assert attempt.usage.prompt_tokens > 1000
+        assert attempt.cost == await desk.held() < 1000 * 100_000
+
+    asyncio.run(story())

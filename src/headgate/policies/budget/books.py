@@ -12,29 +12,65 @@ How an attempt ends in the books, first match:
     | nobody charges for it (files, moderations, …)            | billed     | reported | as told; the cost is 0   |
     | the work goes on after the answer (batch, background)    | unknown    |          | none yet                 |
     | pictures and sound without usage                         | billed     |          | none; no price is known  |
-    | a complete answer that did not tell its usage            | billed     | counted  | input and output bytes   |
-    | a stream that broke or was left after its first word     | billed     | counted  | input and output bytes   |
-    | a stream that was cancelled before its first word        | billed     | counted  | input bytes              |
+    | a complete answer that did not tell its usage            | billed     | counted  | input, words, thoughts   |
+    | a stream that broke or was left after its first word     | billed     | counted  | input, words, thoughts   |
+    | a stream that was cancelled before its first word        | billed     | counted  | input, thoughts          |
     | anything else: timeout, reset, garbled, in-band error    | unknown    |          | none; the worst may hold |
 
-Counting is by bytes: four of UTF-8 make a token, rounded up; the request's whole body is input, markup included. It is
-marked `counted`, so that nobody takes it for the provider's word. Usage that cannot be true (negative, or beyond a
-billion tokens) is taken as not told.
+Counting is by bytes: four of UTF-8 make a token, of what the model reads (`catalog/rough.py`) and of the words that
+came. What it thought nobody saw: as much as answers of this target do on average, once the provider has begun to
+answer. It is marked `counted`, so that nobody takes it for the provider's word. Usage that cannot be true (negative, or
+beyond a billion tokens) is taken as not told.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
+import msgspec
 from msgspec.structs import astuple
 
+from headgate.catalog.caps import caps
+from headgate.catalog.rough import BYTES_PER_TOKEN, rough
 from headgate.core.attempt import Attempt, Basis, Settled
-from headgate.core.call import FREE, UNMEASURED, Call
+from headgate.core.body import Body
+from headgate.core.call import FREE, UNMEASURED, Call, Operation
 from headgate.core.errors import APIError, HeadgateError
 from headgate.core.reply import Abandoned, Event, Kind, Reply
 from headgate.core.usage import TokenUsage
 
-BYTES_PER_TOKEN = 4
 MOST_TOKENS = 10**9
 """Of one attempt; what is beyond cannot be true, and its cost might not fit the ledger."""
+LEARN = 0.05
+"""How far one answer moves the average."""
+_THINKS = frozenset((Operation.CHAT, Operation.RESPONSES))
+
+
+class Thoughts:
+    """How many tokens the answers of a target think, on average of the latest ones.
+
+    Attributes:
+        mean: tokens.
+    """
+
+    def __init__(self) -> None:
+        self.mean: float | None = None
+
+    def learn(self, call: Call, usage: TokenUsage) -> None:
+        """Take what an answer has used. Those that were told not to think are not taken for the others."""
+        if call.operation in _THINKS and not _told_not_to(call):
+            thought = usage.reasoning_tokens
+            self.mean = thought if self.mean is None else self.mean + LEARN * (thought - self.mean)
+
+    def of(self, call: Call) -> int:
+        """What the answer to a call may have thought."""
+        if self.mean is None or call.operation not in _THINKS or _told_not_to(call):
+            return 0
+        return round(self.mean)
+
+
+def _told_not_to(call: Call) -> bool:
+    # Whatever else may be `none` is rare, and is kept apart both when learning and when telling.
+    return isinstance(call.body, Body) and b'"none"' in call.body.raw
 
 
 class Account:
@@ -43,17 +79,19 @@ class Account:
     Args:
         call: on whose behalf.
         attempt: what happened is noted on it.
+        thoughts: of the target.
         settled: called once, when its outcome is known.
 
     Attributes:
         reply: the answer, once it has begun.
     """
 
-    __slots__ = ("_attempt", "_call", "_pending", "_settled", "_size", "reply")
+    __slots__ = ("_attempt", "_call", "_pending", "_settled", "_size", "_thoughts", "reply")
 
-    def __init__(self, call: Call, attempt: Attempt, settled: Callable[[], None]) -> None:
+    def __init__(self, call: Call, attempt: Attempt, thoughts: Thoughts, settled: Callable[[], None]) -> None:
         self._call = call
         self._attempt = attempt
+        self._thoughts = thoughts
         self._settled = settled
         self._size = 0
         self._pending = False
@@ -106,9 +144,13 @@ class Account:
             self._settle(Settled.UNKNOWN, None)
 
     def _count(self, size: int) -> None:
-        self._attempt.usage = TokenUsage(
-            prompt_tokens=-(-self._call.body.size // BYTES_PER_TOKEN),
-            completion_tokens=-(-size // BYTES_PER_TOKEN),
+        attempt, call = self._attempt, self._call
+        most, said = _cap(call), -(-size // BYTES_PER_TOKEN)
+        thought = 0 if attempt.status is None else min(self._thoughts.of(call), max(most - said, 0))
+        attempt.usage = TokenUsage(
+            prompt_tokens=rough(call.operation, call.body, attempt.model),
+            completion_tokens=min(said + thought, most),
+            reasoning_tokens=thought,
         )
         self._settle(Settled.BILLED, Basis.COUNTED)
 
@@ -118,6 +160,16 @@ class Account:
         attempt.settled = settled
         attempt.basis = basis
         self._settled()
+
+
+def _cap(call: Call) -> int:
+    """How long an answer may be; what is no number bounds nothing."""
+    if isinstance(call.body, Body):
+        with suppress(HeadgateError, msgspec.MsgspecError, ValueError, RecursionError):
+            found = caps(call.body)
+            if found.output is not None:
+                return found.output * found.choices
+    return MOST_TOKENS
 
 
 def _not_billed(attempt: Attempt, error: BaseException) -> bool:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from functools import partial
 
 from headgate.catalog.prices import Prices
-from headgate.core.attempt import Attempt, Settled
+from headgate.core.attempt import Attempt, Basis, Settled
 from headgate.core.call import FREE, Call, Operation
 from headgate.core.clock import Clock
 from headgate.core.errors import HeadgateError, UnpricedError
 from headgate.core.policy import Handler
 from headgate.core.reply import Reply
-from headgate.policies.budget.books import Account
+from headgate.core.usage import TokenUsage
+from headgate.policies.budget.books import Account, Thoughts
 from headgate.policies.budget.hold import Held, Holds, kept_long
 from headgate.stores import entries
 from headgate.stores.entries import milliseconds
@@ -52,6 +53,7 @@ class Budget:
         self._must_know = must_know
         self._holds = holds
         self._exceeded = exceeded
+        self._thoughts = Thoughts()
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Make one attempt.
@@ -87,7 +89,7 @@ class Budget:
             error.attempts = call.trail
             raise
         call.trail.append(attempt)
-        account = Account(call, attempt, partial(self._settle, call, attempt, start, held))
+        account = Account(call, attempt, self._thoughts, partial(self._settle, call, attempt, start, held))
         try:
             reply = await next(call)
         except BaseException as error:
@@ -122,21 +124,10 @@ class Budget:
         attempt.latency_ms = milliseconds(self._clock.monotonic() - start)
         try:
             if attempt.settled is Settled.BILLED:
-                if attempt.usage is not None:
-                    attempt.cost, attempt.price_table = self._prices.cost(
-                        attempt.model_served or attempt.model,
-                        attempt.usage,
-                        at=self._clock.time(),
-                        provider=self._price_list,
-                        tier=attempt.service_tier,
-                        asked=attempt.model,
-                        kept_long=attempt.usage.cache_write_tokens > 0 and kept_long(call),
-                    )
-                elif call.operation in FREE:
-                    attempt.cost, attempt.price_table = 0, "free"
+                self._price(call, attempt, held)
             elif attempt.settled is Settled.NOT_BILLED:
                 attempt.cost = 0
-            elif held is not None:
+            if attempt.settled is Settled.UNKNOWN and held is not None:
                 attempt.cost = held.told.if_unknown
         finally:
             # Whatever happens to the price, the outcome is on the books.
@@ -145,3 +136,32 @@ class Budget:
                 if self._exceeded is not None and (attempt.cost or 0) > held.told.amount:
                     self._exceeded(call.id, attempt, held.told.amount)
             self._journal.outcome(entries.outcome(call, attempt))
+
+    def _price(self, call: Call, attempt: Attempt, held: Held | None) -> None:
+        """Say what a billed attempt costs; where nobody knows, and a budget must, it is unknown instead."""
+        usage = attempt.usage
+        if usage is not None:
+            attempt.cost, attempt.price_table = self._prices.cost(
+                attempt.model_served or attempt.model,
+                usage,
+                at=self._clock.time(),
+                provider=self._price_list,
+                tier=attempt.service_tier,
+                asked=attempt.model,
+                kept_long=usage.cache_write_tokens > 0 and kept_long(call),
+            )
+            if attempt.basis is Basis.REPORTED:
+                self._learn(call, usage)
+            elif attempt.cost is not None and held is not None and held.sure:
+                # Whatever we have counted, it cannot have cost more than the worst.
+                attempt.cost = min(attempt.cost, held.told.amount)
+        elif call.operation in FREE:
+            attempt.cost, attempt.price_table = 0, "free"
+        if attempt.cost is None and held is not None:
+            # A budget that was not charged for it would not hold.
+            attempt.settled, attempt.basis = Settled.UNKNOWN, None
+
+    def _learn(self, call: Call, usage: TokenUsage) -> None:
+        self._thoughts.learn(call, usage)
+        if self._holds is not None:
+            self._holds.learn(call, usage)

@@ -51,14 +51,16 @@ class Held:
     Attributes:
         told: what the journal says of it.
         clamped: the output cap that the call got because a budget was short; None where it was not.
+        sure: it is the worst case; else an estimate.
     """
 
-    __slots__ = ("_hold", "clamped", "told")
+    __slots__ = ("_hold", "clamped", "sure", "told")
 
-    def __init__(self, hold: Hold, told: Told, clamped: int | None) -> None:
+    def __init__(self, hold: Hold, told: Told, clamped: int | None, *, sure: bool) -> None:
         self._hold = hold
         self.told = told
         self.clamped = clamped
+        self.sure = sure
 
     def settle(self, cost: int) -> None:
         """Set it free, but for what was spent. Once."""
@@ -180,11 +182,12 @@ class Holds:
             call = msgspec.structs.replace(call, body=case.body)
         names = tuple((cap.name, cap.window) for cap in caps)
         told = Told(self._purses.owner, names, hold.amount, self._if_unknown(call, model, case, hold.amount))
-        return call, Held(hold, told, clamped)
+        return call, Held(hold, told, clamped, sure=case.sure)
 
     def learn(self, call: Call, usage: TokenUsage) -> None:
-        """Take what a call has really used: estimates follow it."""
-        self._forecast.learn(call, usage)
+        """Take what a call has really used: estimates follow it, where there are any."""
+        if "estimate" in (self._rules.on_unknown, self._rules.unbounded):
+            self._forecast.learn(call, usage)
 
     def _case(self, call: Call, model: str) -> _Case:
         body, operation = call.body, call.operation
