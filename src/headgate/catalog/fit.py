@@ -28,19 +28,28 @@ _PLAIN = frozenset(
 )  # fmt: skip
 # A small letter or `_` spelled as an escape: the only way to write a name so that a plain search misses it.
 _DISGUISE = re.compile(rb"\\u00(?:5f|6[1-9a-f]|7[0-9a])", re.IGNORECASE)
+_TYPE = b'"type"'
 _BACKSLASH = 0x5C  # as a number: one byte is found thirty times as quick as more of them
-_NAMED = b'"type"'
-_TYPE = re.compile(rb'"type"\s*:\s*"([^"]*)"')
-_KEPT = (b'"id"', b'"previous_response_id"', b'"conversation"', b'"prompt"')
+
+
+def _telling(*names: str) -> re.Pattern[bytes]:
+    """Finds the kinds of parts and items (its one group), and these names of something that is not in the request.
+
+    Most strings are passed over by their first letter: one look at the bytes is quicker than one for each name.
+    """
+    first = "".join({name[0] for name in names})
+    return re.compile(rf'"(?=[t{first}])(?:type"(?:\s*:\s*"([^"]*)")?|(?:{"|".join(names) or "type"})")'.encode())
+
+
+_KEPT = _telling("id", "previous_response_id", "conversation", "prompt")
 _ELSEWHERE = {
     # A function of the older kind may be an empty object, which counts for more than its two bytes.
-    Operation.CHAT: (b'"audio"', b'"web_search_options"', b'"functions"'),
+    Operation.CHAT: _telling("audio", "web_search_options", "functions"),
     Operation.RESPONSES: _KEPT,
     Operation.INPUT_TOKENS: _KEPT,
-    Operation.EMBEDDINGS: (),
-    Operation.COMPLETIONS: (),
+    Operation.EMBEDDINGS: _telling(),
+    Operation.COMPLETIONS: _telling(),
 }
-"""What names something that is not in the request."""
 
 
 def bound(operation: Operation, raw: bytes) -> int | None:
@@ -61,17 +70,10 @@ def bound(operation: Operation, raw: bytes) -> int | None:
     elsewhere = _ELSEWHERE.get(operation)
     if elsewhere is None or (_BACKSLASH in raw and _DISGUISE.search(raw)):
         return None
-    for name in elsewhere:
-        if name in raw:
+    for number, found in enumerate(elsewhere.finditer(raw), start=1):
+        kind = found[1]
+        if number == MANY or (kind not in _PLAIN if kind is not None else not found[0].startswith(_TYPE)):
             return None
-    # Searched for as plain bytes, ten times as quick as by the pattern.
-    left, at = MANY, raw.find(_NAMED)
-    while at >= 0:
-        found = _TYPE.match(raw, at)
-        left -= 1
-        if not left or (found and found[1] not in _PLAIN):
-            return None
-        at = raw.find(_NAMED, at + len(_NAMED))
     return len(raw)
 
 
