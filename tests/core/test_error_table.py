@@ -34,6 +34,8 @@ BacklogError | 503 | refused | journal_full | never | never | no
 StoreError | 503 | refused | store_unavailable | never | never | no
 GuardError | 403 | refused | blocked | never | never | no
 GuardDownError | 503 | refused | guard_unavailable | never | never | no
+GuardError | 403 | refused | blocked | never | never | no
+GuardDownError | 503 | refused | guard_unavailable | never | never | no
 StoppingError | 503 | refused | stopping | never | never | no
 ProviderError | 502 | server_error | upstream_error | never | never | yes
 APIError | 4xx | invalid_request_error | upstream_error | never | never | no

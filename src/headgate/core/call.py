@@ -14,6 +14,7 @@ from headgate.core.attempt import Attempt
 from headgate.core.body import Body
 from headgate.core.limits import Allowance, Limits
 from headgate.core.upload import Upload
+from headgate.core.verdict import Verdict
 
 NO_TAGS: Mapping[str, str] = {}
 
@@ -190,6 +191,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         avoid: targets, as provider and model, that have failed this question already. Set by recover.
         others: how many other targets remain if this one fails.
         trail: the attempts made so far, oldest first, shared by all copies of the call. Only budget appends to it.
+        verdicts: what the guard has said so far, shared by all copies of the call. Only guard appends to it.
     """
 
     id: str
@@ -219,6 +221,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     avoid: tuple[tuple[str, str], ...] = ()
     others: int = 0
     trail: list[Attempt] = msgspec.field(default_factory=list)
+    verdicts: list[Verdict] = msgspec.field(default_factory=list)
 
     @property
     def request_id(self) -> str:

@@ -28,6 +28,8 @@
     │   ├── StoreError              the store is away, and the call cannot do without
     │   ├── GuardError              a rule of the guard blocks the words
     │   ├── GuardDownError          a rule of the guard cannot run, and does not say that this opens it
+    │   ├── GuardError              a rule of the guard blocks the words
+    │   ├── GuardDownError          a rule of the guard cannot run, and does not say that this opens it
     │   └── StoppingError           the gate is shutting down
     ├── ProviderError               the provider, or the way to it, failed
     │   ├── APIError                answered with an error status
@@ -57,6 +59,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 
 from headgate.core.attempt import Attempt
+from headgate.core.verdict import Verdict
 from headgate.core.verdict import Verdict
 
 
@@ -334,6 +337,28 @@ class StoreError(Refused):
     status = 503
     code = "store_unavailable"
     hint = "Look at `store` in `/health`."
+
+
+class GuardError(Refused):
+    """A rule of the guard blocks the words. A blocked question costs nothing; a blocked answer is paid for.
+
+    Attributes:
+        verdict: which rule, and why.
+    """
+
+    status = 403
+    code = "blocked"
+
+    def __init__(self, message: str, *, verdict: Verdict, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.verdict = verdict
+
+
+class GuardDownError(Refused):
+    """A rule of the guard could not run, and its `on_failure` is `closed`."""
+
+    status = 503
+    code = "guard_unavailable"
 
 
 class GuardError(Refused):
