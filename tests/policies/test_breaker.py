@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headgate.core.attempt import Attempt
 from headgate.core.body import Body
-from headgate.core.call import Call, Operation, Target
+from headgate.core.call import Call, Operation, Target, Timeouts
 from headgate.core.errors import (
     Again,
     APIError,
@@ -77,7 +77,7 @@ class Deaf(Hints):
 def breaker(rates: MemoryRates | None = None, **changes: Any) -> Breaker:
     """A breaker with the defaults of the configuration."""
     clock = VirtualClock()
-    given = {"failures": 5, "window": 60.0, "rest": 20.0, "probes": 1, **changes}
+    given = {"failures": 5, "window": 60.0, "rest": 20.0, "probes": 1, "timeouts": Timeouts(), **changes}
     return Breaker("p/m", **given, rates=rates or MemoryRates(clock), clock=clock)
 
 
@@ -372,6 +372,31 @@ def test_what_ends_at_the_callers_own_deadline_says_nothing():
     virtual_time(story())
 
 
+@pytest.mark.parametrize(
+    ("given", "counts"),
+    [(None, True), (Timeouts(), True), (Timeouts(first_token=60), True), (Timeouts(first_token=0.2), False),
+     (Timeouts(connect=1), False), (Timeouts(silence=1), False), (Timeouts(total=1), False)],
+)  # fmt: skip
+def test_what_ends_at_a_limit_that_the_caller_set_lower_says_nothing(given: Timeouts | None, counts: bool):
+    """A client with a timeout of a fifth of a second has nobody's target rested; what is no timeout counts always."""
+    call = msgspec.structs.replace(CALL, timeouts=given)
+
+    async def story():
+        policy = breaker()
+        silent = InterruptedError("broke")
+        silent.__cause__ = TimeoutError("silence")
+        for _ in range(3):
+            await send(policy, TimeoutError("silence"), call)
+            await send(policy, partial(stream, silent), call)
+        assert told(policy) == ("open" if counts else "closed")
+        if not counts:
+            for _ in range(5):
+                await send(policy, UnreachableError("reset"), call)
+            assert told(policy) == "open"
+
+    virtual_time(story())
+
+
 def test_what_began_before_the_state_changed_no_longer_counts():
     """A slow failure from before neither prolongs the rest nor ends a probe's trial, nor is a slow success one."""
 
@@ -403,7 +428,7 @@ def test_a_breaker_of_one_model_never_rests_another():
     async def story():
         clock = VirtualClock()
         rates = Hints(clock)
-        given: dict[str, Any] = {"failures": 1, "window": 60.0, "rest": 20.0, "probes": 1}
+        given: dict[str, Any] = {"failures": 1, "window": 60.0, "rest": 20.0, "probes": 1, "timeouts": Timeouts()}
         one, other = (Breaker(name, **given, rates=rates, clock=clock) for name in ("p/m", "p/n"))
         await fail(one, 1)
         assert (told(one), told(other)) == ("open", "closed")

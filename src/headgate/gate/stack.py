@@ -185,6 +185,7 @@ def _breaker(parts: Parts, target: Target) -> Policy:
         window=settings.window,
         rest=settings.rest,
         probes=settings.probes,
+        timeouts=wiring.timeouts(parts.config.providers[target.provider]),
         rates=parts.rates,
         clock=parts.clock,
     )

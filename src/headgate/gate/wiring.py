@@ -168,7 +168,7 @@ def _provider(name: str, provider: settings.Provider, clock: Clock, simulated: S
             api_key=api_key,
             headers=_headers(provider),
             responses=bool(provider.responses),
-            timeouts=_timeouts(provider),
+            timeouts=timeouts(provider),
             simulated=simulated is not None,
             hop=hop,
         )
@@ -179,7 +179,7 @@ def _provider(name: str, provider: settings.Provider, clock: Clock, simulated: S
             return hosted(HttpTransport(clock=clock), f"http://127.0.0.1:{at.port}/v1", at.key)
 
         process = Process(_worker(name, provider), clock=clock)
-        return Local(name, process, speaker, clock=clock, timeouts=_timeouts(provider))
+        return Local(name, process, speaker, clock=clock, timeouts=timeouts(provider))
     key = provider.api_key or Secret("")
     if simulated:
         return hosted(SimulatorTransport(simulated), "http://simulator/v1", key)
@@ -187,7 +187,8 @@ def _provider(name: str, provider: settings.Provider, clock: Clock, simulated: S
     return hosted(transport, provider.base_url or OPENAI, key)
 
 
-def _timeouts(provider: settings.Provider) -> Timeouts:
+def timeouts(provider: settings.Provider) -> Timeouts:
+    """How long one attempt at a provider may take."""
     timeout = provider.timeout
     return Timeouts(
         connect=timeout.connect, first_token=timeout.first_token, silence=timeout.silence, total=timeout.total

@@ -10,8 +10,9 @@ facts (`HeadgateError.breaker`) say whether it speaks against the target. Stands
 
 A failure before the first word, or in the middle of a stream, is a failure; an answer that ended as it should is a
 success. Everything else says nothing of the target, and a probe that ends so gives its place to the next one: our own
-refusals, the caller's errors, rate limits, callers who leave, and whatever ends at the caller's own deadline (or
-anybody with a short one could have a good target rested). What began before the state changed no longer counts.
+refusals, the caller's errors, rate limits, callers who leave, and whatever ends at the caller's own deadline or at a
+limit that it set lower than the configuration (or anybody with a short one could have a good target rested).
+What began before the state changed no longer counts.
 
 A stream that is a probe and has spoken for as long as a rest takes the place of one that succeeded, or a long answer,
 or a caller who reads it slowly, would keep everybody else from a target that is well.
@@ -32,9 +33,9 @@ from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
 
-from headgate.core.call import Call
+from headgate.core.call import Call, Timeouts
 from headgate.core.clock import Clock
-from headgate.core.errors import HeadgateError, RestingError
+from headgate.core.errors import HeadgateError, RestingError, TimeoutError  # noqa: A004  the house's word
 from headgate.core.policy import Handler
 from headgate.core.reply import Abandoned, Reply
 from headgate.stores.rates import Rates
@@ -56,17 +57,28 @@ class Breaker:
         window: seconds that it looks back.
         rest: seconds of the first rest.
         probes: attempts that are let through after a rest.
+        timeouts: the target's; whoever waits for less finds out nothing.
         rates: where other processes are told of a rest.
         clock: tells the time.
     """
 
     def __init__(
-        self, name: str, *, failures: int, window: float, rest: float, probes: int, rates: Rates, clock: Clock
+        self,
+        name: str,
+        *,
+        failures: int,
+        window: float,
+        rest: float,
+        probes: int,
+        timeouts: Timeouts,
+        rates: Rates,
+        clock: Clock,
     ) -> None:
         self._name = name
         self._failures = failures
         self._rest = rest
         self._probes = probes
+        self._timeouts = timeouts
         self._rates = rates
         self._clock = clock
         self._window = _Window(window)
@@ -186,7 +198,7 @@ class Breaker:
                     self._succeed()
             else:
                 self._window.add(now, failed=False)
-        elif isinstance(error, HeadgateError) and error.breaker and not _too_late(call, now):
+        elif isinstance(error, HeadgateError) and error.breaker and not self._impatient(call, error, now):
             if probe:
                 self._growth = min(self._growth + STEP, MOST)
             elif not self._window.add(now, failed=True).reaches(self._failures):
@@ -194,6 +206,20 @@ class Breaker:
             seconds = self._rest * (1.0 + self._growth)
             self._open(now, seconds)
             self._rates.rest(self._name, seconds)
+
+    def _impatient(self, call: Call, error: HeadgateError, now: float) -> bool:
+        """Whether the caller's own limit ended it, and no other one."""
+        if call.deadline is not None and now >= call.deadline:
+            return True
+        given, usual = call.timeouts, self._timeouts
+        if given is None or not (isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError)):
+            return False
+        return (
+            given.connect < usual.connect
+            or given.first_token < usual.first_token
+            or given.silence < usual.silence
+            or given.total < usual.total
+        )
 
     def _open(self, now: float, seconds: float, *, told: bool = False) -> None:
         self._until = now + seconds
@@ -246,7 +272,3 @@ class _Window:
     def reaches(self, failures: int) -> bool:
         """Whether so many have failed, and at least half of all."""
         return self._failed >= failures and self._failed >= self._succeeded
-
-
-def _too_late(call: Call, now: float) -> bool:
-    return call.deadline is not None and now >= call.deadline
