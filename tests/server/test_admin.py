@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from headgate.server.app import application
+from headgate.stores.protocols import Query
 from headgate.testing import virtual_time
 
 ADMIN = [("authorization", "Bearer the-admin-key-of-this-test")]
@@ -18,7 +19,8 @@ SETTINGS = {
 ASK = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Hello"}]}
 EVERY = [
     ("GET", "/admin/keys"), ("POST", "/admin/keys"), ("GET", "/admin/keys/own"), ("DELETE", "/admin/keys/own"),
-    ("POST", "/admin/keys/own/rotate"), ("GET", "/admin/audit"),
+    ("POST", "/admin/keys/own/rotate"), ("GET", "/admin/audit"), ("GET", "/admin/budgets"),
+    ("POST", "/admin/usage/resolve"),
 ]  # fmt: skip
 
 
@@ -228,9 +230,64 @@ def test_they_are_described(run):
 
     told = run(story)
     assert {path for path in told["paths"] if path.startswith("/admin")} == {
-        "/admin/keys", "/admin/keys/{name}", "/admin/keys/{name}/rotate", "/admin/audit",
+        "/admin/keys", "/admin/keys/{name}", "/admin/keys/{name}/rotate", "/admin/audit", "/admin/budgets",
+        "/admin/usage/resolve",
     }  # fmt: skip
     assert told["paths"]["/admin/keys"]["post"]["security"] == [{"admin": []}]
     wish = told["components"]["schemas"]["KeyWish"]["properties"]
     assert {"name", "limits", "budget", "expires"} <= set(wish)
     assert told["components"]["schemas"]["BudgetWish"]["properties"]["window"]
+
+
+def test_budgets_and_what_nobody_knew(run):
+    """An attempt of which nobody knows is charged, and no longer when somebody says that it was not billed."""
+    silent = {"type": "simulator", "faults": [{"kind": "silence", "times": 2}], "max_retries": 0, "timeout": 2}
+
+    async def story(desk, gate):
+        for _ in range(2):
+            assert await desk.ask("hg-own") == 504
+        (before,) = (await desk.do("GET", "/admin/budgets")).json["data"]
+        first, second = [row async for row in gate.rows(Query(only="unknown"))]
+        asked = {"call": f"req_{first.call_id}", "cost_usd": None}
+        got = await desk.do("POST", "/admin/usage/resolve", asked)
+        assert (got.status, got.json["settled"], got.json["resolved_by"]) == (200, "not_billed", "admin key")
+        again = await desk.do("POST", "/admin/usage/resolve", asked)
+        assert (again.status, again.code) == (400, "not_unknown")
+        billed = {"call": second.call_id, "attempt": 1, "cost_usd": "0.00001"}
+        assert (await desk.do("POST", "/admin/usage/resolve", billed)).json["cost_usd"] == "0.00001"
+        (after,) = (await desk.do("GET", "/admin/budgets")).json["data"]
+        assert float(before["spent_usd"]) > 0.00001
+        assert after["spent_usd"] == "0.00001"
+        notes = (await desk.do("GET", "/admin/audit")).json["data"]
+        assert [note["action"] for note in notes] == ["usage.resolve", "usage.resolve"]
+
+    run(story, providers={"p": silent}, budgets=[{"name": "all", "limit_usd": 1}])
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [({}, "call"), ({"call": 5, "cost_usd": None}, "call"), ({"call": "x"}, "cost_usd"),
+     ({"call": "x", "cost_usd": None, "attempt": True}, "attempt"), ({"call": "x", "cost_usd": 0.1}, "cost_usd"),
+     ({"call": "x", "cost_usd": "nan"}, "cost_usd"), ({"call": "x", "cost_usd": "-1"}, "cost_usd"),
+     ({"call": "x", "cost_usd": "ten"}, "cost_usd"), ({"call": "x", "cost_usd": None, "why": "y"}, "why"),
+     ({"call": "x", "cost_usd": None}, None)],
+)  # fmt: skip
+def test_what_is_no_resolution(run, body, param):
+    """400 that names the field; nothing is written down."""
+
+    async def story(desk, gate):
+        got = await desk.do("POST", "/admin/usage/resolve", body)
+        assert (got.status, got.json["error"]["param"]) == (400, param)
+        assert await gate.keys.notes() == []
+
+    run(story)
+
+
+def test_a_call_that_is_not_on_the_books(run):
+    """404."""
+
+    async def story(desk, _):
+        got = await desk.do("POST", "/admin/usage/resolve", {"call": "0" * 32, "cost_usd": "0"})
+        assert (got.status, got.code) == (404, "not_found")
+
+    run(story)

@@ -1,11 +1,12 @@
-"""The admin routes: keys, and what was done by hand.
+"""The admin routes: keys, budgets, and what is done by hand.
 
 Decides who may administer and how that is answered; refuses to know how keys are made (the gate's issuer does). They
 are closed without `server.admin_key`. The key stands in a header and nowhere else: no page that somebody visits can
 send it. Whatever changes anything is written down with the address that it came from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from headgate.core.errors import BadRequestError, TooLargeError
+from headgate.core.money import from_usd
 from headgate.gate import bodies, present
 from headgate.gate.gate import Gate
 from headgate.gate.issuing import Issued, Who
@@ -20,12 +22,14 @@ from headgate.gate.values import seconds
 from headgate.server.auth import check_admin
 from headgate.server.intake import read_head
 from headgate.stores.keys import Note
-from headgate.stores.report import iso
+from headgate.stores.report import budget_json, iso, row_json
 
 MOST_BODY = 64 * 1024
 """Bytes of a request's body."""
 MOST_NOTES = 1000
 """Notes that are told at once."""
+MOST_COST = 10**6
+"""Dollars that one attempt may have cost."""
 _SECURED: dict[str, Any] = {"security": [{"admin": []}]}
 _WISH = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/KeyWish"}}}}
 
@@ -87,7 +91,54 @@ def routes(gate: Gate) -> APIRouter:
             raise BadRequestError(f"`limit` is {limit}; it may be 1 to {MOST_NOTES}.", param="limit")
         return _answer({"object": "list", "data": [_note(note) for note in await gate.keys.notes(limit)]})
 
+    _spending(router, gate, admin)
     return router
+
+
+def _spending(router: APIRouter, gate: Gate, admin: Callable[[Request], Awaitable[Who]]) -> None:
+    Admin = Annotated[Who, Depends(admin)]  # noqa: N806  a type
+
+    @router.get("/budgets", summary="Budgets", description="How each of them stands.", openapi_extra=_SECURED)
+    async def budgets() -> Response:
+        return _answer({"object": "list", "data": [budget_json(balance) for balance in await gate.budgets()]})
+
+    @router.post(
+        "/usage/resolve",
+        summary="Resolve an attempt",
+        description='Say how it ended, where nobody knew: `{"call": "req_…", "attempt": 1, "cost_usd": "0.0123"}`, '
+        "or `null` for an attempt that was not billed.",
+        openapi_extra=_SECURED,
+    )
+    async def resolve(request: Request, who: Admin) -> Response:
+        call, attempt, cost = _resolution(await _facts(request))
+        return _answer(row_json(await gate.resolve(call, attempt, cost, who)))
+
+
+def _resolution(facts: Mapping[str, Any]) -> tuple[str, int | None, int | None]:
+    """Which attempt of which call, and its cost; None where it was not billed."""
+    if unknown := next((name for name in facts if name not in {"call", "attempt", "cost_usd"}), None):
+        hint = "It takes `call`, `attempt` and `cost_usd`."
+        raise BadRequestError(f"`{unknown[:80]}` is no field of a resolution.", param=unknown, hint=hint)
+    call, attempt = facts.get("call"), facts.get("attempt")
+    if not isinstance(call, str):
+        raise BadRequestError("`call` must be the id of a call.", param="call")
+    if attempt is not None and type(attempt) is not int:
+        raise BadRequestError("`attempt` must be a whole number.", param="attempt")
+    if "cost_usd" not in facts:
+        hint = 'Send `"cost_usd": "0.0123"`, or `null` for an attempt that was not billed.'
+        raise BadRequestError("How did it end?", param="cost_usd", hint=hint)
+    return call, attempt, None if facts["cost_usd"] is None else _cost(facts["cost_usd"])
+
+
+def _cost(given: object) -> int:
+    # As text: a JSON number may have lost digits on its way.
+    try:
+        amount = Decimal(given) if isinstance(given, str) else Decimal(-1)
+        if amount.is_finite() and 0 <= amount < MOST_COST:
+            return from_usd(amount)
+    except InvalidOperation:
+        pass
+    raise BadRequestError("`cost_usd` is no sum of dollars.", param="cost_usd", hint='Write it as text: "0.0123".')
 
 
 async def _facts(request: Request) -> Mapping[str, Any]:
