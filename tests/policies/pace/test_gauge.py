@@ -20,7 +20,7 @@ CLOCK = VirtualClock()
 
 def gauge(**limits):
     """A gauge over a store in memory."""
-    return Gauge("g", Limits(**limits), rates=MemoryRates(CLOCK), clock=CLOCK)
+    return Gauge("pace:g", Limits(**limits), rates=MemoryRates(CLOCK), clock=CLOCK)
 
 
 def calling(key=None, *, priority=5, deadline=None, user=None):
@@ -200,7 +200,9 @@ class TestDeadlines:
         async def story():
             one = gauge(requests_per_minute=6)
             await one.admit(calling(), NOTHING)
-            with pytest.raises(DeadlineError, match=r"in 10 s, after its deadline") as caught:
+            with pytest.raises(
+                DeadlineError, match=r"limits of g would let the call through in 10 s, after its deadline"
+            ) as caught:
                 await one.admit(calling(deadline=9.0), NOTHING)
             assert CLOCK.monotonic() == 0.0
             assert caught.value.onward is Onward.NOW
@@ -235,7 +237,7 @@ class TestDeadlines:
             one = gauge(concurrency=1)
             await one.admit(calling(), NOTHING)
             for _ in range(2):
-                with pytest.raises(DeadlineError, match="did not let the call through"):
+                with pytest.raises(DeadlineError, match="limits of g did not let the call through"):
                     await one.admit(calling(deadline=CLOCK.monotonic() + 3.0), NOTHING)
             assert CLOCK.monotonic() == pytest.approx(6.0, abs=1e-5)
             assert one.state() == {"waiting": 0, "busy": 1}

@@ -131,7 +131,8 @@ class Gauge:
                 raise self._out_of_quota(self._quota)
             if call.deadline is not None and self._left(call.deadline) <= 0:
                 raise DeadlineError(
-                    f"The limits of {self.name} did not let the call through before its deadline.", hint=_HINT
+                    f"The limits of {_known_as(self.name)} did not let the call through before its deadline.",
+                    hint=_HINT,
                 )
             wait = None
 
@@ -267,7 +268,7 @@ class Gauge:
 
     def _check_deadline(self, call: Call, wait: float) -> None:
         if call.deadline is not None and wait < inf and wait > self._left(call.deadline):
-            raise _late(self.name, wait)
+            raise _late(_known_as(self.name), wait)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -332,6 +333,11 @@ def _caller(call: Call) -> tuple[str, str]:
     if caller.project is not None:
         return "project", caller.project
     return "user", call.user or ""
+
+
+def _known_as(name: str) -> str:
+    """The target or group, as people know it: without the word that sets its limits apart in the store."""
+    return name.removeprefix("pace:")
 
 
 def _late(name: str, wait: float) -> DeadlineError:
