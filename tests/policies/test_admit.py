@@ -240,6 +240,22 @@ def test_a_debt_is_worked_off_before_anybody_goes_on():
     virtual_time(story())
 
 
+def test_one_wrong_figure_locks_nobody_out():
+    """A billion tokens claimed for an answer would take a key of 1,000 a minute two years; it waits for some hours."""
+
+    async def story():
+        caller = limited(tokens_per_minute=1000)
+        policy_ = policy()
+        await send(policy_, Target_(TokenUsage(prompt_tokens=10**9, completion_tokens=10**9)), caller)
+        refusal = await send(policy_, Target_(), caller)
+        assert isinstance(refusal, TooFastError)
+        assert 3600 < refusal.retry_after <= 2 * 3600
+        await asyncio.sleep(refusal.retry_after)
+        assert isinstance(await send(policy_, Target_(TokenUsage(prompt_tokens=1)), caller), Reply)
+
+    virtual_time(story())
+
+
 def test_several_limits_of_tokens_are_all_named():
     """The store does not tell which of them it was; the headers show the first."""
 

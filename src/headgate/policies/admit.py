@@ -10,12 +10,13 @@ or `sliding` gets what these words say.)
 
 Tokens are held as they are expected, and corrected when the call has ended: by what its attempts really used; by
 nothing where an answer said nothing or nobody knows; and where nothing has left, the call itself is given back, too.
-What turns out longer than expected is a debt that the next calls work off. The gate's own calls are not a caller's.
+What turns out longer than expected is a debt that the next calls work off, but never for longer than `DEBT`: one wrong
+figure of a provider shall lock nobody out for weeks. The gate's own calls are not a caller's.
 """
 
 from collections.abc import Awaitable
 from functools import partial
-from math import floor, isinf
+from math import floor, inf, isinf
 from typing import NamedTuple
 
 import msgspec
@@ -33,6 +34,8 @@ from headgate.stores.rates import Grant, Rates, Rule
 MINUTE = 60.0
 SOON = 1.0
 """Seconds after which a caller comes back who has too many calls under way: nobody knows when one will end."""
+DEBT = 3600.0
+"""Seconds' worth of a limit of tokens that one call may cost its key at most, whatever usage is claimed for it."""
 MOST_MODELS = 1024
 """Models whose lengths are remembered. Where a route takes any name, callers can make models up."""
 _NOTHING = Demand()
@@ -110,7 +113,10 @@ class Admit:
         return found
 
     def _end(self, call: Call, hold: _Hold, error: BaseException | None) -> None:
-        self._rates.settle(hold.rule, hold.grant, hold.held, _used(call, hold.held, error))
+        used = _used(call, hold.held, error)
+        if used is not None and hold.forecast is not None:
+            used = _credible(hold.rule.limits, used)
+        self._rates.settle(hold.rule, hold.grant, hold.held, used)
         if hold.forecast is None or not call.trail:
             return
         last = call.trail[-1]
@@ -132,6 +138,15 @@ def _used(call: Call, held: Demand, error: BaseException | None) -> Demand | Non
     if not left:
         return None
     return Demand(tokens_in, tokens_out) if known else Demand(max(tokens_in, held.input), max(tokens_out, held.output))
+
+
+def _credible(limits: Limits, used: Demand) -> Demand:
+    """The same, or as much as may be owed."""
+    together, minutes = limits.tokens_per_minute or inf, DEBT / MINUTE
+    return Demand(
+        int(min(used.input, minutes * min(limits.input_tokens_per_minute or inf, together))),
+        int(min(used.output, minutes * min(limits.output_tokens_per_minute or inf, together))),
+    )
 
 
 def _refusal(caller: Caller, rule: Rule, grant: Grant) -> Refused:
