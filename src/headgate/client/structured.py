@@ -194,7 +194,8 @@ class Draft:
         self._read = self._size
         self._texts = ["".join(self._texts)]
         try:
-            value = from_json(self._texts[0], allow_partial="trailing-strings")
+            # The last number may go on.
+            value = from_json(self._texts[0].rstrip("+-.0123456789"), allow_partial="trailing-strings")
         except ValueError:
             return False
         if self._wrapped:

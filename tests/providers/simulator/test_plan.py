@@ -113,6 +113,13 @@ def test_schemas_are_kept():
     assert caught.value.code == "invalid_json_schema"
 
 
+def test_a_refusal():
+    """Whoever asks for one gets one instead of an object; where no object was asked for there are only words."""
+    said = plan(question("Please refuse to answer.", schema=CITY, json=True), 1).answers[0]
+    assert (said.refuses, said.finish, said.text) == (True, "stop", "I'm sorry, I cannot help with that.")
+    assert not plan(question("Please refuse to answer."), 1).answers[0].refuses
+
+
 def test_stop_texts_and_the_filter():
     """A stop text ends the answer before it; the filter ends it after so many tokens."""
     whole = plan(question("80 tokens"), 1).answers[0].text

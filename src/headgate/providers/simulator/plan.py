@@ -7,7 +7,8 @@ dialect. Rules:
   to 20,000 tokens;
 - a tool is called where `tool_choice` demands it (the first one allowed), or where the user's last words name it
   (`get_weather` or `get weather`);
-- a schema gets an instance of it, `json_object` an object;
+- a schema gets an instance of it, `json_object` an object; where the user's last words say `refuse to answer`, a schema
+  gets a refusal;
 - reasoning costs tokens by effort, at most half of the cap; nothing of it is shown.
 """
 
@@ -27,6 +28,7 @@ from headgate.providers.simulator.words import count, prose, sentence, talk, tok
 
 _LENGTH = re.compile(r"(\d{1,6}) (words?|tokens?)\b")
 _LONGEST = 20_000
+_REFUSE = "refuse to answer"
 _WORD = 1.5
 """Tokens in a word."""
 
@@ -39,12 +41,14 @@ class Said(msgspec.Struct, frozen=True):
         tool: what is called; None for text.
         finish: `stop`, `length`, `tool_calls` or `content_filter`.
         reasoning: tokens spent before.
+        refuses: the text is a refusal.
     """
 
     tokens: list[str]
     tool: Tool | None
     finish: str
     reasoning: int
+    refuses: bool = False
 
     @property
     def text(self) -> str:
@@ -109,7 +113,10 @@ def _say(question: Question, dice: Dice, filtered_after: int | None) -> Said:
         if cap is not None:
             reasoning = min(reasoning, cap // 2)
     tool = _tool(question)
-    if tool is not None:
+    refuses = tool is None and question.schema is not None and _REFUSE in question.last.lower()
+    if refuses:
+        text = "I'm sorry, I cannot help with that."
+    elif tool is not None:
         text = sentence(dice) if tool.custom else _json(tool.schema, dice, "function", tool.name)
     elif question.schema is not None:
         text = _json(question.schema, dice, "response_format", "schema")
@@ -124,7 +131,7 @@ def _say(question: Question, dice: Dice, filtered_after: int | None) -> Said:
         said, finish = said[:left], "length"
     if filtered_after is not None:
         said, finish = said[:filtered_after], "content_filter"
-    return Said(said, tool, finish, reasoning)
+    return Said(said, tool, finish, reasoning, refuses)
 
 
 def _prose(question: Question, dice: Dice) -> str:

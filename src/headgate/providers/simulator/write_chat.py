@@ -46,6 +46,8 @@ def whole_chat(question: Question, plan: Plan, identity: Identity, usage: dict[s
     choices = []
     for index, said in enumerate(plan.answers):
         message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None, "annotations": []}
+        if said.refuses:
+            message |= {"content": None, "refusal": said.text}
         if said.tool is not None:
             message["content"] = None
             message["tool_calls"] = [_tool_call(said, identity, index, said.text)]
@@ -71,7 +73,7 @@ def stream_chat(
     write = _writer(question, identity)
     opening = []
     for index, said in enumerate(plan.answers):
-        content = "null" if said.tool is not None else '""'
+        content = '""' if said.tool is None and not said.refuses else "null"
         delta = f'{{"role":"assistant","content":{content},"refusal":null}}'.encode()
         opening.append(write(index, delta, None, 0))
     return Script(
@@ -153,6 +155,8 @@ def _body(
 
 
 def _delta(said: Said, token: str) -> bytes:
+    if said.refuses:
+        return b'{"refusal":%s}' % _encode(token)
     if said.tool is None:
         return b'{"content":%s}' % _encode(token)
     if said.tool.custom:

@@ -66,6 +66,8 @@ class _Items:
 
     def part(self, text: str) -> dict[str, Any]:
         """The one part of a message."""
+        if self.said.refuses:
+            return {"type": "refusal", "refusal": text}
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
     def item(self, *, done: bool) -> dict[str, Any]:
@@ -182,6 +184,8 @@ def _body(
         where["content_index"] = 0
         yield Step(events.write("response.content_part.added", {**where, "part": items.part("")}))
         name, extra, field = "response.output_text", b',"logprobs":[]', "text"
+        if said.refuses:
+            name, extra, field = "response.refusal", b"", "refusal"
     else:
         yield Step(added, 1)
         custom = said.tool.custom
@@ -189,7 +193,7 @@ def _body(
         extra, field = b"", "input" if custom else "arguments"
     yield from _deltas(question, said, events, name=name, where=where, extra=extra)
     final: dict[str, Any] = {**where, field: items.text}
-    if said.tool is None:
+    if field == "text":
         final["logprobs"] = []
     yield Step(events.write(name + ".done", final))
     if said.tool is None:
