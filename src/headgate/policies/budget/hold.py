@@ -180,7 +180,7 @@ class Holds:
             case, hold, clamped = await self._nearer(call, model, case, caps, error)
         if case.body is not call.body:
             call = msgspec.structs.replace(call, body=case.body)
-        names = tuple((cap.name, cap.window) for cap in caps)
+        names = tuple([(cap.name, cap.window) for cap in caps])
         told = Told(self._purses.owner, names, hold.amount, self._if_unknown(call, model, case, hold.amount))
         return call, Held(hold, told, clamped, sure=case.sure)
 
@@ -199,8 +199,10 @@ class Holds:
         names = _CAPS.get(operation)
         if names is None:
             return _Case(body, prompt, 0, tier=tier)
-        given = [cap for name in names if (cap := _whole(name, getattr(asked, name))) is not None]
-        choices = max(_whole("n", asked.n) or 1, _whole("best_of", asked.best_of) or 1)
+        given = [_whole(name, cap) for name in names if (cap := getattr(asked, name)) is not None]
+        choices = 1 if asked.n is None else _whole("n", asked.n)
+        if asked.best_of is not None:
+            choices = max(choices, _whole("best_of", asked.best_of))
         if operation is Operation.COMPLETIONS:
             choices *= _prompts(body)
         known = self._find(model)
@@ -210,7 +212,7 @@ class Holds:
             return _Case(body, prompt, output, choices, tier)
         default = self._default_output(call.model) or (known.default_max_output if known is not None else None)
         if default is not None and default != most:
-            body = body.with_field(names[0], msgspec.json.encode(default))
+            body = body.with_field(names[0], b"%d" % default)
             return _Case(body, prompt, default, choices, tier)
         if most is not None:
             return _Case(body, prompt, most, choices, tier)
@@ -302,17 +304,18 @@ def _unbounded(what: str) -> UnboundedError:
 
 def kept_long(call: Call) -> bool:
     """Whether the request asks the provider to keep what it caches for twelve hours."""
-    body = call.body
-    if not isinstance(body, Body) or not (b"12h" in body.raw or disguised(body.raw)):
+    return isinstance(call.body, Body) and call.body.once(_kept_long)
+
+
+def _kept_long(body: Body) -> bool:
+    if b"12h" not in body.raw and not disguised(body.raw):
         return False
     options = body.view.get("prompt_cache_options")
     return isinstance(options, dict) and options.get("ttl") == "12h"
 
 
-def _whole(name: str, value: object) -> int | None:
-    """A bound from a request; None where it sets none. What the provider might read otherwise than we do is refused."""
-    if value is None:
-        return None
+def _whole(name: str, value: object) -> int:
+    """A bound from a request. What the provider might read otherwise than we do is refused."""
     if type(value) is not int or value < 1:
         raise BadRequestError(f"`{name}` must be a whole number above 0.", code="invalid_value", param=name)
     return value
