@@ -11,16 +11,23 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import httpx2
 import openai
 import pytest
+from pydantic import BaseModel, Field, TypeAdapter
 
 from headgate.cli.local import installed
 from headgate.client.asynchronous import AsyncHeadgate
-from headgate.core.errors import ContextLengthError, HeadgateError, InterruptedError  # noqa: A004  the house's word
+from headgate.core.errors import (
+    ContextLengthError,
+    HeadgateError,
+    InterruptedError,  # noqa: A004  the house's word
+    ValidationError,
+)
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.providers.local.model import SMOLLM2, engine
@@ -293,3 +300,63 @@ def test_no_orphan_is_left(home, serve, tmp_path):
 
     asyncio.run(stopped())
     asyncio.run(killed())
+
+
+class City(BaseModel):
+    """Where people live."""
+
+    name: str
+    country: str
+
+
+class Animal(BaseModel):
+    """What the model is asked about, in a dozen ways."""
+
+    name: str
+    legs: Annotated[int, Field(ge=0, le=8)]
+
+
+class Mood(Enum):
+    """Of somebody."""
+
+    GLAD = "glad"
+    SAD = "sad"
+
+
+OBJECTS: list[Any] = [
+    City,
+    Animal,
+    Mood,
+    bool,
+    Annotated[int, Field(ge=0, le=99)],
+    Literal["yes", "no"],
+    Annotated[list[Mood], Field(min_length=1, max_length=2)],
+    City | Animal,
+    Annotated[City | None, Field(description="null where there is none")],
+    tuple[bool, bool],
+    {"type": "object", "properties": {"a": {"type": "boolean"}, "b": {"enum": [1, 2, 3]}}},
+    {"type": "object", "properties": {"day": {"type": "string", "pattern": "^20[0-9]{2}-0[1-9]$"}}},
+]
+
+
+def test_a_dozen_schemas(home):
+    """What it is asked for as an object is one, or the error is typed; all of it is in the books."""
+
+    async def story():
+        async with gate(home, defaults={"temperature": 0}) as door:
+            objects = 0
+            for into in OBJECTS:
+                asked = into if isinstance(into, dict) else TypeAdapter(into)
+                try:
+                    found = await door.parse(asked, "Paris is in France. A fox has four legs.", max_tokens=80)
+                except ValidationError:
+                    continue
+                assert isinstance(into, dict) or TypeAdapter(into).validate_python(found) == found
+                objects += 1
+            assert objects >= 9
+            parts = [part async for part in door.stream_parse(Animal, "A fox has four legs.", max_tokens=80)]
+            assert len(parts) > 3
+            assert isinstance(parts[-1].value, Animal)
+            assert (await door.usage()).calls == len(OBJECTS) + 1
+
+    asyncio.run(story())
