@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
+import psycopg
 import pytest
 
 from headgate.gate.ports import SystemChance, SystemClock
@@ -149,11 +150,13 @@ class Callers:
 
     Attributes:
         doors: the ports that they knock at; may be changed at any time.
+        key: what they call with; may be changed at any time.
         heard: what they got, in the order of its end.
     """
 
     def __init__(self, seed: int, doors: list[int], *, many: int = 32, leave: float = 0.05, heavy: float = 0.1) -> None:
         self.doors = doors
+        self.key = ""
         self.heard: list[Heard] = []
         self._seed = seed
         self._many = many
@@ -218,8 +221,9 @@ class Callers:
         if chance.random() < self._heavy:
             # Long lines, so that the journal begins new files within seconds.
             tags = "x-headgate-tags: " + ",".join(f"t{n}={'x' * 250}" for n in range(20)) + "\r\n"
+        key = f"authorization: Bearer {self.key}\r\n" if self.key else ""
         head = (
-            f"POST {PATHS[operation]} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{tags}"
+            f"POST {PATHS[operation]} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{tags}{key}"
             f"content-type: application/json\r\ncontent-length: {len(raw)}\r\n\r\n"
         )
         return head.encode() + raw
@@ -317,6 +321,18 @@ class Stage:
         """What the simulator saw, oldest first."""
         return [json.loads(line) for line in (self.folder / "arrivals.jsonl").read_text().splitlines()]
 
+    def read(self, question: str) -> list[dict]:
+        """What the books themselves say."""
+        address = str(self.settings.get("store", self.store))
+        if address.startswith("postgresql://"):
+            with psycopg.connect(address, row_factory=psycopg.rows.dict_row) as database:
+                return database.execute(question).fetchall()
+        with sqlite3.connect(self.store) as store:
+            store.row_factory = sqlite3.Row
+            found = [dict(row) for row in store.execute(question)]
+        store.close()
+        return found
+
     def journals(self) -> list[str]:
         """The files in the journal's folder."""
         return sorted(path.name for path in self.journal.iterdir())
@@ -333,10 +349,7 @@ class Stage:
         tally = Tally()
         rows = [json.loads(line) for line in (await self.run("usage", "--rows", "--json")).splitlines()]
         sums = json.loads(await self.run("usage", "--json"))
-        with sqlite3.connect(self.store) as store:
-            store.row_factory = sqlite3.Row
-            calls = [dict(row) for row in store.execute(CALLS)]
-        store.close()
+        calls = self.read(CALLS)
         lines = (await self.get(self.simulator.port, "/__bill"))[1]["lines"]
         _attempts(tally, rows, self.arrivals())
         _money(tally, rows, lines, sums)
