@@ -35,6 +35,7 @@ from headgate.core.errors import (
     ValidationError,
 )
 from headgate.core.usage import TokenUsage
+from headgate.gate.structured import Partial
 
 __all__ = [
     "APIError",
@@ -58,6 +59,7 @@ __all__ = [
     "ModerationResponse",
     "Options",
     "OverloadedError",
+    "Partial",
     "PartialFailureError",
     "Picture",
     "Piece",

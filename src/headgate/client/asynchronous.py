@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Self, Unpack, overload
+from typing import Any, Literal, Self, Unpack, cast, overload
 
 import msgspec
 
@@ -25,8 +25,6 @@ from headgate.client.options import CHAT_ONLY, OURS, Options, Wishes, check, for
 from headgate.client.picture import Picture
 from headgate.client.report import BudgetReport, UsageReport, budget_report, query, report
 from headgate.client.response import ModelResponse, Piece
-from headgate.client.schema import Said, T, Wanted
-from headgate.client.structured import Partial, Question
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation, Origin
 from headgate.core.errors import BadRequestError, StoppingError
@@ -36,6 +34,8 @@ from headgate.dialects.openai_refusals import refused
 from headgate.gate.config import Config
 from headgate.gate.gate import MODERATION, Gate
 from headgate.gate.ports import SystemChance, SystemClock
+from headgate.gate.shapes import Said, T, Wanted
+from headgate.gate.structured import Draft, Partial, Question, answer
 
 log = logging.getLogger("headgate")
 
@@ -194,7 +194,7 @@ class AsyncHeadgate:
         """
         gate = await self._ready()
         question = await structured.question(gate, into, prompt, options, strict=strict, repairs=repairs)
-        return await structured.answer(question, self._said)
+        return await answer(question, self._said)
 
     async def stream_parse(
         self,
@@ -223,15 +223,15 @@ class AsyncHeadgate:
         gate = await self._ready()
         question = await structured.question(gate, into, prompt, options, strict=strict, repairs=repairs)
         call = await self._send(question, None, stream=True)
-        draft = structured.Draft(wrapped=question.shape.wrapped)
+        draft = Draft(wrapped=question.shape.wrapped)
         async with await gate(call) as reply:
             async for event in reply:
                 if draft.grows(event):
                     yield Partial(value=draft.value)
-        yield Partial(value=await structured.answer(question, self._said, (call, draft.said)), done=True)
+        yield Partial(value=await answer(question, self._said, (call, draft.said)), done=True)
 
     async def _send(self, question: Question[Any], parent: Call | None, **more: object) -> Call:
-        _, call = await self._call(question.prompt, question.options, schema=question.schema, **more)
+        _, call = await self._call(question.prompt, cast("Options", question.options), schema=question.schema, **more)
         if parent is None:
             return call
         return msgspec.structs.replace(call, origin=Origin.INTERNAL, parent=parent.id, deadline=parent.deadline)

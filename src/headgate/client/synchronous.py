@@ -14,10 +14,10 @@ from headgate.client.http import Client, sync_client
 from headgate.client.loop import LoopThread
 from headgate.client.options import Options
 from headgate.client.response import Piece
-from headgate.client.schema import T, Wanted
-from headgate.client.structured import Partial
 from headgate.core.errors import StoppingError
 from headgate.gate.config import Config
+from headgate.gate.shapes import T, Wanted
+from headgate.gate.structured import Partial
 
 P = ParamSpec("P")
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, Field, RootModel, TypeAdapter, field_validator
 from typing_extensions import TypedDict
 
-from headgate.client.schema import Said, shape
 from headgate.core.errors import BadRequestError, FilteredError, RefusalError, TruncatedError, ValidationError
+from headgate.gate.shapes import Said, shape
 
 T = TypeVar("T")
 
