@@ -13,11 +13,11 @@ from hashlib import sha256
 
 import pytest
 
-from headgate.core.money import from_usd
+from headgate.core.money import from_usd, to_usd
 from headgate.gate.ports import SystemChance
 
-LIMIT = from_usd("0.03")
-"""What each key may spend: some hundred calls of the crowd."""
+LIMIT = from_usd("0.015")
+"""What each key may spend: what the crowd uses up within seconds."""
 ROWS = "SELECT call_id, attempt, key, settled, basis, cost, held FROM attempts"
 SPENT = "SELECT cap, amount FROM spent"
 LENT = "SELECT owner, cap, amount FROM lent WHERE amount > 0"
@@ -54,7 +54,7 @@ class Town:
             },
             "models": {"*": {"targets": [{"provider": "up"}], "default_max_output": 100}},
             "budgets": [
-                {"name": "each", "scope": "key", "window": "total", "limit_usd": "0.03"},
+                {"name": "each", "scope": "key", "window": "total", "limit_usd": str(to_usd(LIMIT))},
                 {"name": "all", "limit_usd": 1000, "window": "total"},
             ],
         }  # fmt: skip
@@ -62,9 +62,13 @@ class Town:
         await asyncio.gather(*(gate.ready() for gate in self.gates))
 
     async def death(self, chance):
-        """One of the gateways dies, at any moment, and is started again; it may be killed before it has come up."""
-        await asyncio.sleep(0.2 + 2 * chance.random())
+        """One of the gateways dies under load, or before it has come up, and is started again."""
         number = int(chance.random() * len(self.gates))
+        if chance.random() < 0.8:
+            await asyncio.gather(*(gate.ready() for gate in self.gates))
+            await asyncio.sleep(0.2 + 3 * chance.random())
+        else:
+            await asyncio.sleep(chance.random())
         await self.gates[number].kill()
         self.gates[number] = await self.stage.serve(self.ports[number])
 
