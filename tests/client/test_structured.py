@@ -101,6 +101,10 @@ def test_a_repair_is_counted_and_paid_for(practice, responses):
             rows = await _rows(gate)
             assert len(rows) == len({row.call_id for row in rows}) == asked + repaired
             assert all(row.settled == "billed" and row.cost for row in rows)
+            # Each repair names the caller's call that it was made for.
+            own = {row.call_id for row in rows if row.parent is None}
+            assert len(own) == asked
+            assert {row.parent for row in rows if row.parent} < own
 
     asyncio.run(story())
 

@@ -148,7 +148,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the ledger as it is read: an attempt, and what the cache did for its call.
 
-    Attempt 0 stands for a call that never left. `budgets` are name and window of those that it was
+    `parent` is the call on whose behalf the gate itself asked. Attempt 0 stands for a call that never left.
+    `budgets` are name and window of those that it was
     charged to, `held` what was set aside for it. `resolved_by` is who said how it had ended, where nobody knew.
     """
 
@@ -166,6 +167,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None
     model: str | None
     dropped: tuple[str, ...] = ()
+    parent: str | None = None
     model_served: str | None = None
     service_tier: str | None = None
     settled: Settled

@@ -40,6 +40,7 @@ def row_json(row: AttemptRow) -> Mapping[str, Any]:
     return {
         "call_id": row.call_id,
         "attempt": row.attempt,
+        "parent": row.parent,
         "request_id": f"req_{row.call_id}",
         "time": iso(row.time),
         "key": row.key,

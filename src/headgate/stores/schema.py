@@ -82,7 +82,8 @@ _TABLES = (
 CREATE TABLE attempts (
   day {key} NOT NULL, call_id {key} NOT NULL, attempt BIGINT NOT NULL, time DOUBLE PRECISION NOT NULL,
   operation TEXT NOT NULL, model_requested TEXT NOT NULL, stream BIGINT NOT NULL, key TEXT, project TEXT, "user" TEXT,
-  tags {json}, provider TEXT, model TEXT, dropped TEXT, model_served TEXT, service_tier TEXT, settled TEXT NOT NULL,
+  tags {json}, provider TEXT, model TEXT, dropped TEXT, parent TEXT, model_served TEXT, service_tier TEXT,
+  settled TEXT NOT NULL,
   basis TEXT, prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL, cached_tokens BIGINT NOT NULL,
   cache_write_tokens BIGINT NOT NULL, reasoning_tokens BIGINT NOT NULL, cost BIGINT, price_table TEXT, status BIGINT,
   error_type TEXT, latency_ms DOUBLE PRECISION, first_token_ms DOUBLE PRECISION,

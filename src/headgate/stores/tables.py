@@ -107,6 +107,7 @@ def line(entry: Entry) -> Sequence[Any]:
         intent.provider,
         intent.model,
         ",".join(intent.dropped) or None,
+        intent.parent,
         outcome.model_served,
         outcome.service_tier,
         str(outcome.settled),
