@@ -16,8 +16,6 @@ from headgate.gate.loaded import show
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMED_IN_THE_EXAMPLE = [
     "models.fast.cache",
-    "policies.guard.input",
-    "policies.guard.output",
 ]
 
 
@@ -79,9 +77,7 @@ def test_the_full_example_is_refused_by_the_name_of_each_unbuilt_setting():
     """It fits the schema and fits together; what is not built is listed, all at once."""
     with pytest.raises(ConfigError) as error:
         load(EXAMPLES / "headgate.yaml", environment={})
-    lines = error.value.message.splitlines()
-    assert lines[0] == f"{len(NAMED_IN_THE_EXAMPLE)} settings cannot be used:"
-    assert [re.search("`(.*?)` is not built yet: ", line)[1] for line in lines[1:]] == NAMED_IN_THE_EXAMPLE
+    assert re.findall("`([^`]*)` is not built yet: ", error.value.message) == NAMED_IN_THE_EXAMPLE
 
 
 def test_the_full_example_without_exactly_those_settings_loads(made):

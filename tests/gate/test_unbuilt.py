@@ -39,8 +39,6 @@ def key(**settings):
         (route(cache=True), "models.m.cache"),
         (route(cache={"ttl": 1}), "models.m.cache"),
         ({"policies": {"cache": {"enabled": True}}}, "policies.cache.enabled"),
-        ({"policies": {"guard": {"input": [{"kind": "secrets"}]}}}, "policies.guard.input"),
-        ({"policies": {"guard": {"output": [{"kind": "secrets"}]}}}, "policies.guard.output"),
         ({"apps": {"summaries": {}}}, "apps"),
     ],
 )

@@ -105,6 +105,7 @@ def test_the_shape_of_a_row():
         "held_usd": "0.000005",
         "budgets": [{"name": "daily", "window": "2027-01-15"}],
         "resolved_by": "anna",
+        "guard": [],
         "parent": None,
     }
     refused = AttemptRow(

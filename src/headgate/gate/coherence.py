@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from headgate.catalog.models import CAPABILITIES, Catalog
 from headgate.gate.config import Config, Provider, Route
+from headgate.gate.guarding import senseless
 from headgate.gate.problems import Path, Problem, nearest, shown
 
 ANY = "*"
@@ -47,7 +48,7 @@ def auth(config: Config) -> Literal["none", "keys"]:
 
 def incoherent(config: Config) -> list[Problem]:
     """What does not fit together."""
-    parts = (_stores, _server, _providers, _models, _keys, _keys_models, _budgets, _alerts, _catalog)
+    parts = (_stores, _server, _providers, _models, _keys, _keys_models, _budgets, _alerts, _catalog, senseless)
     return [problem for part in parts for problem in part(config)]
 
 

@@ -255,11 +255,34 @@ class CacheSettings(Section):
     scope: Literal["key", "project", "gateway"] = Field("project", description="who shares them")
 
 
+class GuardRule(Section):
+    """One rule of the guard."""
+
+    kind: Literal["patterns", "words", "secrets", "personal", "manipulative_language", "moderation"] = Field(
+        description="what it looks for"
+    )
+    name: str | None = Field(None, min_length=1, description="in verdicts (default: the kind and its number)")
+    action: Literal["block", "mask", "flag"] = Field(
+        "block", description="the call is refused; the words are replaced; they pass, and the books say so"
+    )
+    patterns: list[str] = Field(default_factory=list, description="kind `patterns`: in RE2's syntax; case is ignored")
+    words: list[str] = Field(default_factory=list, description="kind `words`: words and phrases; case is ignored")
+    model: str = Field("omni-moderation-latest", description="kind `moderation`: who is asked, by its route")
+    buffer: Literal["sentence", "whole"] | None = Field(
+        None,
+        description="output: how much of a stream is held back (default: as long as a match may be going on)",
+    )
+    on_failure: Literal["closed", "open"] = Field(
+        "closed", description="kind `moderation`: where it cannot be asked, nothing passes, or everything"
+    )
+    models: list[str] | None = Field(None, description="only for calls that ask for these names (default: all)")
+
+
 class GuardSettings(Section):
     """What is judged, in and out."""
 
-    input: list[dict[str, Any]] = Field(default_factory=list, description="rules for what goes in")
-    output: list[dict[str, Any]] = Field(default_factory=list, description="rules for what comes out")
+    input: list[GuardRule] = Field(default_factory=list, description="rules for what goes in")
+    output: list[GuardRule] = Field(default_factory=list, description="rules for what comes out")
 
 
 class BudgetPolicy(Section):

@@ -16,6 +16,7 @@ from headgate.core.call import Call
 from headgate.core.errors import APIError, AuthenticationError, HeadgateError, TooFastError
 from headgate.core.money import show_usd
 from headgate.core.reply import Reply
+from headgate.core.verdict import told
 from headgate.dialects.openai_errors import error_object
 from headgate.gate.offers import Offer
 
@@ -41,6 +42,8 @@ def reply_headers(call: Call, reply: Reply) -> dict[str, str]:
     headers["x-headgate-cache"] = reply.cache
     if reply.simulated:
         headers["x-headgate-simulated"] = "1"
+    if call.verdicts:
+        headers["x-headgate-guard"] = plain(told(call.verdicts))
     target = reply.target
     if target is not None and target.retires is not None:
         headers["x-headgate-retires"] = target.retires

@@ -2,7 +2,7 @@
 
      1  meter     records every outcome
      2  admit     per-caller limits
-     3  guard     (not built yet) judges words in and out
+     3  guard     judges words in and out
      4  cache     (not built yet) answers from the past, joins identical calls
      -  own       objects belong to who made them, and lead to the account that keeps them
      -  recover   goes on with a stream that broke, at another target
@@ -38,7 +38,7 @@ from headgate.core.clock import Chance, Clock
 from headgate.core.limits import UNLIMITED
 from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Reply
-from headgate.gate import makers, wiring
+from headgate.gate import guarding, makers, wiring
 from headgate.gate.caps import Caps
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config
@@ -248,6 +248,7 @@ def _default_output(config: Config, model: str) -> int | None:
 ABOVE = (
     Layer("meter", "it must see refusals and hits too", lambda parts: parts.meter),
     Layer("admit", "a flood must not reach anything that costs", _admit),
+    Layer("guard", "a cached answer still obeys today's rules", lambda parts: guarding.guard(parts.config)),
     Layer(
         "own",
         "whose a thing is comes before where it is kept, and a list is asked of several accounts",

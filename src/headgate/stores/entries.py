@@ -7,9 +7,12 @@ or write a line into it that cannot be read back.
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from headgate.core.attempt import Attempt, Settled
 from headgate.core.call import NO_TAGS, Call
 from headgate.core.usage import TokenUsage
+from headgate.core.verdict import Verdict
 from headgate.stores.records import CallEnd, Intent, Outcome, Told
 
 LONGEST = 256
@@ -129,4 +132,11 @@ def ending(
         latency_ms=latency_ms,
         first_token_ms=first_token_ms,
         intent=None if time is None else intent(call, None, time=time),
+        guard=_verdicts(call.verdicts) if call.verdicts else None,
     )
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> str:
+    # A rule may have hundreds of patterns: each rule's first word is enough for the books.
+    first = {(one.side, one.rule): one for one in reversed(verdicts)}
+    return msgspec.json.encode(list(first.values())[::-1]).decode().replace("\\u0000", "?")

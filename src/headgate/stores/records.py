@@ -82,7 +82,7 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     """Written when the caller's call has ended, whatever became of it.
 
     Who asked what has been told by its intents; a call that never left brings its `intent` along. `error_type` is
-    `crashed` where the process died before the end.
+    `crashed` where the process died before the end. `guard` is what the guard said, as JSON.
     """
 
     call_id: str
@@ -93,6 +93,7 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     latency_ms: float | None = None
     first_token_ms: float | None = None
     intent: Intent | None = None
+    guard: str | None = None
 
 
 Record = Intent | Outcome | CallEnd
@@ -151,6 +152,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     `parent` is the call on whose behalf the gate itself asked. Attempt 0 stands for a call that never left.
     `budgets` are name and window of those that it was
     charged to, `held` what was set aside for it. `resolved_by` is who said how it had ended, where nobody knew.
+    `guard` is what the guard said of the call: a list of verdicts, as JSON.
     """
 
     call_id: str
@@ -187,6 +189,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     held: int | None = None
     resolved_by: str | None = None
     cache: str = "off"
+    guard: str | None = None
 
 
 class ObjectRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from headgate.core.money import show_usd
 from headgate.stores.balance import Balance
 from headgate.stores.protocols import Query, Usage
@@ -72,6 +74,7 @@ def row_json(row: AttemptRow) -> Mapping[str, Any]:
         "held_usd": None if row.held is None else show_usd(row.held),
         "budgets": [{"name": name, "window": window} for name, window in row.budgets],
         "resolved_by": row.resolved_by,
+        "guard": [] if row.guard is None else msgspec.json.decode(row.guard),
     }
 
 

@@ -48,7 +48,15 @@ class Found(NamedTuple):
 
 
 class BadPatternError(ValueError):
-    """A pattern is of no use; the message says why."""
+    """A pattern is of no use; the message says why.
+
+    Attributes:
+        endless: for a stream only, because its matches have no greatest length.
+    """
+
+    def __init__(self, message: str, *, endless: bool = False) -> None:
+        super().__init__(message)
+        self.endless = endless
 
 
 def _options() -> re2.Options:
@@ -81,14 +89,14 @@ def check(source: str, *, bounded: bool) -> None:
     except UnclearError as error:
         if bounded:
             message = f"how long a stream must be held back for it cannot be told: {error}"
-            raise BadPatternError(message) from None
+            raise BadPatternError(message, endless=True) from None
         known = None
     if empty is not None or (known is not None and known.least == 0):
         message = "it is found in an empty text, and so in every text"
         raise BadPatternError(message)
     if bounded and known is not None and known.most is None:
         message = "its matches have no greatest length, so a stream would have to be held back for ever"
-        raise BadPatternError(message)
+        raise BadPatternError(message, endless=True)
 
 
 class Engine:

@@ -71,11 +71,18 @@ def _quoted(text: str) -> str:
 
 
 class Complaint(NamedTuple):
-    """What is wrong with a rule: the setting, the position in it, and the reason."""
+    """What is wrong with a rule.
+
+    Attributes:
+        setting, number: the setting, and the position in it.
+        reason: in words.
+        endless: it lacks a bound, and nothing else is wrong.
+    """
 
     setting: str
     number: int
     reason: str
+    endless: bool
 
 
 def complaints(rule: Rule, side: Side) -> list[Complaint]:
@@ -86,7 +93,7 @@ def complaints(rule: Rule, side: Side) -> list[Complaint]:
         try:
             check(source, bounded=bounded)
         except BadPatternError as error:
-            found.append(Complaint("patterns", number, str(error)))
+            found.append(Complaint("patterns", number, str(error), error.endless))
     return found
 
 
