@@ -34,8 +34,6 @@ BacklogError | 503 | refused | journal_full | never | never | no
 StoreError | 503 | refused | store_unavailable | never | never | no
 GuardError | 403 | refused | blocked | never | never | no
 GuardDownError | 503 | refused | guard_unavailable | never | never | no
-GuardError | 403 | refused | blocked | never | never | no
-GuardDownError | 503 | refused | guard_unavailable | never | never | no
 StoppingError | 503 | refused | stopping | never | never | no
 ProviderError | 502 | server_error | upstream_error | never | never | yes
 APIError | 4xx | invalid_request_error | upstream_error | never | never | no
@@ -43,6 +41,7 @@ OverloadedError | 4xx | server_error | upstream_error | yes | then | yes
 ModelNotFoundError | 4xx | invalid_request_error | model_not_found | never | at once | no
 ContextLengthError | 4xx | invalid_request_error | context_length_exceeded | never | yes, to a larger context | no
 ContentFilterError | 4xx | invalid_request_error | content_filter | never | never | no
+OversizeError | 4xx | rate_limit_error | rate_limit_exceeded | never | at once | no
 RateLimitError | 4xx | rate_limit_error | rate_limit_exceeded | after Retry-After | LONGER | no
 QuotaError | 4xx | insufficient_quota | insufficient_quota | never | at once | no
 AuthenticationError | 500 | server_error | upstream_authentication | never | at once | no

@@ -20,6 +20,7 @@ def test_a_providers_4xx_speaks_to_the_caller(upstream: int, shown: int):
 @pytest.mark.parametrize(
     ("error", "shown"),
     [(APIError, 400), (OverloadedError, 502), (errors.RateLimitError, 429), (errors.QuotaError, 429),
+     (errors.OversizeError, 429),
      (errors.ModelNotFoundError, 404), (errors.ContextLengthError, 400), (errors.AuthenticationError, 500)],
 )  # fmt: skip
 def test_an_error_inside_a_stream_has_a_status_of_its_class(error: type[APIError], shown: int):

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from headgate.core.call import Caller, Operation
-from headgate.core.errors import DeadlineError, HeadgateError
+from headgate.core.errors import DeadlineError, HeadgateError, OversizeError
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.gate.ports import SystemChance
@@ -328,3 +328,34 @@ def test_health_tells_how_it_stands():
 
     (layers,) = virtual_time(story()).values()
     assert layers["pace"] == {"waiting": 0, "busy": 0, "told": {"requests": {"limit": 60, "left": 59.0}}}
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_who_asks_for_more_than_a_minute_holds_slows_nobody_else_down(headers):
+    """Nothing is configured. Each second somebody asks for more than the provider allows in a minute: refused by it."""
+    settings = config(None, latency={"first_token": 0.2, "per_token": 0.001}, timeout=600)
+    found = {"good": [], "bad": []}
+
+    async def one(gate, key, words):
+        raw = json.dumps({"model": "m", "messages": [{"role": "user", "content": "w " * words}]}).encode()
+        try:
+            async with await gate(gate.call(Operation.CHAT, raw, caller=Caller(key=key), timeout=30)) as reply:
+                await reply.read()
+            found[key].append(None)
+        except HeadgateError as error:
+            found[key].append(type(error))
+
+    async def story():
+        async with await Gate.open(settings, clock=CLOCK, chance=SystemChance(7)) as gate:
+            gate.simulators["p"].allow(Limits(requests_per_minute=600, tokens_per_minute=60_000, headers=headers))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(60):
+                    await CLOCK.sleep(1)
+                    for _ in range(4):
+                        group.create_task(one(gate, "good", 20))
+                    group.create_task(one(gate, "bad", 130_000))
+
+    virtual_time(story())
+    assert found["good"] == [None] * 240
+    assert set(found["bad"]) <= {OversizeError, DeadlineError}
+    assert OversizeError in found["bad"]

@@ -28,8 +28,6 @@
     │   ├── StoreError              the store is away, and the call cannot do without
     │   ├── GuardError              a rule of the guard blocks the words
     │   ├── GuardDownError          a rule of the guard cannot run, and does not say that this opens it
-    │   ├── GuardError              a rule of the guard blocks the words
-    │   ├── GuardDownError          a rule of the guard cannot run, and does not say that this opens it
     │   └── StoppingError           the gate is shutting down
     ├── ProviderError               the provider, or the way to it, failed
     │   ├── APIError                answered with an error status
@@ -37,6 +35,7 @@
     │   │   ├── ModelNotFoundError  404 for the model
     │   │   ├── ContextLengthError  400 context_length_exceeded
     │   │   ├── ContentFilterError  the provider's content policy
+    │   │   ├── OversizeError       429 for a request that is more than the limit of a whole minute
     │   │   ├── RateLimitError      429
     │   │   │   └── QuotaError      429 for quota, credit or billing: waiting does not help
     │   │   └── AuthenticationError 401, 402, 403: our key, not the caller's
@@ -59,7 +58,6 @@ from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 
 from headgate.core.attempt import Attempt
-from headgate.core.verdict import Verdict
 from headgate.core.verdict import Verdict
 
 
@@ -361,28 +359,6 @@ class GuardDownError(Refused):
     code = "guard_unavailable"
 
 
-class GuardError(Refused):
-    """A rule of the guard blocks the words. A blocked question costs nothing; a blocked answer is paid for.
-
-    Attributes:
-        verdict: which rule, and why.
-    """
-
-    status = 403
-    code = "blocked"
-
-    def __init__(self, message: str, *, verdict: Verdict, **facts: Any) -> None:
-        super().__init__(message, **facts)
-        self.verdict = verdict
-
-
-class GuardDownError(Refused):
-    """A rule of the guard could not run, and its `on_failure` is `closed`."""
-
-    status = 503
-    code = "guard_unavailable"
-
-
 class StoppingError(Refused):
     """The gate is shutting down and takes no new calls."""
 
@@ -460,6 +436,15 @@ class ContentFilterError(APIError):
     """The provider's content policy refused the request."""
 
     code = "content_filter"
+
+
+class OversizeError(APIError):
+    """The request alone is more than the provider's limit of tokens a minute (429): no wait and no pace helps."""
+
+    inside = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    onward = Onward.NOW
 
 
 class RateLimitError(APIError):

@@ -18,10 +18,10 @@ from headgate.core.errors import (
     ContentFilterError,
     ContextLengthError,
     GarbledError,
-    GuardError,
     HeadgateError,
     ModelNotFoundError,
     OverloadedError,
+    OversizeError,
     ProviderError,
     QuotaError,
     RateLimitError,
@@ -75,6 +75,8 @@ _REQUEST = frozenset(
 )
 _REQUEST_STEMS = ("invalid_", "unsupported_", "image_")
 _CONTEXT_PHRASE = re.compile(r"maximum context length|available context size", re.IGNORECASE)
+# It has no name of its own: by type and code it is a rate limit, which would be waited for, and slow everybody down.
+_OVERSIZE_PHRASE = re.compile(r"\s*request too large for\b", re.IGNORECASE)
 _MODEL_PHRASE = re.compile(r"\b(model|deployment)\b", re.IGNORECASE)
 
 
@@ -171,7 +173,7 @@ def _kind_by_status(status: int, facts: Facts) -> type[APIError]:
     if names & _QUOTA:
         return QuotaError
     if status == 429:
-        return RateLimitError
+        return OversizeError if _OVERSIZE_PHRASE.match(facts.message or "") else RateLimitError
     if status == 404:
         known = names & _MODEL or facts.param == "model" or _MODEL_PHRASE.search(facts.message or "")
         return ModelNotFoundError if known else APIError
@@ -240,11 +242,7 @@ def _number(text: str | None) -> float | None:
     return number if 0 <= number <= _LONGEST_WAIT else None
 
 
-def error_object(error: HeadgateError) -> dict[str, Any]:
-    """Our own error as the object that OpenAI's clients expect under `error`; the message tells the cure as well.
-
-    What the guard blocks has its verdict beside that, as `guard`.
-    """
+def error_object(error: HeadgateError) -> dict[str, str | None]:
+    """Our own error as the object that OpenAI's clients expect under `error`; the message tells the cure as well."""
     message = f"{error.message}\n\nhint: {error.hint}" if error.hint else error.message
-    facts: dict[str, Any] = {"message": message, "type": error.type, "param": error.param, "code": error.code}
-    return facts | {"guard": error.verdict} if isinstance(error, GuardError) else facts
+    return {"message": message, "type": error.type, "param": error.param, "code": error.code}

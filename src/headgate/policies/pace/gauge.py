@@ -57,6 +57,7 @@ class Gauge:
         self._queue = Queue()
         self._adaptive = Adaptive()
         self._rule: Rule | None = None
+        self._scarce: Rule | None = None
         self._busy = 0
         self._number = 0
         self._held_until = 0.0
@@ -97,7 +98,7 @@ class Gauge:
                 return ticket
         rule = self._rule
         self._check_open()
-        waiter = Waiter(call.priority, _caller(call), cost(rule, demand), first=bool(call.trail))
+        waiter = Waiter(call.priority, _caller(call), cost(self._scarce, demand), first=bool(call.trail))
         self._check_deadline(call, max(wait or 0.0, self._at_least(waiter, rule)))
         self._queue.add(waiter)
         admitted = False
@@ -244,6 +245,15 @@ class Gauge:
         self.counts_tokens = limits.counts_tokens or self._told.counts_tokens
         nothing = Limits(sliding=limits.sliding, spread=limits.spread)
         self._rule = None if limits == nothing else Rule(self.name, limits, BURST)
+        # What a turn costs is measured by what the provider tells, too: a call that takes half a minute of it is not
+        # one like any other.
+        known = msgspec.structs.replace(
+            limits,
+            requests_per_minute=limits.requests_per_minute or self._told.limit("requests"),
+            tokens_per_minute=limits.tokens_per_minute
+            or (None if limits.counts_tokens else self._told.limit("tokens")),
+        )
+        self._scarce = None if known == nothing else Rule(self.name, known, BURST)
         together, minutes = limits.tokens_per_minute or inf, DEBT / MINUTE
         self._most = (
             minutes * min(limits.input_tokens_per_minute or inf, together),

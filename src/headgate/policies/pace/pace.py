@@ -21,7 +21,7 @@ from functools import partial
 from headgate.catalog.forecast import Forecast
 from headgate.core.attempt import Attempt, Basis
 from headgate.core.call import Call
-from headgate.core.errors import RateLimitError
+from headgate.core.errors import OversizeError, RateLimitError
 from headgate.core.limits import Demand
 from headgate.core.policy import Handler
 from headgate.core.reply import Reply
@@ -78,6 +78,9 @@ class Pace:
             used = NOTHING
         else:
             gauge.hear(ticket, attempt.headers)
+            if isinstance(error, OversizeError):
+                # It says nothing of the pace: whoever asks for too much slows nobody else down.
+                used = NOTHING
         gauge.settle(ticket, used)
 
     def _ended(self, call: Call, attempt: Attempt, ticket: Ticket, _outcome: BaseException | None) -> None:
