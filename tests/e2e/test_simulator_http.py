@@ -232,7 +232,7 @@ def test_a_client_that_leaves_is_noticed(stream):
         await until(lambda: simulator.log)
         writer.transport.abort()
         allowance = simulator._desk._allowance("gpt-4o")
-        await until(lambda: allowance._busy == 0)
+        await until(lambda: allowance.busy == 0)
         return [(line.usage.completion_tokens, line.complete) for line in simulator.bill.lines]
 
     found = story(tell, latency=Latency(first_token=30), limits=Limits(concurrency=1))
