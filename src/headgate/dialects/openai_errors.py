@@ -18,6 +18,7 @@ from headgate.core.errors import (
     ContentFilterError,
     ContextLengthError,
     GarbledError,
+    GuardError,
     HeadgateError,
     ModelNotFoundError,
     OverloadedError,
@@ -242,7 +243,11 @@ def _number(text: str | None) -> float | None:
     return number if 0 <= number <= _LONGEST_WAIT else None
 
 
-def error_object(error: HeadgateError) -> dict[str, str | None]:
-    """Our own error as the object that OpenAI's clients expect under `error`; the message tells the cure as well."""
+def error_object(error: HeadgateError) -> dict[str, Any]:
+    """Our own error as the object that OpenAI's clients expect under `error`; the message tells the cure as well.
+
+    What the guard blocks has its verdict beside that, as `guard`.
+    """
     message = f"{error.message}\n\nhint: {error.hint}" if error.hint else error.message
-    return {"message": message, "type": error.type, "param": error.param, "code": error.code}
+    facts: dict[str, Any] = {"message": message, "type": error.type, "param": error.param, "code": error.code}
+    return facts | {"guard": error.verdict} if isinstance(error, GuardError) else facts
