@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from headgate.catalog.abilities import Abilities
 from headgate.catalog.forecast import Forecast
-from headgate.catalog.models import Catalog
+from headgate.catalog.models import Catalog, Model
 from headgate.catalog.prices import Prices
 from headgate.catalog.retirement import Retirement
 from headgate.catalog.tokens import Tokens
@@ -159,6 +159,15 @@ def _defaults(parts: Parts, target: Target) -> Policy | None:
     return Defaults(defaults) if defaults else None
 
 
+def _fit(parts: Parts, target: Target) -> Policy:
+    find: Callable[[str], Model | None] = parts.catalog.find
+    if parts.config.providers[target.provider].type == "local":
+        # Whatever name it is asked for, another model answers.
+        abilities = Abilities(parts.catalog, makers.makers(parts.config))
+        find = partial(abilities.known, target.provider)
+    return Fit(find, parts.config.policies.on_unsupported)
+
+
 def _room(parts: Parts, target: Target) -> Policy:
     abilities = Abilities(parts.catalog, makers.makers(parts.config))
     return Room(partial(abilities.known, target.provider), parts.tokens)
@@ -262,7 +271,7 @@ BELOW: tuple[TargetLayer | SecondLook, ...] = (
     TargetLayer(
         "fit",
         "what a model takes is known once there is one, is the same for each attempt, and bounds what is held for it",
-        lambda parts, _target: Fit(parts.catalog.find, parts.config.policies.on_unsupported),
+        _fit,
     ),
     TargetLayer(
         "room",
