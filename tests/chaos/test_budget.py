@@ -78,9 +78,11 @@ class Till:
 async def _crowd(doors, calls, until):
     """So many at once, over all doors; `until` is awaited while they are under way: what they were answered."""
     marks = {}
+    for door in doors:
+        assert await ask(door, b"{}", marks) == 400
     async with asyncio.TaskGroup() as group:
         asked = [
-            group.create_task(ask(doors[number % len(doors)], STREAM if number % 5 == 0 else BODY, marks))
+            group.create_task(ask(doors[number % len(doors)], STREAM if number % 5 == 0 else BODY))
             for number in range(calls)
         ]
         await until(marks)
@@ -113,7 +115,7 @@ async def _story(stage, port, *, store, fits, rounds):
                 await asyncio.sleep(0.05)
                 sent = Counter(marks.get(arrival["client_request_id"][12:24]) for arrival in stage.arrivals()[before:])
                 busiest = max(gates, key=lambda gate: sent[gate.port])
-                if len(marks) == len(gates) and sent[busiest.port] > 3:
+                if sent[busiest.port] > 3:
                     gates.remove(busiest)
                     await busiest.kill()
                     gates.append(await stage.serve(busiest.port))
@@ -126,7 +128,7 @@ async def _story(stage, port, *, store, fits, rounds):
             await gates[-1].ready()
         assert answers[429] > 100, answers
         assert answers[200] > 10, answers
-        assert set(answers) <= {200, 429, None}, answers
+        assert set(answers) == {200, 429, None}, answers
         # Whoever came next has taken over what the dead one left, and charged it to the budget.
         assert await till.unknown() > 0
         await asyncio.sleep(QUIET)
