@@ -272,6 +272,7 @@ def test_a_shared_store_has_an_address(shared):
 def test_several_processes_share_more_than_memory():
     """Each would have limits and books of its own."""
     assert complaints(server={"workers": 2})[0][0] == "server.workers"
+    assert complaints(server={"workers": 2}, shared="redis://h", store="sqlite:///:memory:")[0][0] == "server.workers"
     assert complaints(server={"workers": 2}, shared="redis://h") == []
 
 

@@ -3,7 +3,7 @@
 import yaml
 
 from headgate.gate.config import Config
-from headgate.gate.loaded import Loaded, show
+from headgate.gate.loaded import Loaded, generation, show
 
 CONFIG = Config.model_validate(
     {
@@ -46,3 +46,12 @@ def test_what_did_not_come_from_the_file_is_said():
     assert "# models.default: from OPENAI_MODEL\n" in text
     assert "# simulated: every provider is replaced by the simulator\n" in text
     assert "from headgate.yaml" not in text
+
+
+def test_the_generation_names_a_configuration():
+    """The same for the same one, another one for another; a credential makes no difference, and is not in it."""
+    data = {"store": "postgresql://u:one@h/d", "providers": {"p": {"type": "openai", "api_key": "sk-1"}}}
+    other = {"store": "postgresql://u:two@h/d", "providers": {"p": {"type": "openai", "api_key": "sk-2"}}}
+    name, same, different = (generation(Config.model_validate(one)) for one in (data, other, {**data, "store": "s"}))
+    assert name == same != different
+    assert len(name) == 12

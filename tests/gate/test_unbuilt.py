@@ -34,7 +34,6 @@ def key(**settings):
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        ({"server": {"workers": 2}}, "server.workers"),
         ({"providers": {"p": {"type": "anthropic"}}}, "providers.p.type"),
         (route(cache=True), "models.m.cache"),
         (route(cache={"ttl": 1}), "models.m.cache"),
@@ -50,7 +49,7 @@ def test_a_setting_that_asks_for_what_is_not_built_is_refused_by_name(data, name
 def test_values_that_ask_for_nothing_pass():
     """Off is fine; defaults and built settings are too."""
     data = {
-        "server": {"admin_key": "", "workers": 1, "stream_open_after": "1s"},
+        "server": {"admin_key": "", "workers": 2, "stream_open_after": "1s"},
         "store": "memory://",
         "shared": "memory://",
         "providers": {

@@ -74,6 +74,18 @@ def test_a_new_gate_tells_of_what_it_is_configured_for(simulated_gate):
     }
 
 
+def test_several_workers_label_their_figures(simulated_gate):
+    """Each figure says whose it is, beside its own labels; nothing else is different."""
+
+    async def story(gate):
+        return [list(text_string_to_metric_families(Metrics(gate, n).page("")[0].decode())) for n in (None, 2)]
+
+    alone, labelled = ([one for family in page for one in family.samples] for page in on_a_gate(simulated_gate, story))
+    assert len(labelled) == 10
+    assert [one.labels for one in labelled] == [{**one.labels, "worker": "2"} for one in alone]
+    assert [(one.name, one.value) for one in labelled] == [(one.name, one.value) for one in alone]
+
+
 def test_it_tells_what_the_gate_has_counted(simulated_gate):
     """The same figures as the simulator's own bill, and the state of each breaker through its life."""
     seen = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 
 import pytest
 
@@ -104,6 +105,8 @@ def test_health_tells_states_to_all_and_details_to_callers(simulated_gate, clien
     assert stranger.json.keys() == {"status", "providers", "version", "simulated"}
     assert caller.json["providers"]["p"]["state"] == "ok"
     assert "store" in caller.json
+    process = caller.json["process"]
+    assert (process["pid"], process["worker"], len(process["generation"])) == (os.getpid(), 1, 12)
     assert "latency_ms" in caller.json["providers"]["p"]
     assert stranger.status == caller.status == 200
 

@@ -97,7 +97,7 @@ def _stores(config: Config) -> Iterator[Problem]:
     elif shared != "memory://" and not _leads_somewhere(shared):
         hint = "It looks like `redis://user:password@host:6379/0` (a `/` in the password is `%2F`), or `unix:///path`."
         yield Problem(path=("shared",), text=f"is {shown(shared)}, which is no address of a Redis.", hint=hint)
-    if config.server.workers > 1 and "memory://" in {store, shared}:
+    if config.server.workers > 1 and {store, shared} & {"memory://", "sqlite:///:memory:"}:
         yield Problem(
             path=("server", "workers"),
             text=f"is {config.server.workers}, but the processes could not share `memory://`.",

@@ -3,6 +3,7 @@
 Decides what the doors get from loading; refuses to know how it was read.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,12 @@ def show(loaded: Loaded) -> str:
     head += [f"# {key}: from {origin}" for key, origin in made.items()]
     data = _masked(loaded.config.model_dump(mode="json", exclude_none=True))
     return "\n".join([*head, yaml.safe_dump(data, sort_keys=False, allow_unicode=True)])
+
+
+def generation(config: Config) -> str:
+    """A short name of a configuration, the same wherever it is the same. Credentials do not count."""
+    data = _masked(config.model_dump(mode="json", exclude_none=True))
+    return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()[:12]
 
 
 def _masked(data: Any) -> Any:

@@ -19,16 +19,17 @@ from headgate.server.origins import Origins
 from headgate.server.pages import pages
 
 
-def application(gate: Gate, *, clock: Clock | None = None) -> ASGIApp:
+def application(gate: Gate, *, clock: Clock | None = None, worker: int = 1) -> ASGIApp:
     """The ASGI application of a gate that is open.
 
     Args:
         gate: answers; it is not closed with the application.
         clock: tells how old the last look at the providers is.
+        worker: which of the processes at this address it is, from 1.
     """
     clock = clock or SystemClock()
     keys = door(gate.config, gate.keyring)
-    app = Application(gate, Hot(gate, keys), pages(gate, keys, clock))
+    app = Application(gate, Hot(gate, keys), pages(gate, keys, clock, worker))
     origins = gate.config.server.cors.origins
     return Origins(app, origins) if origins else app
 

@@ -28,11 +28,12 @@ class Metrics:
 
     Args:
         gate: what is told of.
+        worker: which of several processes at one address this is; each figure is labelled with it.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, worker: int | None = None) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Reading(gate))
+        self._registry.register(_Reading(gate) if worker is None else _Labelled(_Reading(gate), str(worker)))
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The body and its content type.
@@ -42,6 +43,20 @@ class Metrics:
         """
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
+
+
+class _Labelled(Collector):
+    """The figures of one worker."""
+
+    def __init__(self, reading: Collector, worker: str) -> None:
+        self._reading = reading
+        self._worker = worker
+
+    def collect(self) -> Iterator[Metric]:
+        """Every figure, as it is now in this process."""
+        for metric in self._reading.collect():
+            metric.samples = [one._replace(labels={**one.labels, "worker": self._worker}) for one in metric.samples]
+            yield metric
 
 
 class _Reading(Collector):

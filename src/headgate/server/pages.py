@@ -6,6 +6,7 @@ what failed and where the books stand is told only to those who may call, and pr
 """
 
 import asyncio
+import os
 from importlib.metadata import version
 from typing import Any
 
@@ -26,6 +27,7 @@ from headgate.core.errors import (
 from headgate.dialects.endpoints import way_to
 from headgate.gate import present
 from headgate.gate.gate import Gate
+from headgate.gate.loaded import generation
 from headgate.server import admin
 from headgate.server.auth import Anyone, Keys
 from headgate.server.docs_page import docs_page
@@ -56,13 +58,14 @@ class _Health:
             return self._found
 
 
-def pages(gate: Gate, keys: Keys | Anyone, clock: Clock) -> FastAPI:
-    """The FastAPI application."""
+def pages(gate: Gate, keys: Keys | Anyone, clock: Clock, worker: int) -> FastAPI:
+    """The FastAPI application. `worker` is which of the processes at this address it is."""
     own = version("headgate")
     app = FastAPI(
         title="headgate", version=own, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     about = {"version": own, "simulated": gate.simulated}
+    process = {"pid": os.getpid(), "worker": worker, "generation": generation(gate.config)}
     health = _Health(gate, clock)
     described: dict[str, Any] = {}
 
@@ -89,7 +92,7 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock) -> FastAPI:
     @app.get("/health", summary="Health", description="The state of providers and stores; 503 where nobody answers.")
     @app.head("/health", include_in_schema=False)
     async def state(request: Request) -> JSONResponse:
-        found = await health()
+        found = {**await health(), "process": process}
         try:
             keys.caller(read_head(request.scope))
         except InvalidKeyError:
@@ -106,7 +109,7 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock) -> FastAPI:
         page = docs_page(describe(), simulated=gate.simulated)
         return HTMLResponse(page, headers={"content-security-policy": _PAGE_POLICY})
 
-    _measured(app, Metrics(gate), keys)
+    _measured(app, Metrics(gate, worker if gate.config.server.workers > 1 else None), keys)
     # Side by side with the others, so that `_elsewhere` finds them.
     app.router.routes.extend(admin.routes(gate).routes)
     app.add_exception_handler(HeadgateError, _told)

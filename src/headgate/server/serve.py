@@ -4,6 +4,7 @@ Decides how a server comes up, what it says then, and how it goes down: it stops
 within `server.shutdown_grace`, and closes the gate. Refuses to know what is answered.
 
     serve(config)                               until SIGTERM or Ctrl-C, in a loop of its own (`headgate serve`)
+    work(config, port, number, …)               the same in one of the processes at one address (`worker.py`)
     simulate(simulator, …)                      the same for a simulator (`headgate simulate`)
     async with running(gate, …) as address      beside other work in a running loop (`headgate demo`, tests)
 """
@@ -24,14 +25,17 @@ from headgate.core.errors import ConfigError
 from headgate.gate.coherence import auth, is_loopback
 from headgate.gate.config import Config
 from headgate.gate.gate import Gate
+from headgate.gate.ports import SystemClock
 from headgate.providers.simulator import Simulator, simulator_app
 from headgate.server.asgi import ASGIApp
 from headgate.server.head import Hosts
 from headgate.server.listener import Listener
 from headgate.server.protocol import connections
+from headgate.server.workers import Workers
 
 BACKLOG = 2048
 SIMULATOR_GRACE = 2.0
+STOPPED = "headgate has stopped; the books are closed"
 
 Say = Callable[[str], None]
 
@@ -51,8 +55,24 @@ def serve(config: Config, *, say: Say = say) -> None:
 
     Raises:
         ConfigError: the address cannot be listened on, or the store or the journal cannot be used.
+        HeadgateError: there are several processes (`server.workers`), and they die again and again.
     """
-    _run(_serve(config, say))
+    _run(_serve(config, say) if config.server.workers == 1 else _watch(config, say))
+
+
+def work(config: Config, port: int, number: int, *, up: Say) -> None:
+    """Run one of several processes until SIGTERM, or until stdin ends: then nobody watches over it any more.
+
+    Args:
+        config: what to serve.
+        port: the one that they share.
+        number: which of them this is, from 1.
+        up: told the banner.
+
+    Raises:
+        ConfigError: the address cannot be listened on, or the store or the journal cannot be used.
+    """
+    _run(_work(config, port, number, up))
 
 
 def simulate(simulator: Simulator, *, host: str = "127.0.0.1", port: int = 4010, say: Say = say) -> None:
@@ -65,13 +85,20 @@ def simulate(simulator: Simulator, *, host: str = "127.0.0.1", port: int = 4010,
 
 
 @asynccontextmanager
-async def running(gate: Gate, *, port: int | None = None, grace: float | None = None) -> AsyncIterator[str]:
+async def running(
+    gate: Gate,
+    *,
+    port: int | None = None,
+    grace: float | None = None,
+    worker: int | None = None,
+) -> AsyncIterator[str]:
     """Serve a gate in the running loop; gives the address, such as `http://127.0.0.1:4000`. Leaves the gate open.
 
     Args:
         gate: answers.
         port: where to listen at `server.host` (default: `server.port`); 0 picks a free one.
         grace: seconds that answers in flight may take at the end (default: `server.shutdown_grace`).
+        worker: which of several processes at this address it is, from 1; None for the only one.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -83,14 +110,14 @@ async def running(gate: Gate, *, port: int | None = None, grace: float | None = 
     port = server.port if port is None else port
     grace = server.shutdown_grace if grace is None else grace
     listener = Listener(
-        application(gate),
+        application(gate, worker=worker or 1),
         header_timeout=server.header_timeout,
         body_timeout=server.body_timeout,
         hosts=hosts(gate.config),
         new_id=gate.new_id,
     )
     await gate.follow_keys()
-    async with listening(listener, host=server.host, port=port, grace=grace) as address:
+    async with listening(listener, host=server.host, port=port, grace=grace, shared=worker is not None) as address:
         yield address
 
 
@@ -103,7 +130,9 @@ def hosts(config: Config) -> Hosts:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp | Listener, *, host: str, port: int, grace: float) -> AsyncIterator[str]:
+async def listening(
+    app: ASGIApp | Listener, *, host: str, port: int, grace: float, shared: bool = False
+) -> AsyncIterator[str]:
     """Take connections in the running loop; gives the address.
 
     Args:
@@ -111,12 +140,13 @@ async def listening(app: ASGIApp | Listener, *, host: str, port: int, grace: flo
         host: the address, or a name for it.
         port: 0 picks a free one.
         grace: seconds that answers in flight may take at the end.
+        shared: other processes of this user may listen there too; each connection goes to one of them.
 
     Raises:
         ConfigError: the address cannot be listened on.
     """
     listener = app if isinstance(app, Listener) else Listener(app)
-    bound = _bind(host, port)
+    bound = _bind(host, port, shared=shared)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(connections(listener), sock=bound, backlog=BACKLOG)
     # Read before anything can close the socket.
@@ -130,10 +160,11 @@ async def listening(app: ASGIApp | Listener, *, host: str, port: int, grace: flo
             await server.wait_closed()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server((str(address[0]), int(address[1])), family=family, backlog=BACKLOG)
+        place = (str(address[0]), int(address[1]))
+        return socket.create_server(place, family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         # Python adds the address to some reasons; here it stands in front. Names that lead nowhere have no errno.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
@@ -156,12 +187,56 @@ def _run(story: Coroutine[Any, Any, None]) -> None:
 async def _serve(config: Config, say: Say) -> None:
     async with _stop_signal() as stop, await Gate.open(config) as gate, running(gate) as address:
         say(banner(gate, address))
-        # What has been made by now stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        _settle()
         await stop.wait()
         say(f"headgate stops; answers in flight have {config.server.shutdown_grace:g} s")
-    say("headgate has stopped; the books are closed")
+    say(STOPPED)
+
+
+async def _watch(config: Config, say: Say) -> None:
+    """Be the process that serves nobody and keeps those alive that do."""
+    server = config.server
+    if not hasattr(socket, "SO_REUSEPORT"):
+        message = f"server.workers is {server.workers}, but processes cannot share an address on this system."
+        raise ConfigError(message, hint="Leave `server.workers` out.")
+    # Alone at first: nobody else, not even another headgate, may listen there.
+    with _bind(server.host, server.port) as bound:
+        family, place = bound.family, bound.getsockname()
+    with socket.socket(family) as held:
+        # Bound and not listening: it gets no connections, and keeps the port while no worker lives.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(place)
+        workers = Workers(config, place[1], say=say, clock=SystemClock())
+        async with _stop_signal(workers.kill) as stop:
+            await workers.run(stop)
+    say(STOPPED)
+
+
+async def _work(config: Config, port: int, number: int, up: Say) -> None:
+    async with (
+        _stop_signal() as stop,
+        await Gate.open(config) as gate,
+        running(gate, port=port, worker=number) as address,
+    ):
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            if not os.read(0, 1):
+                loop.remove_reader(0)
+                stop.set()
+
+        loop.add_reader(0, ended)
+        up(banner(gate, address))
+        _settle()
+        await stop.wait()
+        loop.remove_reader(0)
+
+
+def _settle() -> None:
+    """What has been made by now stays: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _simulate(simulator: Simulator, host: str, port: int, say: Say) -> None:
@@ -183,6 +258,8 @@ def banner(gate: Gate, address: str) -> str:
         f"  models     {', '.join(names) if names else 'any name'}",
         f"  callers    {who}",
     ]
+    if config.server.workers > 1:
+        lines.append(f"  workers    {config.server.workers}")
     if auth(config) == "keys" and gate.keyring.known and not gate.keyring.health()["keys"]:
         lines.append("  NO KEYS    nobody can call yet: `headgate keys create NAME` makes a key")
     lines += [f"  RETIRING   {told}" for told in gate.fates()]
@@ -194,14 +271,15 @@ def banner(gate: Gate, address: str) -> str:
 
 
 @asynccontextmanager
-async def _stop_signal() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGTERM and Ctrl-C set. Ctrl-C when it is set already exits at once."""
+async def _stop_signal(at_once: Callable[[], None] = lambda: None) -> AsyncIterator[asyncio.Event]:
+    """An event that SIGTERM and Ctrl-C set. Ctrl-C when it is set already exits at once, after `at_once`."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def interrupt() -> None:
         if stop.is_set():
             # The journal is written as things happen: nothing is lost but the answers in flight.
+            at_once()
             os._exit(130)
         stop.set()
 
