@@ -9,14 +9,15 @@ from headgate.stores.treasury import shares
 
 
 class Bank:
-    """The store; `away` says that it cannot be asked."""
+    """The store; `away` says that it cannot be asked, `mute` that it does what it is told and its answers are lost."""
 
     def __init__(self) -> None:
         self.booked: Counter[tuple[str, str]] = Counter()
         self.lent: Counter[tuple[str, str, str]] = Counter()
+        self.had: Counter[tuple[str, str, str]] = Counter()
         self.told: set[tuple[Cap, float]] = set()
         self.asked = 0
-        self.away = False
+        self.away = self.mute = False
 
     def total(self, cap: Cap) -> int:
         """Spent and lent."""
@@ -28,17 +29,29 @@ class Bank:
         self.booked[cap.name, cap.window] += cost
         self.lent[owner, cap.name, cap.window] -= min(held, cost)
 
-    async def borrow(self, owner: str, cap: Cap, least: int, wish: int) -> Loan:
+    async def borrow(self, owner: str, cap: Cap, least: int, wish: int, had: int = 0) -> Loan:
         self._ask()
+        self._even(owner, cap, had)
         left = cap.limit - self.total(cap)
         amount = wish if left >= 8 * wish else least if left >= least else 0
         self.lent[owner, cap.name, cap.window] += amount
+        if amount:
+            self.had[owner, cap.name, cap.window] = had + amount
+        self._answer()
         return Loan(amount, left - amount)
 
-    async def give_back(self, owner: str, amounts: Sequence[tuple[Cap, int]]) -> None:
+    async def give_back(self, owner: str, kept: Sequence[tuple[Cap, int]], done: Sequence[Cap] = ()) -> None:
         self._ask()
-        for cap, amount in amounts:
-            self.lent[owner, cap.name, cap.window] -= amount
+        for cap, had in kept:
+            self._even(owner, cap, had)
+        for cap in done:
+            self.had[owner, cap.name, cap.window] = 0
+        self._answer()
+
+    def _even(self, owner: str, cap: Cap, had: int) -> None:
+        key = (owner, cap.name, cap.window)
+        self.lent[key] -= max(self.had[key] - had, 0)
+        self.had[key] = min(self.had[key], had)
 
     async def spent(self, caps: Sequence[Cap]) -> Sequence[tuple[int, int]]:
         self._ask()
@@ -58,3 +71,7 @@ class Bank:
         self.asked += 1
         if self.away:
             raise StoreError("The bank is closed.")
+
+    def _answer(self) -> None:
+        if self.mute:
+            raise StoreError("The line to the bank is broken.")

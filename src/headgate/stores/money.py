@@ -8,6 +8,10 @@ a process covers everything that the process has not booked yet. A loan is grant
 
 so that no cap is exceeded, whatever becomes of the processes. Who comes back for a loan is named by `owner`; what a
 dead owner had not spent is taken back by whoever adopts its journal. Until then it counts as spent.
+
+An answer of the store may be lost, and nobody knows then whether it has done what it was told. So owners say what they
+have, and not what changes: all that they were lent of a cap, less all that they gave back, spent or not. What the store
+believes to have lent beyond that, it takes back.
 """
 
 from collections.abc import Sequence
@@ -61,18 +65,20 @@ class Alert(NamedTuple):
 class Money(Protocol):
     """The store."""
 
-    async def borrow(self, owner: str, cap: Cap, least: int, wish: int) -> Loan:
+    async def borrow(self, owner: str, cap: Cap, least: int, wish: int, had: int = 0) -> Loan:
         """Borrow `wish` picodollars if plenty is left, `least` near the cap, and nothing if there is not so much.
 
-        Plenty is eight times the wish.
+        Plenty is eight times the wish. `had` is what the owner had of this cap before.
 
         Raises:
             StoreError: the store cannot be asked.
         """
         ...
 
-    async def give_back(self, owner: str, amounts: Sequence[tuple[Cap, int]]) -> None:
-        """Return what was borrowed and not spent.
+    async def give_back(self, owner: str, kept: Sequence[tuple[Cap, int]], done: Sequence[Cap] = ()) -> None:
+        """Return what was borrowed and not spent: what the owner says to have of each cap is what it keeps.
+
+        Of caps that it is `done` with it has nothing to spend, and will begin anew by having had nothing.
 
         Raises:
             StoreError: the store cannot be told.

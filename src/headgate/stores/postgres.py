@@ -175,7 +175,7 @@ class PostgresLedger:
             cursor = await connection.execute("SELECT id, tenant, provider FROM objects WHERE id = ANY(%s)", [known])
             return {name: Owner(tenant, provider) for name, tenant, provider in await cursor.fetchall()}
 
-    async def borrow(self, owner: str, cap: Cap, least: int, wish: int) -> Loan:
+    async def borrow(self, owner: str, cap: Cap, least: int, wish: int, had: int = 0) -> Loan:
         """Lend a process a part of what a cap has left; see `money.Money`."""
         key = (cap.name, cap.window)
         async with self._answering() as connection, connection.transaction():
@@ -183,17 +183,20 @@ class PostgresLedger:
             if spent is None:
                 await connection.execute(*_said(tables.Expression(treasury.BEGIN, key)))
                 spent = await _value(connection, _LOCKED, key)
+            await connection.execute(*_said(tables.Expression(treasury.EVEN, treasury.evened(owner, cap, had))))
             lent = await _value(connection, treasury.OUT, key)
             loan = treasury.lend(cap, spent, lent, least, wish)
             if loan.amount:
-                await connection.execute(*_said(tables.Expression(treasury.LEND, (owner, *key, loan.amount))))
+                lending = tables.Expression(treasury.LEND, (owner, *key, loan.amount, had + loan.amount))
+                await connection.execute(*_said(lending))
         return loan
 
-    async def give_back(self, owner: str, amounts: Sequence[tuple[Cap, int]]) -> None:
+    async def give_back(self, owner: str, kept: Sequence[tuple[Cap, int]], done: Sequence[Cap] = ()) -> None:
         """Take back what was lent and not spent; see `money.Money`."""
-        returned = sorted((amount, owner, cap.name, cap.window) for cap, amount in amounts)
+        in_order = sorted(kept, key=lambda one: (one[0].name, one[0].window))
         async with self._answering() as connection, connection.transaction():
-            await _many(connection, treasury.RETURN, sorted(returned, key=lambda values: values[1:]))
+            await _many(connection, treasury.EVEN, [treasury.evened(owner, cap, had) for cap, had in in_order])
+            await _many(connection, treasury.FORGET, sorted((owner, cap.name, cap.window) for cap in done))
             await connection.execute(*_said(tables.Expression(treasury.TIDY, (owner,))))
 
     async def spent(self, caps: Sequence[Cap]) -> Sequence[tuple[int, int]]:

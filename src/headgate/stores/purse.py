@@ -30,15 +30,17 @@ Start = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 class _Purse:
     """Of one cap.
 
-    `lent` is what we have of it, spent sums taken off; `held` what calls in flight may cost of that; `waiting` how many
-    calls wait for more.
+    `lent` is what we have of it, spent sums taken off; `held` what calls in flight may cost of that; `had` all that we
+    were lent less all that we gave back, which is what the store is told; `unsure` says that an answer of the store was
+    lost, so that it has to be told again; `waiting` how many calls wait for more.
     """
 
-    __slots__ = ("borrowing", "cap", "held", "idle", "lent", "waiting")
+    __slots__ = ("borrowing", "cap", "had", "held", "idle", "lent", "unsure", "waiting")
 
     def __init__(self, cap: Cap) -> None:
         self.cap = cap
-        self.lent = self.held = self.waiting = 0
+        self.lent = self.held = self.had = self.waiting = 0
+        self.unsure = False
         self.idle = 0
         """Looks since something was held."""
         self.borrowing: asyncio.Task[Loan | StoreError] | None = None
@@ -91,6 +93,8 @@ class Purses:
         self._start = start
         self._clock = clock
         self._purses: dict[tuple[str, str], _Purse] = {}
+        # What we say of what we have must arrive in the order in which it came about.
+        self._telling = asyncio.Lock()
 
     async def hold(self, caps: Sequence[Cap], amount: int) -> Hold:
         """Set a sum aside under each of the caps.
@@ -119,6 +123,8 @@ class Purses:
         elif purse.cap.limit != cap.limit:
             # The configuration has changed; what is lent stays lent.
             purse.cap = cap
+        # Nobody forgets it while a call waits for another one.
+        purse.idle = 0
         return purse
 
     async def _borrow(self, purse: _Purse, amount: int) -> None:
@@ -144,10 +150,14 @@ class Purses:
             )
 
     async def _fetch(self, purse: _Purse, least: int) -> Loan | StoreError:
+        wish = max(least, purse.cap.limit // PART)
         try:
-            loan = await self._money.borrow(self.owner, purse.cap, least, max(least, purse.cap.limit // PART))
-            purse.lent += loan.amount
+            async with self._telling:
+                loan = await self._money.borrow(self.owner, purse.cap, least, wish, purse.had)
+                purse.lent += loan.amount
+                purse.had += loan.amount
         except StoreError as error:
+            purse.unsure = True
             return error
         finally:
             purse.borrowing = None
@@ -165,22 +175,38 @@ class Purses:
 
     async def give_back(self, *, idle: bool = False) -> None:
         """Give back what no call in flight may cost; `idle`: only where nothing was held since the last time."""
-        returned: list[tuple[_Purse, int]] = []
-        for name, purse in list(self._purses.items()):
+        for purse in self._purses.values():
             purse.idle += 1
-            if (idle and purse.idle < 2) or purse.waiting or purse.borrowing is not None:
-                continue
-            if purse.free > 0:
-                # Ours first: for a moment nobody has it, and never two.
-                returned.append((purse, purse.free))
-                purse.lent -= purse.free
-            elif purse.idle > LINGER and not purse.held and not purse.lent:
-                del self._purses[name]
-        if not returned:
+        asked = next((purse for purse in self._purses.values() if self._due(purse, idle=idle)), None)
+        if asked is None:
             return
         try:
-            await self._money.give_back(self.owner, [(purse.cap, amount) for purse, amount in returned])
+            # While the store is away, what was borrowed stays with this process: it can still be spent.
+            await self._money.spent([asked.cap])
+            async with self._telling:
+                await self._return(idle=idle)
         except StoreError:
-            _log.warning("The store of money is away; what was borrowed stays with this process.")
-            for purse, amount in returned:
-                purse.lent += amount
+            _log.warning("The store of money is away; what was borrowed goes back when it is there again.")
+
+    def _due(self, purse: _Purse, *, idle: bool) -> bool:
+        if (idle and purse.idle < 2) or purse.waiting or purse.borrowing is not None:
+            return False
+        return purse.unsure or purse.free > 0 or self._done(purse)
+
+    def _done(self, purse: _Purse) -> bool:
+        return purse.idle > LINGER and not (purse.held or purse.lent)
+
+    async def _return(self, *, idle: bool) -> None:
+        due = {name: purse for name, purse in self._purses.items() if self._due(purse, idle=idle)}
+        for purse in due.values():
+            # Whether the store hears it or not, nobody has it from here on, and never two.
+            purse.had -= purse.free
+            purse.lent -= purse.free
+            purse.unsure = True
+        done = {name: purse for name, purse in due.items() if self._done(purse)}
+        kept = [(purse.cap, purse.had) for purse in due.values()]
+        await self._money.give_back(self.owner, kept, [purse.cap for purse in done.values()])
+        for name, purse in due.items():
+            purse.unsure = False
+            if name in done and not purse.borrowing and not purse.waiting and not purse.held:
+                del self._purses[name]

@@ -123,7 +123,7 @@ CREATE TABLE spent (
 """,
     """
 CREATE TABLE lent (
-  owner {key} NOT NULL, cap {key} NOT NULL, span {key} NOT NULL, amount BIGINT NOT NULL,
+  owner {key} NOT NULL, cap {key} NOT NULL, span {key} NOT NULL, amount BIGINT NOT NULL, had BIGINT NOT NULL,
   PRIMARY KEY (owner, cap, span)
 ) {table}
 """,

@@ -100,13 +100,13 @@ class SqliteLedger:
         """
         return await self._ask(_owners, ids)
 
-    async def borrow(self, owner: str, cap: Cap, least: int, wish: int) -> Loan:
+    async def borrow(self, owner: str, cap: Cap, least: int, wish: int, had: int = 0) -> Loan:
         """Lend a process a part of what a cap has left; see `money.Money`."""
-        return await self._ask(_borrow, owner, cap, least, wish)
+        return await self._ask(_borrow, owner, cap, least, wish, had)
 
-    async def give_back(self, owner: str, amounts: Sequence[tuple[Cap, int]]) -> None:
+    async def give_back(self, owner: str, kept: Sequence[tuple[Cap, int]], done: Sequence[Cap] = ()) -> None:
         """Take back what was lent and not spent; see `money.Money`."""
-        await self._ask(_give_back, owner, amounts)
+        await self._ask(_give_back, owner, kept, done)
 
     async def spent(self, caps: Sequence[Cap]) -> Sequence[tuple[int, int]]:
         """Of each cap, what is spent and what is lent; see `money.Money`."""
@@ -328,18 +328,24 @@ def _owners(connection: sqlite3.Connection, ids: Sequence[str]) -> Mapping[str, 
     return owners
 
 
-def _borrow(connection: sqlite3.Connection, owner: str, cap: Cap, least: int, wish: int) -> Loan:
+def _borrow(  # noqa: PLR0917  those of `borrow`, by position
+    connection: sqlite3.Connection, owner: str, cap: Cap, least: int, wish: int, had: int
+) -> Loan:
     with _transaction(connection):
+        connection.execute(treasury.EVEN, treasury.evened(owner, cap, had))
         ((spent, lent),) = _spent(connection, [cap])
         loan = treasury.lend(cap, spent, lent, least, wish)
         if loan.amount:
-            connection.execute(treasury.LEND, (owner, cap.name, cap.window, loan.amount))
+            connection.execute(treasury.LEND, (owner, cap.name, cap.window, loan.amount, had + loan.amount))
     return loan
 
 
-def _give_back(connection: sqlite3.Connection, owner: str, amounts: Sequence[tuple[Cap, int]]) -> None:
+def _give_back(
+    connection: sqlite3.Connection, owner: str, kept: Sequence[tuple[Cap, int]], done: Sequence[Cap]
+) -> None:
     with _transaction(connection):
-        connection.executemany(treasury.RETURN, [(amount, owner, cap.name, cap.window) for cap, amount in amounts])
+        connection.executemany(treasury.EVEN, [treasury.evened(owner, cap, had) for cap, had in kept])
+        connection.executemany(treasury.FORGET, [(owner, cap.name, cap.window) for cap in done])
         connection.execute(treasury.TIDY, (owner,))
 
 

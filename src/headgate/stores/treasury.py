@@ -22,11 +22,15 @@ LOOK = "SELECT amount FROM spent WHERE cap = ? AND span = ?"
 OUT = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM lent WHERE cap = ? AND span = ?"
 """What is lent."""
 LEND = (
-    "INSERT INTO lent (owner, cap, span, amount) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (owner, cap, span) DO UPDATE SET amount = lent.amount + excluded.amount"
+    "INSERT INTO lent (owner, cap, span, amount, had) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (owner, cap, span) DO UPDATE SET amount = lent.amount + excluded.amount, had = excluded.had"
 )
+EVEN = "UPDATE lent SET amount = amount + ? - had, had = ? WHERE owner = ? AND cap = ? AND span = ? AND had > ?"
+"""Takes back what an owner does not have by its own account; said twice, it does nothing more."""
 RETURN = "UPDATE lent SET amount = amount - ? WHERE owner = ? AND cap = ? AND span = ?"
-"""Gives back, or turns into spent, what was lent."""
+"""Turns into spent what was lent."""
+FORGET = "UPDATE lent SET had = 0 WHERE owner = ? AND cap = ? AND span = ?"
+"""For an owner who begins anew with a cap; what it has spent of it may still have to be booked."""
 TIDY = "DELETE FROM lent WHERE owner = ? AND amount <= 0"
 INHERIT = "DELETE FROM lent WHERE owner = ?"
 """Ends the loans of an owner of whom everything is booked."""
@@ -69,6 +73,11 @@ def charges(news: Iterable[Entry]) -> Charges:
         [(*cap, amount) for cap, amount in sorted(spent.items())],
         [(amount, *loan) for loan, amount in sorted(returned.items())],
     )
+
+
+def evened(owner: str, cap: Cap, had: int) -> tuple[int, int, str, str, str, int]:
+    """Values for `EVEN`."""
+    return had, had, owner, cap.name, cap.window, had
 
 
 def lend(cap: Cap, spent: int, lent: int, least: int, wish: int) -> Loan:

@@ -33,9 +33,9 @@ def test_a_loan_is_a_wish_while_there_is_plenty(ledger):
     async def story():
         assert await ledger.borrow("me", CAP, 5, 100) == Loan(100, 900)
         assert await ledger.borrow("you", CAP, 5, 100) == Loan(100, 800)
-        assert await ledger.borrow("you", CAP, 5, 101) == Loan(5, 795)
-        assert await ledger.borrow("me", CAP, 796, 796) == Loan(0, 795)
-        assert await ledger.borrow("me", CAP, 795, 795) == Loan(795, 0)
+        assert await ledger.borrow("you", CAP, 5, 101, 100) == Loan(5, 795)
+        assert await ledger.borrow("me", CAP, 796, 796, 100) == Loan(0, 795)
+        assert await ledger.borrow("me", CAP, 795, 795, 100) == Loan(795, 0)
         assert await ledger.spent([CAP, Cap("other", "total", 5)]) == [(0, 1000), (0, 0)]
 
     asyncio.run(story())
@@ -93,10 +93,47 @@ def test_what_is_given_back_can_be_borrowed_again(ledger):
     async def story():
         await ledger.borrow("me", CAP, 1000, 1000)
         assert (await ledger.borrow("you", CAP, 1, 1)).amount == 0
-        await ledger.give_back("me", [(CAP, 400)])
-        assert await ledger.borrow("you", CAP, 400, 400) == Loan(400, 0)
         await ledger.give_back("me", [(CAP, 600)])
+        assert await ledger.borrow("you", CAP, 400, 400) == Loan(400, 0)
+        await ledger.give_back("me", [(CAP, 0)])
         assert await ledger.spent([CAP]) == [(0, 400)]
+
+    asyncio.run(story())
+
+
+def test_what_is_said_twice_is_done_once(ledger):
+    """Whose answer was lost says again what it has: nothing is returned twice, and no loan stays that nobody knows."""
+
+    async def story():
+        await ledger.borrow("me", CAP, 500, 500)
+        for _ in range(2):
+            await ledger.give_back("me", [(CAP, 300)])
+            assert await ledger.spent([CAP]) == [(0, 300)]
+        # Two loans whose answers were lost: who asks again, or gives back, still has 300.
+        await ledger.borrow("me", CAP, 100, 100, 300)
+        assert await ledger.borrow("me", CAP, 100, 100, 300) == Loan(100, 600)
+        await ledger.give_back("me", [(CAP, 300)])
+        assert await ledger.spent([CAP]) == [(0, 300)]
+        # And what somebody says to have beyond that is nobody's gift.
+        await ledger.give_back("me", [(CAP, 900)])
+        assert await ledger.spent([CAP]) == [(0, 300)]
+
+    asyncio.run(story())
+
+
+def test_who_is_done_begins_anew(ledger, line):
+    """While what it has spent is still to be booked: that stays lent until then."""
+
+    async def story():
+        await ledger.borrow("me", CAP, 500, 500)
+        # 50 of it are spent, and the books do not know it yet.
+        await ledger.give_back("me", [(CAP, 50)], [CAP])
+        assert (await ledger.borrow("me", CAP, 100, 100, 0)).amount == 100
+        assert await ledger.spent([CAP]) == [(0, 150)]
+        await ledger.book([line(cost=50, held=50)])
+        await ledger.give_back("me", [(CAP, 0)], [CAP])
+        assert await ledger.spent([CAP]) == [(50, 0)]
+        assert (await ledger.borrow("me", CAP, 100, 100, 0)).left == 850
 
     asyncio.run(story())
 
@@ -165,9 +202,8 @@ def test_it_is_the_plainest_bank_there_is(ledger, line, steps):
             who = f"{owner}{run}"
             key = (who, cap.name, cap.window)
             if what == "borrow":
-                assert await ledger.borrow(who, cap, amount, 2 * amount) == await bank.borrow(
-                    who, cap, amount, 2 * amount
-                )
+                loan = await ledger.borrow(who, cap, amount, 2 * amount, bank.had[key])
+                assert loan == await bank.borrow(who, cap, amount, 2 * amount, bank.had[key])
             elif what == "book":
                 held = min(amount, bank.lent[key])
                 cost = amount if number % 3 else held
@@ -175,11 +211,12 @@ def test_it_is_the_plainest_bank_there_is(ledger, line, steps):
                 bank.book(who, cap, held, cost)
             elif what == "back":
                 returned = min(amount, bank.lent[key])
-                await ledger.give_back(who, [(cap, returned)])
-                await bank.give_back(who, [(cap, returned)])
+                kept = bank.had[key] - returned
+                await ledger.give_back(who, [(cap, kept)])
+                await bank.give_back(who, [(cap, kept)])
             else:
                 await ledger.inherit(who)
-                bank.lent[key] = 0
+                bank.lent[key] = bank.had[key] = 0
             assert await ledger.spent([cap]) == await bank.spent([cap])
 
     asyncio.run(story())
