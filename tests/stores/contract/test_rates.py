@@ -72,6 +72,25 @@ def test_a_burst_and_then_a_rate(rates):
     run(rates, story)
 
 
+def test_what_is_decided_at_once_counts_like_anything_else(rates):
+    """Where the store knows without being asked; where it does not, nothing is taken."""
+
+    async def story(store):
+        one = rule(concurrency=1)
+        grant = store.decide(one, ONE)
+        decided = grant is not None
+        if grant is None:
+            grant = await store.take(one, ONE)
+        assert (grant.limited, grant.permit > 0) == (None, True)
+        assert (await store.take(one, ONE)).limited == "concurrency"
+        if decided:
+            assert store.decide(one, ONE).limited == "concurrency"
+        store.settle(one, grant, ONE, ONE)
+        assert (await store.take(one, ONE)).limited is None
+
+    run(rates, story)
+
+
 def test_many_at_once_are_decided_one_by_one(rates):
     """Concurrent takes are as many decisions."""
 
