@@ -56,11 +56,20 @@ def _ends(found: bytes) -> list[int]:
     return [at for at in range(size, 0, -1) if found[at - 1 : at].isalnum() and not found[at : at + 1].isalnum()]
 
 
+_LENGTHS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "2": (16,), "30": (14,), "34": (15,), "35": (16,), "36": (14,), "37": (15,), "38": (14,), "4": (13, 16, 19),
+        "5": (16,), "6": (16, 17, 18, 19),
+    }
+)  # fmt: skip
+"""How many digits the number of a card has, by those that it begins with."""
+
+
 def card(found: bytes) -> int:
     """The part of what was found that is the number of a card."""
     for end in _ends(found):
         digits = "".join(char for char in found[:end].decode() if char.isdigit())
-        if 13 <= len(digits) <= 19 and digits[0] in "23456" and luhn(digits):
+        if len(digits) in _LENGTHS.get(digits[:2], _LENGTHS.get(digits[0], ())) and luhn(digits):
             return end
     return 0
 
