@@ -227,6 +227,7 @@ def _budget(parts: Parts, target: Target) -> Policy:
             parts.prices,
             price_list=price_list,
             find=parts.catalog.find,
+            sure=target.provider in makers.makers(parts.config),
             tokens=parts.tokens,
             clock=parts.clock,
             default_output=partial(_default_output, parts.config),

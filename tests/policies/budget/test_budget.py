@@ -50,7 +50,8 @@ class Desk:
         prices = Prices()
         holds = Holds(
             lambda _call, _model: [Cap("all", "total", limit)], self.purses, prices, price_list="openai",
-            find=Catalog().find, tokens=Tokens(), clock=clock, default_output=lambda _name: None, rules=Rules(**rules),
+            find=Catalog().find, sure=True, tokens=Tokens(), clock=clock, default_output=lambda _name: None,
+            rules=Rules(**rules),
         )  # fmt: skip
         self.policy = Budget(self.journal, prices, clock, holds=holds)
         self.call = Call(

@@ -32,7 +32,7 @@ def call(operation=Operation.CHAT, **fields):
     return Call(id="1", operation=operation, model="route", body=Body(raw), started=0, day="2027-01-15")
 
 
-def took(asked, *, limit=PLENTY, model=LUNA, default=None, caps=None, **rules):
+def took(asked, *, limit=PLENTY, model=LUNA, default=None, caps=None, sure=True, **rules):
     """What is held for a call, and the call as it is sent."""
 
     async def story():
@@ -41,8 +41,8 @@ def took(asked, *, limit=PLENTY, model=LUNA, default=None, caps=None, **rules):
         held_under = [Cap("all", "total", limit)] if caps is None else caps
         purses = Purses(Bank(), lambda: "me", Tasks().start, clock)
         holds = Holds(
-            lambda _call, _model: held_under, purses, prices, price_list="openai", find=Catalog().find, tokens=Tokens(),
-            clock=clock, default_output=lambda _name: default, rules=Rules(**rules),
+            lambda _call, _model: held_under, purses, prices, price_list="openai", find=Catalog().find, sure=sure,
+            tokens=Tokens(), clock=clock, default_output=lambda _name: default, rules=Rules(**rules),
         )  # fmt: skip
         return await holds.take(asked, model)
 
@@ -231,8 +231,8 @@ def test_estimates_follow_what_is_used():
         holds = Holds(
             lambda _call, _model: [Cap("all", "total", PLENTY)],
             Purses(Bank(), lambda: "me", Tasks().start, clock), Prices(),
-            price_list="openai", find=Catalog().find, tokens=Tokens(), clock=clock, default_output=lambda _name: None,
-            rules=Rules(unbounded="estimate"),
+            price_list="openai", find=Catalog().find, sure=True, tokens=Tokens(), clock=clock,
+            default_output=lambda _name: None, rules=Rules(unbounded="estimate"),
         )  # fmt: skip
         asked = call(Operation.RESPONSES, previous_response_id="resp_1")
         before = (await holds.take(asked, LUNA))[1].told.amount
@@ -242,3 +242,11 @@ def test_estimates_follow_what_is_used():
 
     before, after = asyncio.run(story())
     assert after > 4 * before
+
+
+def test_a_namesake_may_say_more_than_the_model_can():
+    """Elsewhere a model's longest answer bounds nothing: what is asked for is held, and a default is sent."""
+    asked = call(max_completion_tokens=10**6)
+    assert took(asked, sure=False)[1].told.amount == asked.body.size * INPUT + 10**6 * OUTPUT
+    sent, _ = took(call(), model="gpt-4o-mini", sure=False)
+    assert sent.body.view["max_completion_tokens"] == 16_384

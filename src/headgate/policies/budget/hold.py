@@ -112,6 +112,7 @@ class Holds:
         prices: what tokens cost.
         price_list: whose prices hold at this target.
         find: what is known of a model.
+        sure: the target is its maker's, so no answer is longer than its longest; elsewhere a name proves nothing.
         tokens: counts, where a budget is short.
         clock: for the date of a price.
         default_output: a route's own output cap, by the name that callers use.
@@ -126,6 +127,7 @@ class Holds:
         *,
         price_list: str,
         find: Callable[[str], Model | None],
+        sure: bool,
         tokens: Tokens,
         clock: Clock,
         default_output: Callable[[str], int | None],
@@ -136,6 +138,7 @@ class Holds:
         self._prices = prices
         self._price_list = price_list
         self._find = find
+        self._sure = sure
         self._tokens = tokens
         self._clock = clock
         self._default_output = default_output
@@ -206,7 +209,7 @@ class Holds:
         if operation is Operation.COMPLETIONS:
             choices *= _prompts(body)
         known = self._find(model)
-        most = None if known is None else known.max_output
+        most = known.max_output if known is not None and self._sure else None
         if given:
             output = max(given) if most is None else min(max(given), most)
             return _Case(body, prompt, output, choices, tier)
