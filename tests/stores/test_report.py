@@ -105,8 +105,8 @@ def test_the_shape_of_a_row():
         "held_usd": "0.000005",
         "budgets": [{"name": "daily", "window": "2027-01-15"}],
         "resolved_by": "anna",
-        "guard": [],
         "parent": None,
+        "guard": [],
     }
     refused = AttemptRow(
         call_id="r", attempt=0, day="1970-01-01", time=0, operation="chat", model_requested="m", stream=False, key=None,
