@@ -33,13 +33,15 @@ _encode = msgspec.json.Encoder().encode
 
 def reply_headers(call: Call, reply: Reply) -> dict[str, str]:
     """The headers of an answer. The cost is only known, and so only told, when the answer is whole."""
-    headers = {"content-type": EVENTS if reply.stream else JSON, **reply.headers}
-    _tell_attempts(headers, reply.attempts)
+    headers = {"content-type": EVENTS if reply.stream else JSON}
+    for name, value in reply.headers.items():
+        headers[name] = plain(value)
     headers["x-request-id"] = call.request_id
     if reply.stream:
         headers["cache-control"] = "no-cache"
         headers["x-accel-buffering"] = "no"
     headers["x-headgate-cache"] = reply.cache
+    _tell_attempts(headers, reply.attempts)
     if reply.simulated:
         headers["x-headgate-simulated"] = "1"
     if call.verdicts:
@@ -153,26 +155,16 @@ def plain(value: str) -> str:
     return value if value.isascii() and value.isprintable() else quote(value, _PLAIN, errors="replace")
 
 
-def _make_plain(headers: dict[str, str]) -> None:
-    # All of them are looked at together: it is rare that one has to be changed.
-    together = "".join(headers.values())
-    if plain(together) != together:
-        for name, value in headers.items():
-            headers[name] = plain(value)
-
-
 def _tell_attempts(headers: dict[str, str], attempts: Sequence[Attempt]) -> None:
-    """Tell them, and make plain what others have named, here and above."""
     headers["x-headgate-attempts"] = str(len(attempts))
-    last = attempts[-1] if attempts else None
-    if last is not None:
-        headers["x-headgate-provider"] = last.provider
+    if attempts:
+        last = attempts[-1]
+        headers["x-headgate-provider"] = plain(last.provider)
         if last.model:
-            headers["x-headgate-model"] = last.model
+            headers["x-headgate-model"] = plain(last.model)
+        if last.dropped:
+            headers["x-headgate-dropped"] = ",".join(last.dropped)
+        if last.clamped is not None:
+            headers["x-headgate-clamped"] = str(last.clamped)
         if last.upstream_request_id:
-            headers["x-headgate-upstream-request-id"] = last.upstream_request_id
-    _make_plain(headers)
-    if last is not None and last.dropped:
-        headers["x-headgate-dropped"] = ",".join(last.dropped)
-    if last is not None and last.clamped is not None:
-        headers["x-headgate-clamped"] = str(last.clamped)
+            headers["x-headgate-upstream-request-id"] = plain(last.upstream_request_id)
