@@ -130,7 +130,7 @@ def pieces(query: Query, facet: int | None) -> list[Piece]:
 
     Example:
         >>> pieces(Query(since=3540.0, until=90_030.0), facet=0)  # doctest: +NORMALIZE_WHITESPACE
-        [Piece(grain=3600, since=3600, until=90000), Piece(grain=60, since=3540.0, until=3600),
+        [Piece(grain=3600, since=3600, until=90000), Piece(grain=60, since=3540, until=3600),
          Piece(grain=0, since=90000, until=90030.0)]
     """
     since = max(query.since or 0.0, 0.0)

@@ -34,9 +34,12 @@ FORGET = "UPDATE lent SET had = 0 WHERE owner = ? AND cap = ? AND span = ?"
 TIDY = "DELETE FROM lent WHERE owner = ? AND amount <= 0"
 INHERIT = "DELETE FROM lent WHERE owner = ?"
 """Ends the loans of an owner of whom everything is booked."""
+MOST = 2**62
+"""Picodollars of one sum, 4.6 million dollars, beyond which nothing more is added: a provider that reports nonsense
+must not keep the books from being written."""
 SPEND = (
-    "INSERT INTO spent (cap, span, amount, told) VALUES (?, ?, ?, 0)"
-    " ON CONFLICT (cap, span) DO UPDATE SET amount = spent.amount + excluded.amount"
+    "INSERT INTO spent (cap, span, amount, told) VALUES (?, ?, ?, 0) ON CONFLICT (cap, span) DO UPDATE SET amount ="  # noqa: S608
+    f" CASE WHEN spent.amount > {MOST} - excluded.amount THEN {MOST} ELSE spent.amount + excluded.amount END"
 )
 TELL = "UPDATE spent SET told = ? WHERE cap = ? AND span = ? AND told < ? AND amount >= ? RETURNING amount"
 """Whether a share of a cap is reached and nobody has told of it: the one who gets an answer does."""
@@ -70,7 +73,7 @@ def charges(news: Iterable[Entry]) -> Charges:
             spent[cap] += cost
             returned[held.owner, *cap] += min(cost, held.amount)
     return Charges(
-        [(*cap, amount) for cap, amount in sorted(spent.items())],
+        [(*cap, min(amount, MOST)) for cap, amount in sorted(spent.items())],
         [(amount, *loan) for loan, amount in sorted(returned.items())],
     )
 

@@ -87,6 +87,19 @@ def test_a_line_is_charged_to_all_its_caps(ledger, line):
     asyncio.run(story())
 
 
+def test_a_sum_beyond_all_budgets_stays_where_it_is(ledger, line):
+    """A provider that reports nonsense must not keep the books from being written."""
+
+    async def story():
+        for turn in range(3):
+            await ledger.book([line(f"{turn} {number}", cost=2**61, held=5) for number in range(4)])
+        ((spent, _),) = await ledger.spent([CAP])
+        assert spent == 2**62
+        assert (await ledger.usage(Query()))[0].attempts == 12
+
+    asyncio.run(story())
+
+
 def test_what_is_given_back_can_be_borrowed_again(ledger):
     """By anybody."""
 
