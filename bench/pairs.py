@@ -93,10 +93,11 @@ def settle(pid: int) -> None:
 class Bench:
     """One run."""
 
-    def __init__(self, rounds: int, seconds: float, work: Path) -> None:
+    def __init__(self, rounds: int, seconds: float, work: Path, config: Path = HERE / "headgate.yaml") -> None:
         self.rounds = rounds
         self.seconds = seconds
         self.work = work
+        self.config = config
         self.upstream = free_port()
         self.cores = sorted(os.sched_getaffinity(0))
         # Real time keeps other users of the machine out of the measured time, where it is allowed.
@@ -149,7 +150,7 @@ class Bench:
                 "headgate",
                 "serve",
                 "--config",
-                str(HERE / "headgate.yaml"),
+                str(self.config),
                 "--port",
                 str(port),
             ]
@@ -273,10 +274,13 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="What a call costs, beside nginx and a naive gateway.")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--config", type=Path, default=HERE / "headgate.yaml", help="of headgate; with limits: limits.yaml"
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="of each phase")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        sys.exit(0 if Bench(options.rounds, options.seconds, Path(work)).run() else 1)
+        sys.exit(0 if Bench(options.rounds, options.seconds, Path(work), options.config.resolve()).run() else 1)
 
 
 if __name__ == "__main__":

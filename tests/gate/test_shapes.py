@@ -1,6 +1,7 @@
 """What may be asked for, and answers as objects of it."""
 
 import dataclasses
+from itertools import count
 from typing import Any, Generic, TypeVar
 
 import jsonschema
@@ -113,7 +114,7 @@ def test_the_name_is_one_that_providers_take():
         ({"properties": {1: {"type": "integer"}, "x": object()}}, "as JSON"),
         ({"type": "object", "properties": {"a": {"$ref": "http://example.com/x"}}}, "leads to nothing"),
     ],
-    ids=str,
+    ids=count(),
 )
 def test_what_cannot_be_asked_for_is_refused(into, said):
     """By name, before anything is sent, and with a cure."""
