@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
+from headgate.catalog.abilities import Abilities
 from headgate.catalog.names import LONGEST
 from headgate.catalog.prices import Prices
 from headgate.catalog.tokens import Tokens
@@ -144,6 +145,8 @@ class Gate:
                 tokens=self.tokens,
                 providers=self._providers,
                 plans=self._plans,
+                configured=self.configured,
+                abilities=Abilities(prices.catalog, makers.makers(config)),
                 meter=self.meter,
                 owners=ledger.owners,
                 caps=caps,

@@ -75,6 +75,8 @@ class Parts(NamedTuple):
     tokens: Tokens
     providers: Mapping[str, Provider]
     plans: Mapping[str, Plan]
+    configured: frozenset[tuple[str, str]]
+    abilities: Abilities
     meter: Meter
     owners: Owners
     caps: Caps
@@ -126,10 +128,9 @@ def _recover(parts: Parts) -> Policy | None:
     continues = {name: route.recovery == "continue" for name, route in routes if not isinstance(route, str)}
     if not any(continues.values()):
         return None
-    abilities = Abilities(parts.catalog, makers.makers(parts.config))
 
     def prefills(provider: str, name: str) -> bool:
-        model = abilities.known(provider, name)
+        model = parts.abilities.known(provider, name)
         return model is not None and model.can("prefill") is True
 
     return Recover(lambda name: continues.get(name, continues.get(ANY, False)), prefills, parts.clock)
@@ -146,7 +147,7 @@ def _route(parts: Parts) -> Policy:
         parts.plans,
         speaks=speaks,
         accounts=parts.accounts,
-        abilities=Abilities(parts.catalog, served),
+        abilities=parts.abilities,
         costs=Costs(parts.prices, lists, parts.clock),
         chance=parts.chance,
         clock=parts.clock,
@@ -163,14 +164,12 @@ def _fit(parts: Parts, target: Target) -> Policy:
     find: Callable[[str], Model | None] = parts.catalog.find
     if parts.config.providers[target.provider].type == "local":
         # Whatever name it is asked for, another model answers.
-        abilities = Abilities(parts.catalog, makers.makers(parts.config))
-        find = partial(abilities.known, target.provider)
+        find = partial(parts.abilities.known, target.provider)
     return Fit(find, parts.config.policies.on_unsupported)
 
 
 def _room(parts: Parts, target: Target) -> Policy:
-    abilities = Abilities(parts.catalog, makers.makers(parts.config))
-    return Room(partial(abilities.known, target.provider), parts.tokens)
+    return Room(partial(parts.abilities.known, target.provider), parts.tokens)
 
 
 def _retry(parts: Parts, target: Target) -> Policy:
@@ -297,8 +296,6 @@ class Stack:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._chains: dict[tuple[str, str], tuple[Handler, Mapping[str, Policy]]] = {}
-        targets = [target for plan in parts.plans.values() for target in plan.targets]
-        self._configured = {(target.provider, target.model) for target in targets}
         built = [layer.build(parts) for layer in ABOVE]
         self._handle = compose([policy for policy in built if policy is not None], self._dispatch)
 
@@ -323,7 +320,7 @@ class Stack:
     def _chain(self, name: tuple[str, str]) -> tuple[Handler, Mapping[str, Policy]]:
         while len(self._chains) >= MOST_CHAINS:
             # The oldest that somebody has made up; what it has learned is learned again.
-            made_up = (known for known in self._chains if known not in self._configured)
+            made_up = (known for known in self._chains if known not in self._parts.configured)
             del self._chains[next(made_up, next(iter(self._chains)))]
         target = Target(*name)
         policies: dict[str, Policy] = {}

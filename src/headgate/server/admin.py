@@ -153,7 +153,7 @@ async def _facts(request: Request) -> Mapping[str, Any]:
     bodies.check_json(request.headers.get("content-type"))
     try:
         facts = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"The body is not JSON: {error}.", code="invalid_json") from None
     if not isinstance(facts, dict):
         raise BadRequestError("The body is not a JSON object.", code="invalid_json")
