@@ -8,28 +8,10 @@ import pytest
 
 from headgate.cli import books as module
 from headgate.core.call import Operation
-from headgate.core.errors import BadRequestError, ConfigError
+from headgate.core.errors import ConfigError
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.stores.protocols import Usage
-from headgate.testing import EPOCH
-
-
-class Noon:
-    """A clock that stands still."""
-
-    def monotonic(self):
-        return 0.0
-
-    def time(self):
-        return EPOCH
-
-    def sleep(self, seconds):
-        return asyncio.sleep(seconds)
-
-
-CLOCK = Noon()
-DAY = 86400
 
 
 @pytest.fixture
@@ -187,27 +169,6 @@ def test_wrong_use(headgate, arguments, said):
     assert f"error: {said}\n\nhint: " in done.said
 
 
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        (None, None),
-        ("24h", EPOCH - DAY),
-        ("7d", EPOCH - 7 * DAY),
-        ("90s", EPOCH - 90),
-        ("99999999999d", 0),
-        ("2026-11-01", 1793491200),
-        ("20261101", 1793491200),
-        ("2026-11-01T08:00", 1793520000),
-        ("2026-11-01T08:00Z", 1793520000),
-        ("2026-11-01T08:00+02:00", 1793512800),
-        ("0001-01-01", 0),
-    ],
-)
-def test_moments(text, moment):
-    """So long ago, or a date; UTC where it names no zone; never before there were books."""
-    assert module._moment(text, "--since", CLOCK) == moment
-
-
 def test_every_figure_has_its_column():
     """Cached tokens and unpriced attempts are told where there are any."""
     usage = Usage(
@@ -230,13 +191,6 @@ def test_what_is_unpriced_is_told(headgate, monkeypatch):
     done = headgate("usage")
     assert "2 attempts billed at a price that is not known; the sum is without.\n" in done.said
     assert "cached" in done.out
-
-
-def test_conditions_are_read_by_name():
-    """A value may hold the sign itself."""
-    assert module._conditions(["tag:a=b=c", "user="]) == {"tag:a": "b=c", "user": ""}
-    with pytest.raises(BadRequestError):
-        module._conditions(["user"])
 
 
 def test_the_gate_of_the_books_asks_nobody():

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from headgate.server.app import application
+from headgate.server.app import admin_application, application
 from headgate.stores.protocols import Query
 from headgate.testing import virtual_time
 
@@ -20,7 +20,7 @@ ASK = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Hello"}]
 EVERY = [
     ("GET", "/admin/keys"), ("POST", "/admin/keys"), ("GET", "/admin/keys/own"), ("DELETE", "/admin/keys/own"),
     ("POST", "/admin/keys/own/rotate"), ("GET", "/admin/audit"), ("GET", "/admin/budgets"),
-    ("POST", "/admin/usage/resolve"),
+    ("POST", "/admin/usage/resolve"), ("GET", "/admin/usage"),
 ]  # fmt: skip
 
 
@@ -231,12 +231,49 @@ def test_they_are_described(run):
     told = run(story)
     assert {path for path in told["paths"] if path.startswith("/admin")} == {
         "/admin/keys", "/admin/keys/{name}", "/admin/keys/{name}/rotate", "/admin/audit", "/admin/budgets",
-        "/admin/usage/resolve",
+        "/admin/usage/resolve", "/admin/usage",
     }  # fmt: skip
     assert told["paths"]["/admin/keys"]["post"]["security"] == [{"admin": []}]
     wish = told["components"]["schemas"]["KeyWish"]["properties"]
     assert {"name", "limits", "budget", "expires"} <= set(wish)
     assert told["components"]["schemas"]["BudgetWish"]["properties"]["window"]
+
+
+def test_usage_as_the_command_line_prints_it(run):
+    """Sums by group, of a part, and line by line; what cannot be asked is told."""
+
+    async def story(desk, _gate):
+        assert [await desk.ask("hg-own") for _ in range(3)] == [200] * 3
+        told = (await desk.do("GET", "/admin/usage", query="by=key&by=model&since=1h")).json
+        (group,) = told["by"]
+        assert (told["calls"], group["key"], group["model"], group["calls"]) == (3, "own", "gpt-6-luna", 3)
+        assert float(told["cost_usd"]) > 0
+        assert told["cost_usd"] == group["cost_usd"]
+        none = await desk.do("GET", "/admin/usage", query="where=key=other")
+        assert (none.json["calls"], none.headers["cache-control"]) == (0, "no-store")
+        lines = (await desk.do("GET", "/admin/usage", query="rows=true&where=key=own")).body.splitlines()
+        assert [json.loads(line)["settled"] for line in lines] == ["billed"] * 3
+        for wrong, param in (("by=colour", "by"), ("since=soon", "since"), ("where=x", "where"), ("only=all", "only")):
+            got = await desk.do("GET", "/admin/usage", query=wrong)
+            assert (got.status, got.code, got.json["error"]["param"]) == (400, "invalid_request", param)
+
+    run(story)
+
+
+def test_a_port_of_their_own(run, client):
+    """Then they are nowhere else, and nothing else is there."""
+
+    async def story(desk, gate):
+        assert (await desk.do("GET", "/admin/keys")).status == 404
+        assert "/admin/keys" not in (await desk.do("GET", "/openapi.json", headers=[])).json["paths"]
+        apart = Desk(client(admin_application(gate)))
+        assert (await apart.do("GET", "/admin/keys")).json["data"][0]["name"] == "own"
+        assert (await apart.do("GET", "/admin/keys", headers=[])).status == 401
+        assert (await apart.do("GET", "/healthz", headers=[])).status == 200
+        assert await apart.ask("hg-own") == 404
+        assert (await apart.do("GET", "/metrics")).status == 404
+
+    run(story, server={**SETTINGS["server"], "admin_port": 0})
 
 
 def test_budgets_and_what_nobody_knew(run):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,13 +11,12 @@ import typer
 from headgate.cli.sheet import line
 from headgate.cli.table import show, table
 from headgate.cli.voice import ConfigFile, Json, configuration, put, say, visible, write
-from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, ConfigError
 from headgate.core.money import show_usd
+from headgate.gate import usage_query
 from headgate.gate.config import Config
 from headgate.gate.gate import Gate
 from headgate.gate.ports import SystemClock
-from headgate.gate.values import seconds
 from headgate.gate.wiring import MEMORY
 from headgate.stores.protocols import DIMENSIONS, Query, Usage
 from headgate.stores.report import budget_json, row_json, usage_json
@@ -61,13 +59,15 @@ def usage(
     if json and csv:
         raise BadRequestError("--json and --csv exclude each other.", hint="Choose one of them.")
     clock = SystemClock()
-    query = Query(
-        since=_moment(since, "--since", clock), until=_moment(until, "--until", clock),
-        by=tuple(by or ()), where=_conditions(where or ()),
+    query = usage_query.query(
+        by=by or (),
+        where=where or (),
+        since=since,
+        until=until,
         only="unknown" if unknown else "exceeded" if exceeded else None,
-    )  # fmt: skip
-    if query.since is not None and query.until is not None and query.since >= query.until:
-        raise BadRequestError("--until is not later than --since.", hint="Swap them.")
+        clock=clock,
+        called="--{}".format,
+    )
     config = books(configuration(path, serving=False).config)
     if budgets:
         asyncio.run(_budgets(config, shape))
@@ -176,38 +176,3 @@ async def _budgets(config: Config, shape: Shape) -> None:
         show(table("budget", heads, [
             [one["name"], *(one[name] for name in names), f"{one['share']:.1%}"] for one in facts
         ]))  # fmt: skip
-
-
-def _conditions(texts: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign or (name not in DIMENSIONS and not name.startswith("tag:")):
-            raise BadRequestError(
-                f"--where {text!r} is no condition.",
-                hint=f"Write NAME=VALUE with {', '.join(DIMENSIONS)} or tag:NAME.",
-            )
-        if name in found:
-            raise BadRequestError(f"--where names {name} twice.", hint="Each name can have one value; use `--by`.")
-        found[name] = value
-    return found
-
-
-def _moment(text: str | None, option: str, clock: Clock) -> float | None:
-    """A point in time: so long ago, or a date (UTC where it names no zone)."""
-    if text is None:
-        return None
-    try:
-        if text[-1:].isalpha() and isinstance(ago := seconds(text), float):
-            # Nobody keeps books from before 1970.
-            return max(0.0, clock.time() - ago)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadRequestError(
-            f"{option} {text!r} is neither a duration nor a date.",
-            hint="Write 24h, 7d, 2026-11-01 or 2026-11-01T08:00Z.",
-        ) from None
-    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

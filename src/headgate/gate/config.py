@@ -70,6 +70,9 @@ class Server(Section):
         None, description="who may call: anybody, or holders of a key (default: `none` on loopback, `keys` elsewhere)"
     )
     admin_key: Hidden = Field(Secret(""), description="key of the admin routes; empty: they are closed")
+    admin_port: int | None = Field(
+        None, ge=0, le=65535, description="port on which the admin routes listen, and nothing else (default: with all)"
+    )
     workers: int = Field(1, ge=1, le=64, description="processes")
     max_body_mb: float = Field(32, gt=0, description="largest JSON body, in MB; beyond it 413")
     max_upload_mb: float = Field(512, gt=0, description="largest upload, in MB")

@@ -7,22 +7,23 @@ send it. Whatever changes anything is written down with the address that it came
 
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response, StreamingResponse
 
 from headgate.core.errors import BadRequestError, TooLargeError
 from headgate.core.money import from_usd
-from headgate.gate import bodies, present
+from headgate.gate import bodies, present, usage_query
 from headgate.gate.gate import Gate
 from headgate.gate.issuing import Issued, Who
+from headgate.gate.ports import SystemClock
 from headgate.gate.values import seconds
 from headgate.server.auth import check_admin
 from headgate.server.intake import read_head
 from headgate.stores.keys import Note
-from headgate.stores.report import budget_json, iso, row_json
+from headgate.stores.report import budget_json, iso, row_json, usage_json
 
 MOST_BODY = 64 * 1024
 """Bytes of a request's body."""
@@ -30,6 +31,8 @@ MOST_NOTES = 1000
 """Notes that are told at once."""
 MOST_COST = 10**6
 """Dollars that one attempt may have cost."""
+_FRESH = {"cache-control": "no-store"}
+"""Nobody between here and there may keep a key."""
 _SECURED: dict[str, Any] = {"security": [{"admin": []}]}
 _WISH = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/KeyWish"}}}}
 
@@ -101,6 +104,30 @@ def _spending(router: APIRouter, gate: Gate, admin: Callable[[Request], Awaitabl
     @router.get("/budgets", summary="Budgets", description="How each of them stands.", openapi_extra=_SECURED)
     async def budgets() -> Response:
         return _answer({"object": "list", "data": [budget_json(balance) for balance in await gate.budgets()]})
+
+    @router.get(
+        "/usage",
+        summary="Usage",
+        description="Sums, as `headgate usage --json` prints them: `?since=24h&by=model&where=project=team-a`; "
+        "`only=unknown` or `only=exceeded` with `rows=true` for attempts line by line.",
+        openapi_extra=_SECURED,
+    )
+    async def usage(
+        by: Annotated[list[str], Query()] = [],  # noqa: B006  FastAPI copies it
+        where: Annotated[list[str], Query()] = [],  # noqa: B006  FastAPI copies it
+        since: str | None = None,
+        until: str | None = None,
+        only: Literal["unknown", "exceeded"] | None = None,
+        *,
+        rows: bool = False,
+    ) -> Response:
+        asked = usage_query.query(
+            by=by, where=where, since=since, until=until, only=only, clock=SystemClock(), called="`{}`".format
+        )
+        if rows or only is not None:
+            lines = (_encode(row_json(row)) + b"\n" async for row in gate.rows(asked))
+            return StreamingResponse(lines, media_type="application/x-ndjson", headers=_FRESH)
+        return _answer(usage_json(asked, *await gate.usage(asked)))
 
     @router.post(
         "/usage/resolve",
@@ -178,8 +205,7 @@ def _issued(issued: Issued, status: int) -> Response:
 
 
 def _answer(facts: Mapping[str, Any], status: int = 200) -> Response:
-    # Nobody between here and there may keep a key.
-    return Response(_encode(facts), status, {"content-type": present.JSON, "cache-control": "no-store"})
+    return Response(_encode(facts), status, {"content-type": present.JSON, **_FRESH})
 
 
 def _note(note: Note) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from headgate.server.exchange import unexpected
 from headgate.server.hot import Hot
 from headgate.server.intake import PREFIX
 from headgate.server.origins import Origins
-from headgate.server.pages import pages
+from headgate.server.pages import admin_pages, pages
 
 
 def application(gate: Gate, *, clock: Clock | None = None, worker: int = 1) -> ASGIApp:
@@ -34,10 +34,15 @@ def application(gate: Gate, *, clock: Clock | None = None, worker: int = 1) -> A
     return Origins(app, origins) if origins else app
 
 
-class Application:
-    """One before the other."""
+def admin_application(gate: Gate) -> ASGIApp:
+    """What listens on `server.admin_port`: the admin routes, and nothing that asks a model."""
+    return Application(gate, None, admin_pages(gate))
 
-    def __init__(self, gate: Gate, hot: ASGIApp, cold: ASGIApp) -> None:
+
+class Application:
+    """One before the other; `hot` may be missing."""
+
+    def __init__(self, gate: Gate, hot: ASGIApp | None, cold: ASGIApp) -> None:
         self._gate = gate
         self._hot = hot
         self._cold = cold
@@ -46,7 +51,7 @@ class Application:
         """Answer one request, whatever it is."""
         if scope["type"] == "http":
             path = scope["path"]
-            if path.startswith(PREFIX) and path[3:4] in {"", "/"}:
+            if self._hot is not None and path.startswith(PREFIX) and path[3:4] in {"", "/"}:
                 await self._hot(scope, receive, send)
             else:
                 await self._answer_cold(scope, receive, send)

@@ -7,6 +7,7 @@ what failed and where the books stand is told only to those who may call, and pr
 
 import asyncio
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from headgate.core.clock import Clock
 from headgate.core.errors import (
@@ -110,8 +112,24 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock, worker: int) -> FastAPI
         return HTMLResponse(page, headers={"content-security-policy": _PAGE_POLICY})
 
     _measured(app, Metrics(gate, worker if gate.config.server.workers > 1 else None), keys)
+    return _in_shape(app, [] if gate.config.server.admin_port is not None else admin.routes(gate).routes)
+
+
+def admin_pages(gate: Gate) -> FastAPI:
+    """What is served at `server.admin_port`: `/admin/*`, and whether it is alive."""
+    app = FastAPI(title="headgate", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        return {"status": "ok"}
+
+    return _in_shape(app, admin.routes(gate).routes)
+
+
+def _in_shape(app: FastAPI, more: Sequence[BaseRoute]) -> FastAPI:
+    """With further routes; whatever is refused is told like everywhere."""
     # Side by side with the others, so that `_elsewhere` finds them.
-    app.router.routes.extend(admin.routes(gate).routes)
+    app.router.routes.extend(more)
     app.add_exception_handler(HeadgateError, _told)
     app.add_exception_handler(RequestValidationError, _mistyped)
     app.add_exception_handler(404, _elsewhere)

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -104,21 +104,27 @@ async def running(
         ConfigError: the address cannot be listened on.
     """
     # FastAPI takes a while to import, and is of use to servers only.
-    from headgate.server.app import application  # noqa: PLC0415
+    from headgate.server.app import admin_application, application  # noqa: PLC0415
 
     server = gate.config.server
-    port = server.port if port is None else port
     grace = server.shutdown_grace if grace is None else grace
-    listener = Listener(
-        application(gate, worker=worker or 1),
-        header_timeout=server.header_timeout,
-        body_timeout=server.body_timeout,
-        hosts=hosts(gate.config),
-        new_id=gate.new_id,
-    )
+    doors = [(application(gate, worker=worker or 1), server.port if port is None else port)]
+    if server.admin_port is not None:
+        doors.append((admin_application(gate), server.admin_port))
     await gate.follow_keys()
-    async with listening(listener, host=server.host, port=port, grace=grace, shared=worker is not None) as address:
-        yield address
+    async with AsyncExitStack() as stack:
+        addresses = []
+        for app, place in doors:
+            listener = Listener(
+                app,
+                header_timeout=server.header_timeout,
+                body_timeout=server.body_timeout,
+                hosts=hosts(gate.config),
+                new_id=gate.new_id,
+            )
+            listens = listening(listener, host=server.host, port=place, grace=grace, shared=worker is not None)
+            addresses.append(await stack.enter_async_context(listens))
+        yield addresses[0]
 
 
 def hosts(config: Config) -> Hosts:
