@@ -112,7 +112,7 @@ define environment
 endef
 
 .venv/.ready: pyproject.toml constraints.txt
-	$(call environment,newest,dev,demo$(comma)guard$(comma)local$(comma)postgres$(comma)redis)
+	$(call environment,newest,dev,demo$(comma)guard$(comma)jobs$(comma)local$(comma)postgres$(comma)redis)
 
 .venv-%/.ready: pyproject.toml constraints.txt
-	$(call environment,$*,test,demo$(comma)guard$(comma)postgres$(comma)redis)
+	$(call environment,$*,test,demo$(comma)guard$(comma)jobs$(comma)postgres$(comma)redis)
