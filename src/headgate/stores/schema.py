@@ -12,7 +12,7 @@ is kept in two parts, `high` · 10⁹ + `low`, because a sum of picodollars may 
 
 `spent` and `lent` are the budgets' (`treasury.py`): a sum for each cap and window (`span`), and what processes may
 spend of its rest. No cap is larger than 64 bits. `keys` and `audit` are the book of keys and of what was done by hand
-(`keys.py`).
+(`keys.py`); `batches` is that of the batches that jobs make at providers (`batches.py`).
 """
 
 import msgspec
@@ -85,8 +85,8 @@ CREATE TABLE attempts (
   tags {json}, provider TEXT, model TEXT, dropped TEXT, parent TEXT, model_served TEXT, service_tier TEXT,
   settled TEXT NOT NULL,
   basis TEXT, prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL, cached_tokens BIGINT NOT NULL,
-  cache_write_tokens BIGINT NOT NULL, reasoning_tokens BIGINT NOT NULL, cost BIGINT, price_table TEXT, status BIGINT,
-  error_type TEXT, latency_ms DOUBLE PRECISION, first_token_ms DOUBLE PRECISION,
+  cache_write_tokens BIGINT NOT NULL, reasoning_tokens BIGINT NOT NULL, saved_tokens BIGINT NOT NULL,
+  cost BIGINT, price_table TEXT, status BIGINT, error_type TEXT, latency_ms DOUBLE PRECISION, first_token_ms DOUBLE PRECISION,
   cache TEXT, call_attempts BIGINT, call_status BIGINT, call_error_type TEXT, call_latency_ms DOUBLE PRECISION,
   call_first_token_ms DOUBLE PRECISION, guard TEXT, budgets TEXT, held BIGINT, resolved_by TEXT,
   PRIMARY KEY (day, call_id, attempt)
@@ -112,6 +112,7 @@ CREATE TABLE rollups (
   prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL, cached_tokens BIGINT NOT NULL,
   cost_high BIGINT NOT NULL, cost_low BIGINT NOT NULL, unknown_high BIGINT NOT NULL, unknown_low BIGINT NOT NULL,
   unknown_attempts BIGINT NOT NULL, unpriced_attempts BIGINT NOT NULL,
+  saved_tokens BIGINT NOT NULL,
   PRIMARY KEY (facet, grain, bucket, day, group_id)
 ) {table}
 """,
@@ -141,6 +142,15 @@ CREATE TABLE audit (
   action TEXT NOT NULL, subject TEXT NOT NULL, details TEXT NOT NULL
 ) {table}
 """,
+    """
+CREATE TABLE batches (
+  id {key} NOT NULL PRIMARY KEY, job {key} NOT NULL, place BIGINT NOT NULL, round BIGINT NOT NULL,
+  began DOUBLE PRECISION NOT NULL, mark {key} NOT NULL UNIQUE, state {key} NOT NULL, claimed DOUBLE PRECISION NOT NULL,
+  provider {key} NOT NULL, model {key} NOT NULL, tokens BIGINT NOT NULL, facts TEXT NOT NULL
+) {table}
+""",
+    "CREATE INDEX batches_job ON batches (job)",
+    "CREATE INDEX batches_open ON batches (state)",
 )
 
 
