@@ -22,6 +22,7 @@ def test_the_shape_of_usage():
     total = Usage(
         calls=3, attempts=4, errors=1, prompt_tokens=10, completion_tokens=5, cached_tokens=2, cost=1,
         unknown_attempts=1, unknown_cost=2_500_000_000_000, unpriced_attempts=1, cache_hits=1,
+        saved_tokens=7,
     )  # fmt: skip
     group = Usage(group={"model": "m", "tag:team": None}, calls=1, cost=10**20)
     told = usage_json(Query(since=0, until=86400, by=("model", "tag:team")), total, [group])
@@ -39,6 +40,7 @@ def test_the_shape_of_usage():
         "unknown_cost_usd": "2.5",
         "unpriced_attempts": 1,
         "cache_hits": 1,
+        "saved_tokens": 7,
         "by": [
             {
                 "model": "m",
@@ -54,6 +56,7 @@ def test_the_shape_of_usage():
                 "unknown_cost_usd": "0",
                 "unpriced_attempts": 0,
                 "cache_hits": 0,
+                "saved_tokens": 0,
             }
         ],
     }
@@ -67,7 +70,7 @@ def test_the_shape_of_a_row():
         key="web", project="team-a", user="u", tags={"team": "a"}, provider="openai", model="gpt-6-luna",
         dropped=("top_p",), model_served="gpt-6-luna-1", service_tier="default", settled=Settled.BILLED,
         basis=Basis.REPORTED,
-        prompt_tokens=1, completion_tokens=2, cached_tokens=3, cache_write_tokens=4, reasoning_tokens=5,
+        prompt_tokens=1, completion_tokens=2, cached_tokens=3, cache_write_tokens=4, reasoning_tokens=5, saved_tokens=6,
         cost=1_234_500_000, price_table="genai-prices 0.2.3", status=200, latency_ms=1.5, first_token_ms=0.5,
         cache="miss", held=5_000_000, budgets=(("daily", "2027-01-15"),), resolved_by="anna",
     )  # fmt: skip
@@ -86,6 +89,7 @@ def test_the_shape_of_a_row():
         "cached_tokens": 3,
         "cache_write_tokens": 4,
         "reasoning_tokens": 5,
+        "saved_tokens": 6,
         "cost_usd": "0.0012345",
         "settled": "billed",
         "basis": "reported",

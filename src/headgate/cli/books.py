@@ -104,6 +104,8 @@ async def _sums(config: Config, query: Query, shape: Shape) -> None:
             write(line(group.values()))
         return
     columns = ["calls", "attempts", "errors", "tokens\nin", "tokens\nout", "cost, USD"]
+    if total.saved_tokens:
+        columns.insert(4, "tokens\nsaved")
     if total.cached_tokens:
         columns.insert(4, "of it\ncached")
     if total.unknown_attempts:
@@ -129,6 +131,7 @@ def _cells(usage: Usage, columns: Sequence[str]) -> list[str]:
         "tokens\nin": f"{usage.prompt_tokens:,}",
         "tokens\nout": f"{usage.completion_tokens:,}",
         "of it\ncached": f"{usage.cached_tokens:,}",
+        "tokens\nsaved": f"{usage.saved_tokens:,}",
         "cost, USD": show_usd(usage.cost),
         "unknown": f"{usage.unknown_attempts:,}",
     }

@@ -28,6 +28,7 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
             would cost at worst.
         unpriced_attempts: attempts that were billed at a price that is not known.
         cache_hits: calls that the cache answered.
+        saved_tokens: input tokens that compression has left out.
         group: what this report is about, by dimension; empty for the whole.
         by: one report per group, dearest first; empty unless groups were asked for.
     """
@@ -43,6 +44,7 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
     unknown_cost_usd: Decimal
     unpriced_attempts: int
     cache_hits: int
+    saved_tokens: int
     group: Mapping[str, str | None] = {}
     by: tuple["UsageReport", ...] = ()
 
@@ -120,6 +122,7 @@ def report(total: Usage, groups: Iterable[Usage] = ()) -> UsageReport:
         unknown_cost_usd=to_usd(total.unknown_cost),
         unpriced_attempts=total.unpriced_attempts,
         cache_hits=total.cache_hits,
+        saved_tokens=total.saved_tokens,
         group=total.group,
         by=tuple(report(group) for group in groups),
     )

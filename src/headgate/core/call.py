@@ -13,6 +13,7 @@ import msgspec
 from headgate.core.attempt import Attempt
 from headgate.core.body import Body
 from headgate.core.limits import Allowance, Limits
+from headgate.core.together import Combining, Together
 from headgate.core.upload import Upload
 from headgate.core.verdict import Verdict
 
@@ -187,9 +188,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         origin, parent: whether the gate itself asks, and on behalf of which call.
         unsupported: what becomes of parameters that the model does not take, where the configuration does not say.
         dropped: names of parameters that were left out or changed for the target, as the caller spelled them.
+        saved_tokens: tokens by which compression has shortened it for the target.
         target: which target this copy of the call is for; None above route.
         avoid: targets, as provider and model, that have failed this question already. Set by recover.
         others: how many other targets remain if this one fails.
+        combining: it may be put together with others in this way, whatever its route says.
+        together: what it was put together from. Set by combine.
         trail: the attempts made so far, oldest first, shared by all copies of the call. Only budget appends to it.
         verdicts: what the guard has said so far, shared by all copies of the call. Only guard appends to it.
     """
@@ -217,9 +221,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
     unsupported: Unsupported = "pass"
     dropped: tuple[str, ...] = ()
+    saved_tokens: int = 0
     target: Target | None = None
     avoid: tuple[tuple[str, str], ...] = ()
     others: int = 0
+    combining: Combining | None = None
+    together: Together | None = None
     trail: list[Attempt] = msgspec.field(default_factory=list)
     verdicts: list[Verdict] = msgspec.field(default_factory=list)
 

@@ -106,6 +106,7 @@ def outcome(call: Call, attempt: Attempt) -> Outcome:
         attempt.latency_ms,
         attempt.first_token_ms,
         _ids(attempt.made) if attempt.made else (),
+        call.saved_tokens if attempt.settled is Settled.BILLED else 0,
     )
 
 

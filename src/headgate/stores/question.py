@@ -40,6 +40,7 @@ _OF_A_LINE = (
     _money(_UNKNOWN, "%"),
     _count(_UNKNOWN),
     _count("a.settled = 'billed' AND a.cost IS NULL"),
+    "a.saved_tokens",
 )
 """`MEASURES` of a single line."""
 
@@ -140,6 +141,7 @@ def _usage(sums: Sequence[int], group: dict[str, str | None] | None = None) -> U
         unknown_low,
         unknown,
         unpriced,
+        saved,
     ) = sums
     return Usage(
         group=group or {},
@@ -154,4 +156,5 @@ def _usage(sums: Sequence[int], group: dict[str, str | None] | None = None) -> U
         unknown_cost=unknown_high * PART + unknown_low,
         unpriced_attempts=unpriced,
         cache_hits=hits,
+        saved_tokens=saved,
     )

@@ -56,7 +56,10 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="int
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="outcome"):
-    """Written when an attempt is settled. `call_id` and `attempt` name its intent; `made` are ids of new objects."""
+    """Written when an attempt is settled. `call_id` and `attempt` name its intent; `made` are ids of new objects.
+
+    `saved_tokens` of its prompt were not billed, because compression had left them out.
+    """
 
     call_id: str
     attempt: int
@@ -76,6 +79,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="ou
     latency_ms: float | None = None
     first_token_ms: float | None = None
     made: tuple[str, ...] = ()
+    saved_tokens: int = 0
 
 
 class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="call"):
@@ -121,6 +125,7 @@ def sound(record: Record) -> bool:
                 | record.cached_tokens
                 | record.cache_write_tokens
                 | record.reasoning_tokens
+                | record.saved_tokens
             )
             if not 0 <= tokens <= LARGEST_COUNT:
                 return False
@@ -179,6 +184,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    saved_tokens: int = 0
     cost: int | None = None
     price_table: str | None = None
     status: int | None = None

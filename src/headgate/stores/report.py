@@ -55,6 +55,7 @@ def row_json(row: AttemptRow) -> Mapping[str, Any]:
         "cached_tokens": row.cached_tokens,
         "cache_write_tokens": row.cache_write_tokens,
         "reasoning_tokens": row.reasoning_tokens,
+        "saved_tokens": row.saved_tokens,
         "cost_usd": None if row.cost is None else show_usd(row.cost),
         "settled": row.settled.value,
         "basis": row.basis.value if row.basis else None,
@@ -107,4 +108,5 @@ def _sums(usage: Usage) -> dict[str, Any]:
         "unknown_cost_usd": show_usd(usage.unknown_cost),
         "unpriced_attempts": usage.unpriced_attempts,
         "cache_hits": usage.cache_hits,
+        "saved_tokens": usage.saved_tokens,
     }

@@ -46,6 +46,7 @@ FACETS = (
 MEASURES = (
     "calls", "errors", "cache_hits", "attempts", "prompt_tokens", "completion_tokens", "cached_tokens",
     "cost_high", "cost_low", "unknown_high", "unknown_low", "unknown_attempts", "unpriced_attempts",
+    "saved_tokens",
 )  # fmt: skip
 """The sums, in the order of their columns."""
 PART = 10**9
@@ -61,7 +62,7 @@ Names = tuple[str | None, ...]
 Key = tuple[int, str, Names]
 """A bucket's first second, the day of the call, and names."""
 Sums = list[int]
-"""The measures of a batch, with money in one figure each: eleven of them."""
+"""The measures of a batch, with money in one figure each: twelve of them."""
 
 
 class Delta(NamedTuple):
@@ -108,7 +109,7 @@ def delta(news: Iterable[Entry], ends: Iterable[Entry] = ()) -> Delta:
 
 def correction(before: AttemptRow, after: AttemptRow) -> Delta:
     """What becomes of the sums when the outcome of an attempt is put right: one goes, the other comes."""
-    sums = [0] * 11
+    sums = [0] * 12
     _charge(sums, before.settled, before.cost, -1)
     _charge(sums, after.settled, after.cost, 1)
     return _spread({(int(before.time // MINUTE) * MINUTE, before.day, _names(before)): sums})
@@ -155,7 +156,7 @@ def _place(finest: dict[Key, Sums], intent: Intent) -> Sums:
     key = (int(intent.time // MINUTE) * MINUTE, intent.day, _names(intent))
     sums = finest.get(key)
     if sums is None:
-        sums = finest[key] = [0] * 11
+        sums = finest[key] = [0] * 12
     return sums
 
 
@@ -174,7 +175,7 @@ def _names(told: Intent | AttemptRow) -> Names:
 
 def _add_attempt(sums: Sums, entry: Entry) -> None:
     outcome = entry.outcome
-    tokens = outcome.prompt_tokens | outcome.completion_tokens | outcome.cached_tokens
+    tokens = outcome.prompt_tokens | outcome.completion_tokens | outcome.cached_tokens | outcome.saved_tokens
     cost = outcome.cost
     if not 0 <= tokens <= LARGEST_COUNT or not 0 <= (cost or 0) <= LARGEST:
         # Else it would be the next line that does not fit its sums.
@@ -183,6 +184,7 @@ def _add_attempt(sums: Sums, entry: Entry) -> None:
     sums[4] += outcome.prompt_tokens
     sums[5] += outcome.completion_tokens
     sums[6] += outcome.cached_tokens
+    sums[11] += outcome.saved_tokens
     _charge(sums, outcome.settled, cost, 1)
 
 
@@ -238,8 +240,8 @@ def _added(parts: Iterable[tuple[Key, Sums]]) -> Mapping[Key, Sums]:
 
 
 def _measures(sums: Sums) -> list[int]:
-    calls, errors, hits, attempts, prompt, completion, cached, cost, unknown_cost, unknown, unpriced = sums
+    calls, errors, hits, attempts, prompt, completion, cached, cost, unknown_cost, unknown, unpriced, saved = sums
     return [
         calls, errors, hits, attempts, prompt, completion, cached,
-        *divmod(cost, PART), *divmod(unknown_cost, PART), unknown, unpriced,
+        *divmod(cost, PART), *divmod(unknown_cost, PART), unknown, unpriced, saved,
     ]  # fmt: skip

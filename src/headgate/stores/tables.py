@@ -118,6 +118,7 @@ def line(entry: Entry) -> Sequence[Any]:
         outcome.cached_tokens,
         outcome.cache_write_tokens,
         outcome.reasoning_tokens,
+        outcome.saved_tokens,
         outcome.cost,
         outcome.price_table,
         outcome.status,

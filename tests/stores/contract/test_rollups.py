@@ -47,6 +47,7 @@ def calls(draw):
             outcome = Outcome(
                 call_id=f"c{number}", attempt=attempt, settled=draw(some(Settled)),
                 prompt_tokens=draw(st.integers(0, 10)), cached_tokens=draw(st.integers(0, 10)),
+                saved_tokens=draw(st.integers(0, 10)),
                 cost=draw(some([None, 0, 1, 10**9 - 1, 2**62])),
             )  # fmt: skip
             lines.append(Entry(intent, outcome))
@@ -77,6 +78,7 @@ def truth(booked, query):
             "cost": 0 if unknown else outcome.cost or 0, "unknown_cost": (outcome.cost or 0) if unknown else 0,
             "unknown_attempts": unknown,
             "unpriced_attempts": outcome.settled is Settled.BILLED and outcome.cost is None,
+            "saved_tokens": outcome.saved_tokens,
         }  # fmt: skip
         sums = groups.setdefault(tuple(told[name.removeprefix("tag:")] for name in query.by), dict.fromkeys(figures, 0))
         for name, figure in figures.items():
