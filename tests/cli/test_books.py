@@ -175,7 +175,17 @@ def test_every_figure_has_its_column():
         calls=1234, attempts=5678, errors=1, prompt_tokens=10_000, completion_tokens=2, cached_tokens=3, cost=5,
         unknown_attempts=1000, saved_tokens=4,
     )  # fmt: skip
-    columns = ("calls", "attempts", "errors", "tokens\nin", "of it\ncached", "tokens\nsaved", "tokens\nout", "cost, USD", "unknown")
+    columns = (
+        "calls",
+        "attempts",
+        "errors",
+        "tokens\nin",
+        "of it\ncached",
+        "tokens\nsaved",
+        "tokens\nout",
+        "cost, USD",
+        "unknown",
+    )
     assert module._cells(usage, columns) == [
         "1,234", "5,678", "1", "10,000", "3", "4", "2", "0.000000000005", "1,000",
     ]  # fmt: skip

@@ -59,7 +59,11 @@ def test_what_is_added(pen):
     """Money in two parts; a call where it ended; an unknown attempt apart."""
     lines = [
         Entry(pen.intent("a", 1), pen.outcome("a", 1, cost=0, settled=Settled.NOT_BILLED), pen.end("a", 2)),
-        Entry(pen.intent("a", 2), pen.outcome("a", 2, cost=3_000_000_007, cached_tokens=4, saved_tokens=9), pen.end("a", 2)),
+        Entry(
+            pen.intent("a", 2),
+            pen.outcome("a", 2, cost=3_000_000_007, cached_tokens=4, saved_tokens=9),
+            pen.end("a", 2),
+        ),
         Entry(pen.intent("b"), pen.outcome("b", cost=5, settled=Settled.UNKNOWN), pen.end("b", status=502)),
         Entry(pen.intent("c"), pen.outcome("c", cost=None), pen.end("c", error_type="cancelled", status=None)),
         Entry(pen.intent("d", 0), pen.outcome("d", 0, cost=0), pen.end("d", 0, cache="hit")),

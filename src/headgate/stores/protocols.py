@@ -57,8 +57,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
     `calls` counts calls of callers, each where it ended: with its last attempt. `attempts` counts those that left.
     `cost` is of known price and excludes `unknown_cost`, what unresolved attempts would cost at worst where that is
-    known. `unpriced_attempts` were billed at an unknown price. `saved_tokens` are those that compression has left out of
-    billed attempts.
+    known. `unpriced_attempts` were billed at an unknown price. `saved_tokens` are those that compression has left
+    out of billed attempts.
     """
 
     group: Mapping[str, str | None] = {}

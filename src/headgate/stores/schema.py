@@ -86,7 +86,8 @@ CREATE TABLE attempts (
   settled TEXT NOT NULL,
   basis TEXT, prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL, cached_tokens BIGINT NOT NULL,
   cache_write_tokens BIGINT NOT NULL, reasoning_tokens BIGINT NOT NULL, saved_tokens BIGINT NOT NULL,
-  cost BIGINT, price_table TEXT, status BIGINT, error_type TEXT, latency_ms DOUBLE PRECISION, first_token_ms DOUBLE PRECISION,
+  cost BIGINT, price_table TEXT, status BIGINT, error_type TEXT, latency_ms DOUBLE PRECISION,
+  first_token_ms DOUBLE PRECISION,
   cache TEXT, call_attempts BIGINT, call_status BIGINT, call_error_type TEXT, call_latency_ms DOUBLE PRECISION,
   call_first_token_ms DOUBLE PRECISION, guard TEXT, budgets TEXT, held BIGINT, resolved_by TEXT,
   PRIMARY KEY (day, call_id, attempt)
