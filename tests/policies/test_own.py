@@ -528,3 +528,13 @@ def test_a_batch_in_parts_is_refused():
             policy(Books()), provider, operation=Operation.UPLOADS,
             body=Body(b'{"purpose": "batch", "purpose": "vision"}'),
         )  # fmt: skip
+
+
+def test_an_account_that_is_written_down_is_asked_where_the_books_know_none():
+    """A batch whose making was lost is looked for, and listed, at the account that it was sent to."""
+    provider = Accounts(one=["f1"], two=["f2"])
+    made = policy(Books(known=(None, "one")), "one", "two")
+    ask(made, provider, names=("lost",), account="two", caller=ANONYMOUS)
+    ask(made, provider, names=("known",), account="two", caller=ANONYMOUS)
+    assert [account for account, _ in provider.asked] == ["two", "one"]
+    assert ids(listed(made, provider, account="two", caller=ANONYMOUS)) == ["f2"]

@@ -5,8 +5,9 @@ import asyncio
 import msgspec
 import pytest
 
+from headgate.core.attempt import Attempt
 from headgate.core.body import Body
-from headgate.core.call import Call, Operation, Target
+from headgate.core.call import Address, Call, Operation, Target
 from headgate.core.errors import (
     Again,
     Answer,
@@ -222,3 +223,24 @@ def test_a_rate_limit_spends_nothing_of_the_budget():
 
     assert come_back(RateLimitError("429", answer=Answer(429, {}, b""), retry_after=1.0)) == 500
     assert come_back(OverloadedError("503", answer=Answer(503, {}, b""))) == 10
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "path", "times"),
+    [(True, None, "/batches", 1), (True, 500, "/batches", 1), (True, 429, "/batches", 2), (False, None, "/batches", 2),
+     (True, None, "/batches/batch_1/cancel", 2)],
+)  # fmt: skip
+def test_a_batch_that_may_run_is_not_begun_again(sent, status, path, times):
+    """Where its answer was lost, another one would run beside it; ending one twice is the same as once."""
+    attempt = Attempt(1, "openai", "")
+    attempt.sent, attempt.status = sent, status
+    address = Address("POST", path)
+    call = msgspec.structs.replace(CALL, operation=Operation.BATCHES, address=address, trail=[attempt])
+    target = Failing(*[UnreachableError("reset")] * 2)
+
+    async def story():
+        with pytest.raises(UnreachableError):
+            await policy(max_attempts=2)(call, target)
+
+    virtual_time(story())
+    assert len(target.times) == times

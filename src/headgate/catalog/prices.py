@@ -136,6 +136,7 @@ class Prices:
         provider: str = "openai",
         tier: str | None = None,
         kept_long: bool = False,
+        only: bool = False,
     ) -> int | None:
         """What so many tokens cost at most, in picodollars, whatever kinds they turn out to be; None: nobody knows.
 
@@ -147,11 +148,12 @@ class Prices:
             provider: as in `cost`.
             tier: the service tier that the request asks for. It may be served in the ordinary one instead.
             kept_long: as in `cost`.
+            only: it is served in no other tier.
         """
         if provider == OWN:
             return 0
         most: int | None = None
-        for asked in (None,) if tier in STANDARD else (None, tier):
+        for asked in (None,) if tier in STANDARD else (tier,) if only else (None, tier):
             found = self._lookup(provider, model, asked, int(at) // 60)
             if found is None:
                 return None

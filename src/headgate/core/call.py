@@ -192,6 +192,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         target: which target this copy of the call is for; None above route.
         avoid: targets, as provider and model, that have failed this question already. Set by recover.
         others: how many other targets remain if this one fails.
+        prepaid: whoever asks has set aside what it sets going, and books it.
         combining: it may be put together with others in this way, whatever its route says.
         together: what it was put together from. Set by combine.
         trail: the attempts made so far, oldest first, shared by all copies of the call. Only budget appends to it.
@@ -225,6 +226,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     target: Target | None = None
     avoid: tuple[tuple[str, str], ...] = ()
     others: int = 0
+    prepaid: bool = False
     combining: Combining | None = None
     together: Together | None = None
     trail: list[Attempt] = msgspec.field(default_factory=list)

@@ -77,7 +77,8 @@ class Own:
             named = await asyncio.to_thread(row_names, rows)
             call = msgspec.structs.replace(call, names=(*call.names, *named))
         if call.names:
-            call = msgspec.structs.replace(call, account=await self._account(call))
+            # Who has written down where it is knows it even where the books do not: what was made by a lost attempt.
+            call = msgspec.structs.replace(call, account=await self._account(call) or call.account)
         if call.address is not None and call.address.listing:
             return await self._list(call, next)
         reply = await next(call)
@@ -123,7 +124,7 @@ class Own:
         assert call.address is not None
         query = {name: values[-1] for name, values in parse_qs(call.address.query).items()}
         limit = _limit(query.get("limit"), call.operation)
-        accounts = list(self._accounts(call.operation))
+        accounts = list(self._accounts(call.operation)) if call.account is None else [call.account]
         if after := query.pop("after", None):
             owner = await self._account(msgspec.structs.replace(call, names=(after,)))
             accounts = accounts[accounts.index(owner) :] if owner in accounts else accounts

@@ -11,7 +11,7 @@ stops storms at a target that is in trouble. A rate limit is no trouble, and pac
 it: coming back when the provider said costs nothing of the budget.
 """
 
-from headgate.core.call import Call
+from headgate.core.call import Call, Operation
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import Again, HeadgateError
 from headgate.core.policy import Handler
@@ -19,6 +19,7 @@ from headgate.core.reply import Reply
 
 FLOOR_PER_MINUTE = 10.0
 """Retries that are always allowed."""
+_BEGINS = ("POST", "/batches")
 JITTER = 0.1
 """Share by which a provider's own wish is lengthened, at most."""
 
@@ -99,7 +100,7 @@ class Retry:
             try:
                 return await next(call)
             except HeadgateError as error:
-                if error.again is Again.NEVER or sends >= self._max_attempts:
+                if error.again is Again.NEVER or sends >= self._max_attempts or _begun(call):
                     raise
                 wait = self._wait(error, call, sends)
                 if wait is None or not (error.again is Again.AFTER or self._budget.spend()):
@@ -119,3 +120,12 @@ class Retry:
         if call.deadline is None:
             return wait if wait <= self._patience else None
         return wait if self._clock.monotonic() + wait < call.deadline else None
+
+
+def _begun(call: Call) -> bool:
+    """Whether a batch may run, of which the answer was lost: asking again would run, and charge for, a second one."""
+    address = call.address
+    if call.operation is not Operation.BATCHES or address is None or (address.method, address.path) != _BEGINS:
+        return False
+    last = call.trail[-1] if call.trail else None
+    return last is not None and last.sent and (last.status is None or last.status >= 500)

@@ -151,7 +151,7 @@ _ONE = f"{_ALL} WHERE id = ?"
 _JOB = f"{_ALL} WHERE job = ? ORDER BY place, round, id"
 _OPEN = f"{_ALL} WHERE state NOT IN ('done', 'void') ORDER BY job, place, round, id"
 _LATEST = (
-    f"{_ALL} WHERE job IN (SELECT job FROM batches GROUP BY job ORDER BY min(began) DESC, job LIMIT ?)"
+    f"{_ALL} WHERE job IN (SELECT job FROM batches GROUP BY job ORDER BY min(began) DESC, job LIMIT ?)"  # noqa: S608  ditto
     " ORDER BY job, place, round, id"
 )
 _INSERT = (
@@ -166,7 +166,7 @@ _ENQUEUED = (
     "SELECT coalesce(sum(tokens), 0) FROM batches WHERE provider = ? AND model = ? AND state IN ('creating', 'sent')"
 )
 _CLAIM = (
-    "UPDATE batches SET state = 'creating', claimed = ?, facts = ?"
+    "UPDATE batches SET state = 'creating', claimed = ?, facts = ?"  # noqa: S608  ditto
     " WHERE id = ? AND state = 'ready' AND facts = ?"
     f" AND (CAST(? AS BIGINT) IS NULL OR tokens + CAST(({_ENQUEUED}) AS BIGINT) <= CAST(? AS BIGINT)) RETURNING id"
 )

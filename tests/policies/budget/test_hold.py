@@ -250,3 +250,49 @@ def test_a_namesake_may_say_more_than_the_model_can():
     assert took(asked, sure=False)[1].told.amount == asked.body.size * INPUT + 10**6 * OUTPUT
     sent, _ = took(call(), model="gpt-4o-mini", sure=False)
     assert sent.body.view["max_completion_tokens"] == 16_384
+
+
+def worst(asked, *, caps=("all",), **rules):
+    """What a row of a batch may cost, and the call as it is sent."""
+
+    async def story():
+        clock = VirtualClock()
+        holds = Holds(
+            lambda _call, _model: [Cap(name, "total", PLENTY) for name in caps], Purses(Bank(), str, Tasks().start,
+            clock), Prices(), price_list="openai", find=Catalog().find, sure=True, tokens=Tokens(), clock=clock,
+            default_output=lambda _name: 50, rules=Rules(**rules),
+        )  # fmt: skip
+        return holds.worst(asked, LUNA)
+
+    return asyncio.run(story())
+
+
+def test_a_row_of_a_batch_is_held_for_at_half_the_price():
+    """Its tier is certain; a row without a cap gets one, as a call does."""
+    asked = call(max_completion_tokens=100)
+    sent, caps, amount = worst(asked)
+    assert sent is asked
+    assert [cap.name for cap in caps] == ["all"]
+    assert amount == (asked.body.size * INPUT + 100 * OUTPUT) // 2
+    sent, _, amount = worst(call())
+    assert sent.body.view["max_completion_tokens"] == 50
+    assert amount == (call().body.size * INPUT + 50 * OUTPUT) // 2
+
+
+def test_a_row_without_a_worst_case_is_refused_where_a_budget_holds():
+    """And where none does, nothing is asked and nothing changed."""
+    picture = call(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])
+    with pytest.raises(UnboundedError):
+        worst(picture)
+    assert worst(picture, unbounded="estimate")[2] > 0
+    assert worst(picture, caps=()) == (picture, (), 0)
+
+
+def test_what_is_paid_for_already_is_not_held_for():
+    """A batch whose rows have their own sums aside."""
+    address = Address("POST", "/batches")
+    asked = Call(
+        id="1", operation=Operation.BATCHES, model="", body=Body(b"{}"), started=0, day="", address=address,
+        prepaid=True,
+    )  # fmt: skip
+    assert took(asked) == (asked, None)

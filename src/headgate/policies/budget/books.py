@@ -121,8 +121,9 @@ class Account:
             attempt.error_type = _name(error)
         if isinstance(error, HeadgateError):
             error.attempts = call.trail
-        # Who only asks how it stands has not begun it.
-        if self._pending and (call.address is None or call.address.method == "POST"):
+        # Who only asks how it stands has not begun it, and what is booked elsewhere is not unknown here.
+        begun = call.address is None or call.address.method == "POST"
+        if self._pending and begun and not call.prepaid:
             self._settle(Settled.UNKNOWN, None)
         elif attempt.usage is not None or call.operation in FREE:
             self._settle(Settled.BILLED, Basis.REPORTED)

@@ -25,6 +25,7 @@ from headgate.core.body import Body, disguised
 from headgate.core.call import FREE, Call, Operation
 from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, OverBudgetError, UnboundedError, UnpricedError
+from headgate.core.shares import split
 from headgate.core.upload import Upload
 from headgate.core.usage import TokenUsage
 from headgate.stores.money import Cap
@@ -33,6 +34,8 @@ from headgate.stores.records import Told
 
 LEAST_OUTPUT = 16
 """Output tokens below which a clamped answer is of no use."""
+BATCH = "batch"
+"""The service tier of a batch's rows."""
 DOUBT = 0.1
 """Part by which a count may be too low."""
 _CAPS = {
@@ -156,7 +159,7 @@ class Holds:
             StoreError: more has to be borrowed, and the store is away.
         """
         batch = call.operation is Operation.BATCHES and call.address is not None and call.address.method == "POST"
-        if call.operation in FREE and not batch:
+        if call.prepaid or (call.operation in FREE and not batch):
             return call, None
         caps = self._caps(call, model)
         if not caps:
@@ -171,11 +174,7 @@ class Holds:
         if amount is None:
             if self._rules.unpriced:
                 return call, None
-            raise UnpricedError(
-                f"Nobody knows what the model {model[:80]!r} costs, and a budget holds for this call.",
-                param="model",
-                hint="Give it prices in `catalog.models`, or set `policies.budget.unknown_price`.",
-            )
+            raise _unpriced(model)
         clamped = None
         try:
             hold = await self._purses.hold(caps, amount)
@@ -186,6 +185,66 @@ class Holds:
         names = tuple([(cap.name, cap.window) for cap in caps])
         told = Told(self._purses.owner, names, hold.amount, self._if_unknown(call, model, case, hold.amount))
         return call, Held(hold, told, clamped, sure=case.sure)
+
+    def worst(self, call: Call, model: str) -> tuple[Call, Sequence[Cap], int]:
+        """What a row of a batch may cost, and under which caps; gives the call as it is to be sent. Nothing is held.
+
+        Raises:
+            UnboundedError: there is no worst case, and `unbounded` is `refuse`.
+            UnpricedError: there is no price, and it is not allowed to do without.
+            BadRequestError: a cap in the request is no whole number.
+        """
+        caps = self._caps(call, model)
+        if call.operation in FREE or not caps:
+            return call, (), 0
+        case = self._case(call, model)
+        # A row of a batch is served in no other tier; one that has no price of its own costs no more than at once.
+        amount = self._price(call, model, case._replace(tier=BATCH), only=True)
+        if amount is None:
+            amount = self._price(call, model, case)
+        if amount is None:
+            if self._rules.unpriced:
+                return call, (), 0
+            raise _unpriced(model)
+        return call if case.body is call.body else msgspec.structs.replace(call, body=case.body), caps, amount
+
+    async def take_each(self, call: Call, model: str) -> tuple[Call, Sequence[Held | None]]:
+        """The same for a call that was put together: each of its calls sets its own part of the worst case aside.
+
+        Raises:
+            OverBudgetError: a budget of one of them has too little left; nothing is held then for any of them.
+            HeadgateError: as for `take`.
+        """
+        assert call.together is not None, "whoever asks has looked"
+        members = call.together.calls
+        caps = [self._caps(member, model) for member in members]
+        held: list[Held | None] = [None] * len(members)
+        if not any(caps):
+            return call, held
+        case = self._case(call, model)
+        amount = self._price(call, model, case)
+        if amount is None:
+            if self._rules.unpriced:
+                return call, held
+            raise _unpriced(model)
+        output = -(-case.output // len(members))
+        prompts = split(case.prompt, call.together.asked)
+        weights = [self._price(call, model, case._replace(prompt=prompt, output=output)) or 0 for prompt in prompts]
+        amounts = split(amount, weights)
+        unknown = split(self._if_unknown(call, model, case, amount), weights, amounts)
+        try:
+            for at, of_one in enumerate(caps):
+                if of_one:
+                    hold = await self._purses.hold(of_one, amounts[at])
+                    names = tuple([(cap.name, cap.window) for cap in of_one])
+                    told = Told(self._purses.owner, names, hold.amount, unknown[at])
+                    held[at] = Held(hold, told, None, sure=case.sure)
+        except BaseException:
+            for one in held:
+                if one is not None:
+                    one.settle(0)
+            raise
+        return (call if case.body is call.body else msgspec.structs.replace(call, body=case.body)), held
 
     def learn(self, call: Call, usage: TokenUsage) -> None:
         """Take what a call has really used: estimates follow it, where there are any."""
@@ -214,6 +273,9 @@ class Holds:
             output = max(given) if most is None else min(max(given), most)
             return _Case(body, prompt, output, choices, tier)
         default = self._default_output(call.model) or (known.default_max_output if known is not None else None)
+        if default is not None and call.together is not None:
+            # That is for one answer.
+            default = min(default * len(call.together.calls), default if most is None else max(most, default))
         if default is not None and default != most:
             body = body.with_field(names[0], b"%d" % default)
             return _Case(body, prompt, default, choices, tier)
@@ -227,7 +289,7 @@ class Holds:
         demand = self._forecast.expect(call)
         return _Case(call.body, demand.input, demand.output, sure=False)
 
-    def _price(self, call: Call, model: str, case: _Case) -> int | None:
+    def _price(self, call: Call, model: str, case: _Case, *, only: bool = False) -> int | None:
         now, output = self._clock.time(), case.output * case.choices
         if case.sure:
             return self._prices.worst(
@@ -238,10 +300,12 @@ class Holds:
                 provider=self._price_list,
                 tier=case.tier,
                 kept_long=kept_long(call),
+                only=only,
             )
         drawn = output if call.operation in _DRAWN else 0
         usage = TokenUsage(prompt_tokens=case.prompt, completion_tokens=output, completion_image_tokens=drawn)
-        return self._prices.cost(model, usage, at=now, provider=self._price_list)[0]
+        tier = case.tier if only else None
+        return self._prices.cost(model, usage, at=now, provider=self._price_list, tier=tier)[0]
 
     def _if_unknown(self, call: Call, model: str, case: _Case, held: int) -> int:
         """What an attempt is charged whose outcome nobody knows."""
@@ -297,11 +361,27 @@ class Holds:
         return low if low >= LEAST_OUTPUT else None
 
 
+def _unpriced(model: str) -> UnpricedError:
+    return UnpricedError(
+        f"Nobody knows what the model {model[:80]!r} costs, and a budget holds for this call.",
+        param="model",
+        hint="Give it prices in `catalog.models`, or set `policies.budget.unknown_price`.",
+    )
+
+
 def _unbounded(what: str) -> UnboundedError:
     return UnboundedError(
         f"Nobody can tell what {what} may cost at most, and a budget holds for it.",
         hint="Send an output cap, leave out what the provider has to look up (pictures, files, hosted tools, earlier "
         "answers), or set `policies.budget.unbounded: estimate`.",
+    )
+
+
+def _unpriced(model: str) -> UnpricedError:
+    return UnpricedError(
+        f"Nobody knows what the model {model[:80]!r} costs, and a budget holds for this call.",
+        param="model",
+        hint="Give it prices in `catalog.models`, or set `policies.budget.unknown_price`.",
     )
 
 
