@@ -1,8 +1,9 @@
 """The ledger in SQLite: one file beside the gateway, or memory.
 
 Decides how a database is opened, and what happens in one transaction; the only file that imports the driver (what is
-said to it stands in `tables.py`). A file is opened at its first use, in one thread of its own, in WAL mode: other
-processes read and book at the same time. In memory there is nothing to wait for, and no thread.
+said to it stands in `tables.py`; `sqlite_blobs.py` has a file of its own opened from here). A file is opened at its
+first use, in one thread of its own, in WAL mode: other processes read and book at the same time. In memory there is
+nothing to wait for, and no thread.
 
 A batch is on the disk when `book` returns (`synchronous=FULL`), because the journal is deleted after that. For the same
 reason nothing is booked into a file that was deleted, moved or replaced while it was open: SQLite would go on writing
@@ -33,6 +34,9 @@ from headgate.stores.tables import PAGE
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+Connection = sqlite3.Connection
+DatabaseError = sqlite3.Error
 
 MEMORY = ":memory:"
 BUSY_SECONDS = 10.0
@@ -192,8 +196,8 @@ class SqliteLedger:
     def _work(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._connection is None:
             self._connection = _connect(self._path)
-            self._file = _identity(self._path)
-        elif _identity(self._path) != self._file:
+            self._file = identity(self._path)
+        elif identity(self._path) != self._file:
             message = f"The store 'sqlite:///{self._path}' was deleted, moved or replaced while it was open."
             raise ConfigError(message, hint="Put the file back, or restart headgate: nothing is lost until then.")
         return work(self._connection, *args, **kwargs)
@@ -204,7 +208,28 @@ class SqliteLedger:
             self._connection = None
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def scratch(path: str, busy_seconds: float) -> Connection:
+    """A database of what may be lost, in a file of its own: a power cut may take the latest of it, and spoils nothing.
+
+    Args:
+        path: of the file, which is made where there is none.
+        busy_seconds: how long another process's transaction is waited for.
+
+    Raises:
+        DatabaseError: it cannot be used.
+    """
+    _make_private(path)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+    try:
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def identity(path: str) -> tuple[int, int] | None:
     """Which file lies at a path: device and inode; None where there is none, or no file is meant."""
     try:
         found = Path(path).stat()
@@ -247,7 +272,7 @@ def _revision(connection: sqlite3.Connection, path: str) -> str:
     there = ("SELECT 1 FROM sqlite_master WHERE name = ?", (VERSION_TABLE,))
     if connection.execute(*there).fetchone() is None:
         # Of several processes that start at once, one makes the tables and the others wait.
-        with _transaction(connection):
+        with transaction(connection):
             if connection.execute(*there).fetchone() is None:
                 for statement in stamped(SQLITE):
                     connection.execute(statement)
@@ -276,7 +301,8 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: Connection) -> Iterator[None]:
+    """All of it or nothing; nobody else writes meanwhile."""
     connection.execute(SQLITE.lock)
     try:
         yield
@@ -291,7 +317,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _book(connection: sqlite3.Connection, entries: Sequence[Entry], objects: Sequence[ObjectRow]) -> None:
     if not entries and not objects:
         return
-    with _transaction(connection):
+    with transaction(connection):
         news, ends = [], []
         for entry in entries:
             if connection.execute(tables.INSERT, tables.line(entry)).rowcount:
@@ -311,7 +337,7 @@ def _book(connection: sqlite3.Connection, entries: Sequence[Entry], objects: Seq
 
 def _forget(connection: sqlite3.Connection, days: int) -> None:
     """Delete the lines of old days, and what else tells of single users."""
-    with _transaction(connection):
+    with transaction(connection):
         first = connection.execute("SELECT date('now', ?)", (f"-{days} days",)).fetchone()[0]
         for statement in ("DELETE FROM attempts WHERE day < ?", *tables.FORGET):
             connection.execute(statement, (first,) * statement.count("?"))
@@ -331,7 +357,7 @@ def _owners(connection: sqlite3.Connection, ids: Sequence[str]) -> Mapping[str, 
 def _borrow(  # noqa: PLR0917  those of `borrow`, by position
     connection: sqlite3.Connection, owner: str, cap: Cap, least: int, wish: int, had: int
 ) -> Loan:
-    with _transaction(connection):
+    with transaction(connection):
         connection.execute(treasury.EVEN, treasury.evened(owner, cap, had))
         ((spent, lent),) = _spent(connection, [cap])
         loan = treasury.lend(cap, spent, lent, least, wish)
@@ -343,7 +369,7 @@ def _borrow(  # noqa: PLR0917  those of `borrow`, by position
 def _give_back(
     connection: sqlite3.Connection, owner: str, kept: Sequence[tuple[Cap, int]], done: Sequence[Cap]
 ) -> None:
-    with _transaction(connection):
+    with transaction(connection):
         connection.executemany(treasury.EVEN, [treasury.evened(owner, cap, had) for cap, had in kept])
         connection.executemany(treasury.FORGET, [(owner, cap.name, cap.window) for cap in done])
         connection.execute(treasury.TIDY, (owner,))
@@ -368,7 +394,7 @@ def _alerts(connection: sqlite3.Connection, caps: Sequence[Cap]) -> Sequence[Ale
 
 
 def _change(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Sequence[Sequence[Sequence[Any]]]:
-    with _transaction(connection):
+    with transaction(connection):
         return [connection.execute(*statement).fetchall() for statement in statements]
 
 

@@ -7,18 +7,19 @@ import pytest
 
 from headgate.gate.ports import SystemClock
 from headgate.stores.memory_blobs import MemoryBlobs
+from headgate.stores.sqlite_blobs import SqliteBlobs
 
 SHORT = 0.02
 """Seconds; waited for three times as long."""
 
 
-@pytest.fixture(params=["memory"])
-def blobs(request):
+@pytest.fixture(params=["memory", "sqlite"])
+def blobs(request, tmp_path):
     """Makes a store of one kind, empty; to be opened inside a loop."""
 
     @asynccontextmanager
     async def opened():
-        store = MemoryBlobs(SystemClock())
+        store = MemoryBlobs(SystemClock()) if request.param == "memory" else SqliteBlobs(tmp_path / "b", SystemClock())
         try:
             yield store
         finally:
