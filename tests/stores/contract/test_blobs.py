@@ -6,24 +6,35 @@ from contextlib import asynccontextmanager
 import pytest
 
 from headgate.gate.ports import SystemClock
+from headgate.gate.tasks import Tasks
 from headgate.stores.memory_blobs import MemoryBlobs
+from headgate.stores.redis_blobs import RedisBlobs
 from headgate.stores.sqlite_blobs import SqliteBlobs
 
 SHORT = 0.02
 """Seconds; waited for three times as long."""
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("redis", marks=pytest.mark.e2e)])
 def blobs(request, tmp_path):
     """Makes a store of one kind, empty; to be opened inside a loop."""
+    url = request.getfixturevalue("valkey").url if request.param == "redis" else None
 
     @asynccontextmanager
     async def opened():
-        store = MemoryBlobs(SystemClock()) if request.param == "memory" else SqliteBlobs(tmp_path / "b", SystemClock())
+        tasks = Tasks()
+        if url is not None:
+            store = RedisBlobs(url, clock=SystemClock(), start=tasks.start)
+            await store.open()
+        elif request.param == "sqlite":
+            store = SqliteBlobs(tmp_path / "b", SystemClock())
+        else:
+            store = MemoryBlobs(SystemClock())
         try:
             yield store
         finally:
             await store.close()
+            await tasks.close()
 
     opened.kind = request.param
     return opened
