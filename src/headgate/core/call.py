@@ -190,6 +190,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         dropped: names of parameters that were left out or changed for the target, as the caller spelled them.
         saved_tokens: tokens by which compression has shortened it for the target.
         target: which target this copy of the call is for; None above route.
+        idempotency_key: the caller's name for it, under which it is made once.
         avoid: targets, as provider and model, that have failed this question already. Set by recover.
         others: how many other targets remain if this one fails.
         prepaid: whoever asks has set aside what it sets going, and books it.
@@ -224,6 +225,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     dropped: tuple[str, ...] = ()
     saved_tokens: int = 0
     target: Target | None = None
+    idempotency_key: str | None = None
     avoid: tuple[tuple[str, str], ...] = ()
     others: int = 0
     prepaid: bool = False
