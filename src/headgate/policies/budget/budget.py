@@ -4,12 +4,12 @@ Decides in which order that happens; refuses to know what a call may cost (`hold
 (`books.py`), how a target is chosen and how often it is asked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from headgate.catalog.prices import Prices
 from headgate.core.attempt import Attempt, Basis, Settled
-from headgate.core.call import FREE, Call, Operation
+from headgate.core.call import FREE, Call, Operation, Target
 from headgate.core.clock import Clock
 from headgate.core.errors import HeadgateError, UnpricedError
 from headgate.core.policy import Handler
@@ -17,6 +17,7 @@ from headgate.core.reply import Reply
 from headgate.core.usage import TokenUsage
 from headgate.policies.budget.books import Account, Thoughts
 from headgate.policies.budget.hold import Held, Holds, kept_long
+from headgate.policies.budget.joint import Joint
 from headgate.stores import entries
 from headgate.stores.entries import milliseconds
 from headgate.stores.protocols import Journal
@@ -55,7 +56,7 @@ class Budget:
         self._exceeded = exceeded
         self._thoughts = Thoughts()
 
-    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
+    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002, C901  the field's word; in one piece
         """Make one attempt.
 
         Raises:
@@ -70,6 +71,8 @@ class Budget:
         assert target is not None, "budget stands below route"
         if self._must_know:
             self._check_price(call, target.model or call.model)
+        if call.together is not None:
+            return await self._joint(call, target, next)
         held = None
         if self._holds is not None:
             try:
@@ -107,6 +110,32 @@ class Budget:
         reply.watch(account.on_event, account.on_end)
         return reply
 
+    async def _joint(self, call: Call, target: Target, next: Handler) -> Reply:  # noqa: A002  the field's word
+        """The same on behalf of several calls, which are answered whole."""
+        held: Sequence[Held | None] = ()
+        attempt = Attempt(len(call.trail) + 1, target.provider, target.model or call.model, call.dropped)
+        start = self._clock.monotonic()
+        try:
+            if self._holds is not None:
+                call, held = await self._holds.take_each(call, attempt.model)
+            joint = Joint(call, attempt, held, self._journal)
+            joint.open(self._clock.time() - self._clock.monotonic())
+        except HeadgateError as error:
+            error.attempts = call.trail
+            raise
+        call.trail.append(attempt)
+        account = Account(call, attempt, self._thoughts, partial(self._settle_joint, call, attempt, start, joint))
+        try:
+            reply = await next(call)
+        except BaseException as error:
+            account.failed(error)
+            raise
+        reply.attempts = call.trail
+        account.reply = reply
+        reply.watch(joint.hear)
+        reply.watch(account.on_event, account.on_end)
+        return reply
+
     def _check_price(self, call: Call, model: str) -> None:
         if call.operation in FREE or call.operation is Operation.PASSTHROUGH:
             return
@@ -136,6 +165,31 @@ class Budget:
                 if self._exceeded is not None and (attempt.cost or 0) > held.told.amount:
                     self._exceeded(call.id, attempt, held.told.amount)
             self._journal.outcome(entries.outcome(call, attempt))
+
+    def _settle_joint(self, call: Call, attempt: Attempt, start: float, joint: Joint) -> None:
+        """The same for an attempt that several calls share."""
+        attempt.latency_ms = milliseconds(self._clock.monotonic() - start)
+        now = self._clock.time()
+
+        def price(usage: TokenUsage) -> int | None:
+            model = attempt.model_served or attempt.model
+            return self._prices.cost(
+                model, usage, at=now, provider=self._price_list, tier=attempt.service_tier, asked=attempt.model
+            )[0]
+
+        try:
+            if attempt.settled is Settled.BILLED:
+                self._price(call, attempt, None)
+                if attempt.cost is None and joint.held:
+                    attempt.settled, attempt.basis = Settled.UNKNOWN, None
+                elif attempt.cost is not None and attempt.basis is Basis.COUNTED and joint.most is not None:
+                    attempt.cost = min(attempt.cost, joint.most)
+            elif attempt.settled is Settled.NOT_BILLED:
+                attempt.cost = 0
+        finally:
+            for owner, share, amount in joint.settle(price):
+                if self._exceeded is not None:
+                    self._exceeded(owner.id, share, amount)
 
     def _price(self, call: Call, attempt: Attempt, held: Held | None) -> None:
         """Say what a billed attempt costs; where nobody knows, and a budget must, it is unknown instead."""

@@ -275,7 +275,8 @@ class Holds:
         default = self._default_output(call.model) or (known.default_max_output if known is not None else None)
         if default is not None and call.together is not None:
             # That is for one answer.
-            default = min(default * len(call.together.calls), default if most is None else max(most, default))
+            default *= len(call.together.calls)
+            default = default if most is None else min(default, most)
         if default is not None and default != most:
             body = body.with_field(names[0], b"%d" % default)
             return _Case(body, prompt, default, choices, tier)
@@ -359,14 +360,6 @@ class Holds:
             else:
                 high = middle - 1
         return low if low >= LEAST_OUTPUT else None
-
-
-def _unpriced(model: str) -> UnpricedError:
-    return UnpricedError(
-        f"Nobody knows what the model {model[:80]!r} costs, and a budget holds for this call.",
-        param="model",
-        hint="Give it prices in `catalog.models`, or set `policies.budget.unknown_price`.",
-    )
 
 
 def _unbounded(what: str) -> UnboundedError:
