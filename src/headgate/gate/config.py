@@ -197,6 +197,9 @@ class Provider(Section):
     limit_headers: bool = Field(True, description="simulator: answers say what is left of the limits")  # noqa: FBT003
     faults: list[Fault] = Field(default_factory=list, description="simulator: what goes wrong")
     batch: Batch = Field(default_factory=Batch, description="simulator: how long the life of a batch is")
+    batch_tokens: int | None = Field(
+        None, ge=1, description="input tokens that a model's batches may have enqueued at once (default: nobody knows)"
+    )
     background: Seconds = Field(1, description="simulator: how long an answer in the background takes")
 
 

@@ -27,6 +27,7 @@ from headgate.dialects.endpoints import Found
 from headgate.dialects.registry import DIALECTS
 from headgate.gate import makers, stack, wiring
 from headgate.gate.alerts import Alerts
+from headgate.gate.batching import Batching
 from headgate.gate.caps import Caps
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config
@@ -79,6 +80,7 @@ class Gate:
         statements: what the holder of a key is told of its own use.
         spending: how budgets stand, and what is put right by hand.
         alerts: who tells of budgets that are nearly used up.
+        batching: the accounts of batches.
     """
 
     def __init__(
@@ -134,28 +136,28 @@ class Gate:
             ledger, named=caps.named, used=self._purses.caps, clock=clock,
             webhook=wiring.webhook(config, clock, chance, self._tasks.start),
         )  # fmt: skip
-        self._stack = stack.Stack(
-            stack.Parts(
-                config=config,
-                clock=clock,
-                chance=chance,
-                journal=journal,
-                prices=prices,
-                catalog=prices.catalog,
-                tokens=self.tokens,
-                providers=self._providers,
-                plans=self._plans,
-                configured=self.configured,
-                abilities=Abilities(prices.catalog, makers.makers(config)),
-                meter=self.meter,
-                owners=ledger.owners,
-                caps=caps,
-                purses=self._purses,
-                rates=self._rates,
-                gauges=self._gauges,
-                exceeded=self.alerts.over,
-            )
+        parts = stack.Parts(
+            config=config,
+            clock=clock,
+            chance=chance,
+            journal=journal,
+            prices=prices,
+            catalog=prices.catalog,
+            tokens=self.tokens,
+            providers=self._providers,
+            plans=self._plans,
+            configured=self.configured,
+            abilities=Abilities(prices.catalog, makers.makers(config)),
+            meter=self.meter,
+            owners=ledger.owners,
+            caps=caps,
+            purses=self._purses,
+            rates=self._rates,
+            gauges=self._gauges,
+            exceeded=self.alerts.over,
         )
+        self._stack = stack.Stack(parts)
+        self.batching = Batching(parts, self._stack.fitted, ledger)
 
     @classmethod
     async def open(cls, config: Config, *, clock: Clock | None = None, chance: Chance | None = None) -> Self:

@@ -114,6 +114,8 @@ class SecondLook(NamedTuple):
     build: Callable[[Mapping[str, Policy]], Policy | None]
 
 
+FITTING = ("defaults", "fit", "room")
+"""The layers that make a call fit its target, and nothing else."""
 MOST_CHAINS = 1024
 """Targets whose policies are remembered. Where a route takes any name, callers can make models up."""
 
@@ -214,36 +216,39 @@ def _pace(parts: Parts, target: Target) -> Policy | None:
     return Pace(parts.gauges.of(f"{target.provider}/{target.model}", limits, group), Forecast())
 
 
-def _budget(parts: Parts, target: Target) -> Policy:
-    settings = parts.config.policies.budget
-    price_list = makers.price_list(parts.config.providers[target.provider], parts.prices)
-    holds = None
+def holds(parts: Parts, provider: str) -> Holds | None:
+    """What sets sums aside for what a provider is asked; None where there are no budgets."""
     # A key may bring a budget of its own, and come while the gateway runs.
-    if parts.config.budgets or auth(parts.config) == "keys":
-        holds = Holds(
-            parts.caps,
-            parts.purses,
-            parts.prices,
-            price_list=price_list,
-            find=parts.catalog.find,
-            sure=target.provider in makers.makers(parts.config),
-            tokens=parts.tokens,
-            clock=parts.clock,
-            default_output=partial(_default_output, parts.config),
-            rules=Rules(
-                on_shortage=settings.on_shortage,
-                on_unknown=settings.on_unknown,
-                unbounded=settings.unbounded,
-                unpriced=settings.unknown_price == "allow",
-            ),
-        )
+    if not parts.config.budgets and auth(parts.config) != "keys":
+        return None
+    settings = parts.config.policies.budget
+    return Holds(
+        parts.caps,
+        parts.purses,
+        parts.prices,
+        price_list=makers.price_list(parts.config.providers[provider], parts.prices),
+        find=parts.catalog.find,
+        sure=provider in makers.makers(parts.config),
+        tokens=parts.tokens,
+        clock=parts.clock,
+        default_output=partial(_default_output, parts.config),
+        rules=Rules(
+            on_shortage=settings.on_shortage,
+            on_unknown=settings.on_unknown,
+            unbounded=settings.unbounded,
+            unpriced=settings.unknown_price == "allow",
+        ),
+    )
+
+
+def _budget(parts: Parts, target: Target) -> Policy:
     return Budget(
         parts.journal,
         parts.prices,
         parts.clock,
-        price_list=price_list,
-        must_know=settings.unknown_price == "refuse",
-        holds=holds,
+        price_list=makers.price_list(parts.config.providers[target.provider], parts.prices),
+        must_know=parts.config.policies.budget.unknown_price == "refuse",
+        holds=holds(parts, target.provider),
         exceeded=parts.exceeded,
     )
 
@@ -303,19 +308,35 @@ class Stack:
         """Send a call through."""
         return self._handle(call)
 
+    async def fitted(self, call: Call) -> Call:
+        """A call as its target would get it, for what travels another way (a row of a batch); nothing is sent.
+
+        Raises:
+            HeadgateError: what the target cannot be asked.
+        """
+        passed: list[Call] = []
+
+        async def keep(call: Call) -> Reply:
+            passed.append(call)
+            return Reply(())
+
+        _, policies = self._found(call)
+        await compose([policies[name] for name in FITTING if name in policies], keep)(call)
+        return passed[0]
+
     def targets(self) -> Mapping[tuple[str, str], Mapping[str, Policy]]:
         """The policies of each target that was asked so far, by provider and model, and by the layer's name."""
         return {name: policies for name, (_, policies) in self._chains.items()}
 
     def _dispatch(self, call: Call) -> Awaitable[Reply]:
+        return self._found(call)[0](call)
+
+    def _found(self, call: Call) -> tuple[Handler, Mapping[str, Policy]]:
         target = call.target
         assert target is not None, "route has picked one"
         # What a target learns belongs to a provider and a model, whichever routes lead there with whatever weight.
         name = (target.provider, target.model or call.model)
-        found = self._chains.get(name)
-        if found is None:
-            found = self._chain(name)
-        return found[0](call)
+        return self._chains.get(name) or self._chain(name)
 
     def _chain(self, name: tuple[str, str]) -> tuple[Handler, Mapping[str, Policy]]:
         while len(self._chains) >= MOST_CHAINS:

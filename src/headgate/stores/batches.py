@@ -48,12 +48,13 @@ class Fund(msgspec.Struct, frozen=True, array_like=True):
     """What is lent to a batch of one budget, until its rows are booked.
 
     Attributes:
-        cap, window: which.
+        cap, window, limit: which, and how much it is.
         amount: picodollars.
     """
 
     cap: str
     window: str
+    limit: int
     amount: int
 
 

@@ -12,7 +12,7 @@ FACTS = Facts(
     asked="fast",
     deadline=1_800_000_000.25,
     tags={"team": "ünï'; DROP", "a": "b"},
-    funds=(Fund("all", "2027-01", 2**62),),
+    funds=(Fund("all", "2027-01", 2**62, 5),),
     cost=None,
     trouble="a NUL \0 and a quote '",
 )
