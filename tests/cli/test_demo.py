@@ -38,7 +38,7 @@ def in_process(monkeypatch):
         async def ready():
             return gates[-1][0]
 
-        door.exchange._gate = ready
+        door.exchange.gate = ready
         return sdk(http_client=door.http_client(), **settings)
 
     sdk = openai.AsyncOpenAI

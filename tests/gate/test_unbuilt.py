@@ -38,7 +38,6 @@ def key(**settings):
         (route(cache=True), "models.m.cache"),
         (route(cache={"ttl": 1}), "models.m.cache"),
         ({"policies": {"cache": {"enabled": True}}}, "policies.cache.enabled"),
-        ({"apps": {"summaries": {}}}, "apps"),
     ],
 )
 def test_a_setting_that_asks_for_what_is_not_built_is_refused_by_name(data, name):
@@ -73,7 +72,7 @@ def test_values_that_ask_for_nothing_pass():
         "budgets": [],
         "keys": [{"name": "k", "sha256": HASH, "models": ["m"], "expires": "2027-01-01", "passthrough": []}],
         "alerts": {"webhook": "https://x", "secret": "s"},
-        "apps": {},
+        "apps": {"generate": {"model": "m"}},
     }
     assert refused(data) == []
     assert refused({}) == []
@@ -81,11 +80,10 @@ def test_values_that_ask_for_nothing_pass():
 
 def test_a_variable_that_made_a_setting_is_named():
     """Whoever never wrote the setting knows the variable."""
-    config = Config.model_validate({"apps": {"creative": {}, "summaries": {}}})
-    made = {("apps", "creative"): "F", ("apps", "summaries"): "T"}
-    (problem,) = unbuilt(config, Places(source="environment", variables=made))
-    assert problem.variable == "F and T"
-    assert problem.text == "is not built yet: applications on the gate."
+    config = Config.model_validate({"providers": {"p": {"type": "anthropic"}}})
+    (problem,) = unbuilt(config, Places(source="environment", variables={("providers", "p", "type"): "T"}))
+    assert problem.variable == "T"
+    assert problem.text == "is not built yet: providers of this type."
 
 
 def test_every_line_of_the_list_says_why():

@@ -102,11 +102,11 @@ class Exchange:
     """Answers HTTP requests by the gate.
 
     Args:
-        gate: gives the gate, opened if need be.
+        gate: gives the gate, opened if need be; others may ask for it, too.
     """
 
     def __init__(self, gate: Callable[[], Awaitable[Gate]]) -> None:
-        self._gate = gate
+        self.gate = gate
 
     async def answer(self, request: httpx2.Request, raw: bytes) -> Answer:
         """Answer a request whose body is here.
@@ -119,7 +119,7 @@ class Exchange:
             httpx2.ReadTimeout: the client's own `read` timeout has passed.
             StoppingError: the gate is closed.
         """
-        gate = await self._gate()
+        gate = await self.gate()
         try:
             path = _below_v1(request.url.path)
             if path == MODELS or path.startswith(MODELS + "/"):
@@ -137,7 +137,7 @@ class Exchange:
         Raises:
             StoppingError: the gate is closed.
         """
-        gate = await self._gate()
+        gate = await self.gate()
         receiving = Receiving(gate, request)
         await receiving.begin()
         return receiving

@@ -48,7 +48,9 @@ def auth(config: Config) -> Literal["none", "keys"]:
 
 def incoherent(config: Config) -> list[Problem]:
     """What does not fit together."""
-    parts = (_stores, _server, _providers, _models, _keys, _keys_models, _budgets, _alerts, _catalog, senseless)
+    parts = (
+        _stores, _server, _providers, _models, _keys, _keys_models, _budgets, _alerts, _catalog, senseless, _apps,
+    )  # fmt: skip
     return [problem for part in parts for problem in part(config)]
 
 
@@ -158,19 +160,32 @@ def _models(config: Config) -> Iterator[Problem]:
         )
 
 
-def _keys_models(config: Config) -> Iterator[Problem]:
+def _names(config: Config) -> set[str] | None:
+    """The names that may be asked for; None where any may."""
     known = routes(config)
     short = {provider.model for provider in config.providers.values() if provider.model}
-    names = {*known, *short, *([DEFAULT] if short else [])}
+    return {*known, *short, *([DEFAULT] if short else [])} if known and ANY not in known else None
+
+
+def _keys_models(config: Config) -> Iterator[Problem]:
+    names = _names(config)
     for number, key in enumerate(config.keys):
         for index, name in enumerate(key.models or ()):
             at: Path = ("keys", number, "models", index)
             if name == ANY:
                 hint = "Leave `models` out: the key may then ask for all of them."
                 yield Problem(path=at, text="is no model.", hint=hint)
-            elif known and ANY not in known and name not in names:
+            elif names is not None and name not in names:
                 text = f"is {shown(name)}, but no such model is configured."
                 yield Problem(path=at, text=text, hint=nearest(name, names) or "Name an entry of `models`.")
+
+
+def _apps(config: Config) -> Iterator[Problem]:
+    name, names = config.apps.generate.model, _names(config)
+    if name is not None and names is not None and name not in names:
+        text = f"is {shown(name)}, but no such model is configured."
+        hint = nearest(name, names) or "Name an entry of `models`."
+        yield Problem(path=("apps", "generate", "model"), text=text, hint=hint)
 
 
 def _list(config: Config) -> str:

@@ -382,6 +382,18 @@ class Alerts(Section):
     secret: Hidden = Field(Secret(""), description="alerts are signed by it, so that nobody else can make one")
 
 
+class GenerateApp(Section):
+    """Words for whoever asks: `/generate` and `/generate-stream`."""
+
+    model: str | None = Field(None, description="who answers (default: the default model)")
+
+
+class Apps(Section):
+    """What is built on the gate."""
+
+    generate: GenerateApp = Field(default_factory=GenerateApp, description="`/generate` and `/generate-stream`")
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -413,4 +425,4 @@ class Config(Section):
     budgets: list[Budget] = Field(default_factory=list, description="sums that must not be exceeded")
     keys: list[Key] = Field(default_factory=list, description="who may call")
     alerts: Alerts = Field(default_factory=Alerts, description="who is told")
-    apps: dict[str, Any] = Field(default_factory=dict, description="what is built on the gate")
+    apps: Apps = Field(default_factory=Apps, description="what is built on the gate")

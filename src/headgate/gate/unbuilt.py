@@ -32,7 +32,6 @@ UNBUILT = (
     Unbuilt("providers.*.type", "providers of this type", lambda value, _: value in {"anthropic", "gemini"}),
     Unbuilt("models.*.cache", "the cache", lambda value, _: value is not False),
     Unbuilt("policies.cache.enabled", "the cache", lambda value, _: value),
-    Unbuilt("apps", "applications on the gate", lambda value, _: bool(value)),
 )
 
 

@@ -25,6 +25,7 @@ from headgate.server.intake import read_head
 from headgate.stores.keys import Note
 from headgate.stores.report import budget_json, iso, row_json, usage_json
 
+PREFIX = "/admin"
 MOST_BODY = 64 * 1024
 """Bytes of a request's body."""
 MOST_NOTES = 1000
@@ -46,7 +47,7 @@ def routes(gate: Gate) -> APIRouter:
         check_admin(gate.config.server.admin_key, read_head(request.scope))
         return Who("admin key", request.client.host if request.client is not None else "unknown")
 
-    router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(admin)])
+    router = APIRouter(prefix=PREFIX, tags=["admin"], dependencies=[Depends(admin)])
     Admin = Annotated[Who, Depends(admin)]  # noqa: N806  a type
 
     @router.post(

@@ -68,7 +68,7 @@ class Application:
             nonlocal started
             if message["type"] == START:
                 started = True
-                message = _with_header(message, b"x-request-id", request_id.encode())
+                message = _named(message, request_id)
             await send(message)
 
         try:
@@ -79,8 +79,12 @@ class Application:
                 await answer(send, *present.error_answer(failure, request_id))
 
 
-def _with_header(message: Message, name: bytes, value: bytes) -> MutableMapping[str, Any]:
-    return {**message, "headers": [*message.get("headers", ()), (name, value)]}
+def _named(message: Message, request_id: str) -> MutableMapping[str, Any]:
+    headers = [*message.get("headers", ())]
+    # An app's answer has the name of its call.
+    if all(name != b"x-request-id" for name, _ in headers):
+        headers.append((b"x-request-id", request_id.encode()))
+    return {**message, "headers": headers}
 
 
 async def _live(receive: Receive, send: Send) -> None:

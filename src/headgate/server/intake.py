@@ -159,15 +159,7 @@ class Intake:
                 raise BadRequestError(f"The header `{name}` must be plain ASCII.", code="invalid_header", param=name)
         if self._hop in (hop.strip() for hop in head.get(HOP.encode(), b"").split(b",")):
             raise LoopError("This call has passed this gateway before.")
-        tags, deadline, priority = (_header(head, raw) if raw in head else None for raw in _ASKS)
-        wishes: dict[str, Any] = {"headers": travels or NO_TAGS}
-        if tags is not None:
-            wishes["tags"] = ask.tags(tags)
-        if deadline is not None:
-            wishes["timeout"] = ask.deadline(deadline)
-        if priority is not None:
-            wishes["priority"] = ask.priority(priority)
-        return wishes
+        return {"headers": travels or NO_TAGS, **asked(head)}
 
     async def _body(self, head: Head, receive: Receive) -> bytes | None:
         announced = head.get(b"content-length", b"")
@@ -209,6 +201,23 @@ def read_head(scope: Scope) -> dict[bytes, bytes]:
         if name in _READ:
             head[name] = head[name] + b"," + value if name in head else value
     return head
+
+
+def asked(head: Head) -> dict[str, Any]:
+    """What a caller asks for beside the request itself, as `Gate.call` takes it.
+
+    Raises:
+        BadRequestError: a header holds what it cannot.
+    """
+    tags, deadline, priority = (_header(head, raw) if raw in head else None for raw in _ASKS)
+    wishes: dict[str, Any] = {}
+    if tags is not None:
+        wishes["tags"] = ask.tags(tags)
+    if deadline is not None:
+        wishes["timeout"] = ask.deadline(deadline)
+    if priority is not None:
+        wishes["priority"] = ask.priority(priority)
+    return wishes
 
 
 def _check_json(head: Head) -> None:

@@ -12,12 +12,14 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
+from headgate.apps.failures import Failed
 from headgate.core.clock import Clock
 from headgate.core.errors import (
     BadRequestError,
@@ -30,7 +32,7 @@ from headgate.dialects.endpoints import way_to
 from headgate.gate import present
 from headgate.gate.gate import Gate
 from headgate.gate.loaded import generation
-from headgate.server import admin
+from headgate.server import admin, apps
 from headgate.server.auth import Anyone, Keys
 from headgate.server.docs_page import docs_page
 from headgate.server.intake import read_head
@@ -112,7 +114,8 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock, worker: int) -> FastAPI
         return HTMLResponse(page, headers={"content-security-policy": _PAGE_POLICY})
 
     _measured(app, Metrics(gate, worker if gate.config.server.workers > 1 else None), keys)
-    return _in_shape(app, [] if gate.config.server.admin_port is not None else admin.routes(gate).routes)
+    more = apps.routes(gate, keys).routes
+    return _in_shape(app, more if gate.config.server.admin_port is not None else [*more, *admin.routes(gate).routes])
 
 
 def admin_pages(gate: Gate) -> FastAPI:
@@ -149,8 +152,10 @@ def _measured(app: FastAPI, metrics: Metrics, keys: Keys | Anyone) -> None:
         return Response(body, headers={"content-type": content_type})
 
 
-async def _elsewhere(request: Request, _error: Exception) -> Response:
+async def _elsewhere(request: Request, error: Exception) -> Response:
     """Answer what no page answers: the question which methods one takes, or a refusal in the shape of all others."""
+    if isinstance(error, Failed):
+        return await http_exception_handler(request, error)
     path, method = request.scope["path"][:80], request.method[:80]
     found: set[str] = {"GET", "HEAD", "POST", "DELETE"} if path == "*" else set()
     for route in request.app.routes:
@@ -159,10 +164,10 @@ async def _elsewhere(request: Request, _error: Exception) -> Response:
     allowed = ", ".join(sorted({*found, "OPTIONS"}))
     if found and method == "OPTIONS":
         return Response(status_code=204, headers={"allow": allowed})
-    error: HeadgateError = UnknownPathError(f"There is no {path!r} here.", hint=way_to(request.scope["path"]))
+    refusal: HeadgateError = UnknownPathError(f"There is no {path!r} here.", hint=way_to(request.scope["path"]))
     if found:
-        error = MethodNotAllowedError(f"{path} does not take {method}.", hint=f"It takes {allowed}.")
-    return _refused(error, {"allow": allowed} if found else {})
+        refusal = MethodNotAllowedError(f"{path} does not take {method}.", hint=f"It takes {allowed}.")
+    return _refused(refusal, {"allow": allowed} if found else {})
 
 
 async def _told(_request: Request, error: Exception) -> Response:
@@ -171,9 +176,11 @@ async def _told(_request: Request, error: Exception) -> Response:
     return _refused(error, {"www-authenticate": "Bearer"} if isinstance(error, InvalidKeyError) else {})
 
 
-async def _mistyped(_request: Request, error: Exception) -> Response:
-    """Answer a query that is not what a route takes."""
+async def _mistyped(request: Request, error: Exception) -> Response:
+    """Answer a request that is not what a route takes: an app's in the shape that FastAPI gives it everywhere."""
     assert isinstance(error, RequestValidationError)
+    if not request.scope["path"].startswith(admin.PREFIX):
+        return await request_validation_exception_handler(request, error)
     detail = error.errors()[0]
     name = str(detail["loc"][-1])
     text = str(detail["msg"]).replace("Input should be", "must be")
