@@ -14,6 +14,7 @@
     │   ├── TooLargeError           the body is over the limit
     │   ├── MediaTypeError          the body is not what the address takes, by its own account
     │   ├── LoopError               the call came back to the gate that sent it
+    │   ├── IdempotencyReusedError  the `Idempotency-Key` belongs to another request
     │   └── SlowSenderError         the request did not come in time
     ├── Refused                     our own rules said no; nothing was sent
     │   ├── NoTargetError           no target of this route can take the call now
@@ -26,6 +27,7 @@
     │   ├── UnpricedError           nobody knows what the model costs
     │   ├── BacklogError            the journal is full: the books come first
     │   ├── StoreError              the store is away, and the call cannot do without
+    │   ├── OutcomeUnknownError     it was begun before, and what came of it cannot be given
     │   ├── GuardError              a rule of the guard blocks the words
     │   ├── GuardDownError          a rule of the guard cannot run, and does not say that this opens it
     │   └── StoppingError           the gate is shutting down
@@ -154,6 +156,14 @@ class LoopError(CallerError):
     hint = "A provider's `base_url` leads back to this gateway."
 
 
+class IdempotencyReusedError(CallerError):
+    """The `Idempotency-Key` was sent with another request."""
+
+    status = 422
+    code = "idempotency_key_reused"
+    hint = "Give each request a key of its own; send it again only with exactly the same body."
+
+
 class SlowSenderError(CallerError):
     """The request paused for longer than `server.header_timeout` or `server.body_timeout`, or it crawled."""
 
@@ -259,6 +269,14 @@ class StoreError(Refused):
     status = 503
     code = "store_unavailable"
     hint = "Look at `store` in `/health`."
+
+
+class OutcomeUnknownError(Refused):
+    """A call with this `Idempotency-Key` was begun before: nobody knows what came of it, or it is not kept."""
+
+    status = 409
+    code = "idempotency_outcome_unknown"
+    hint = "The books (`headgate usage --rows`) show what became of it. To have it made anew, send a new key."
 
 
 class GuardError(Refused):

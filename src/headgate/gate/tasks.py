@@ -34,6 +34,8 @@ class Tasks:
 
     async def close(self) -> None:
         """Cancel all of them, and wait until they are gone."""
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        while self._running:
+            # What ends may start another one, as its last deed.
+            for task in list(self._running):
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
