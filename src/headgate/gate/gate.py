@@ -6,8 +6,6 @@ know any door and any rule: rules are policies, in the order of `stack.py`.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +29,7 @@ from headgate.gate.batching import Batching
 from headgate.gate.caps import Caps
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config
+from headgate.gate.ids import Ids
 from headgate.gate.issuing import Issuer, Who
 from headgate.gate.keyring import Keyring
 from headgate.gate.offers import Offer, Offers
@@ -61,7 +60,6 @@ MODERATION = "omni-moderation-latest"
 FAREWELL = 1.0
 """Seconds that calls in flight have to end when the gate is closed, so that their ends are booked."""
 _FAREWELL_STEP = 0.01
-_DAY = 86400
 
 
 class Gate:
@@ -95,8 +93,8 @@ class Gate:
     ) -> None:
         self.config = config
         self.instance = chance.token()
-        self._mark = chance.token()[:12]
-        self._count = count()
+        ids = Ids(clock, chance)
+        self.new_id, self._today = ids.new, ids.today
         self.meter = Meter(journal, clock)
         self.simulators: Mapping[str, Simulator] = {
             name: wiring.simulator(provider, clock)
@@ -124,7 +122,6 @@ class Gate:
         self._stopping = False
         self._closing = asyncio.Lock()
         self._closed = False
-        self._day = (0, "")
         self._purses = Purses(ledger, self._owner, self._tasks.start, clock)
         self._rates: Rates = wiring.rates(config, clock, chance, self._tasks.start)
         self._gauges = Gauges(self._rates, clock)
@@ -309,14 +306,6 @@ class Gate:
         limit = int(self.config.server.max_upload_mb * 1_000_000)
         return Spool(content_type, chance=self._chance, limit=limit, limit_name="server.max_upload_mb")
 
-    def new_id(self) -> str:
-        """An id, in hexadecimal digits: 48 bits of milliseconds since 1970, 48 bits of this gate, 32 bits that count.
-
-        Ids grow with time (as ULIDs do), so that the ledger's rows are added at the end of its tables: half the work
-        of booking them in random order. They name a call and open nothing, so they need not be unguessable.
-        """
-        return f"{int(self._clock.time() * 1000):012x}{self._mark}{next(self._count) & 0xFFFFFFFF:08x}"
-
     def models(self, caller: Caller = ANONYMOUS) -> list[str]:
         """The names that a caller may ask for."""
         names = {name for name in self._plans if name != ANY}
@@ -475,17 +464,6 @@ class Gate:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def _today(self) -> str:
-        # The calendar is asked once a day, not once a call.
-        number = int(self._clock.time() // _DAY)
-        if self._day[0] != number:
-            self._day = (number, _date(number))
-        return self._day[1]
-
-
-def _date(number: int) -> str:
-    return datetime.fromtimestamp(number * _DAY, UTC).date().isoformat()
 
 
 def _default_model(config: Config) -> str | None:
