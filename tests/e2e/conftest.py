@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import httpx2
 import openai
 import pytest
+import uvicorn
 
 from headgate.client.asynchronous import AsyncHeadgate
 from headgate.gate.gate import Gate
@@ -265,6 +266,30 @@ async def _serving(folder: Path, *arguments: str, **variables: str) -> AsyncIter
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@asynccontextmanager
+async def _hosted(app: Any, *, grace: int | None = None) -> AsyncIterator[str]:
+    """Run an application under uvicorn, on a free port of this loop."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=grace)
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve())
+        async with asyncio.timeout(20):
+            while not server.started:  # noqa: ASYNC110  it tells nobody
+                await asyncio.sleep(0.005)
+        try:
+            port = server.servers[0].sockets[0].getsockname()[1]
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+
+
+@pytest.fixture(name="hosted")
+def _host():
+    """Runs an application under uvicorn: leaving it is what SIGTERM does."""
+    return _hosted
 
 
 @pytest.fixture(name="stand")
