@@ -260,12 +260,15 @@ class AsyncHeadgate:
 
         Raises:
             PartialFailureError: calls failed; its `results` hold what succeeded and the errors, in order.
-            BadRequestError: `concurrency` is less than 1, or `prompts` is a single one.
+            BadRequestError: `concurrency` is less than 1, `prompts` is a single one, or one key is to name them all.
         """
         if isinstance(prompts, str):
             # A string is an iterable of its letters, each of which would be a call that costs.
             message = "`prompts` is a string; it takes a list of prompts."
             raise BadRequestError(message, param="prompts", hint="Ask a single one with `generate_response`.")
+        if options.get("idempotency_key") is not None:
+            message = "`idempotency_key` names one call, and these are many."
+            raise BadRequestError(message, param="idempotency_key", hint="Ask each with `generate_response`.")
         if concurrency < 1:
             raise BadRequestError(f"`concurrency` is {concurrency}; it must be at least 1.", param="concurrency")
         results = await batch.all_of(
@@ -302,12 +305,12 @@ class AsyncHeadgate:
         gate = await self._ready()
         user = wishes.get("user")
 
-        def call(portion: Sequence[str]) -> Call:
+        def call(number: int, portion: Sequence[str]) -> Call:
             body = embedding.request(portion, model, dimensions=dimensions, user=user)
-            return gate.call(Operation.EMBEDDINGS, _json(body), **for_the_gate(wishes))
+            return gate.call(Operation.EMBEDDINGS, _json(body), **for_the_gate(wishes, number))
 
         # All are made now, so that the time that each one has ends at the same moment.
-        asked = [(portion, call(portion)) for portion in portions]
+        asked = [(portion, call(number, portion)) for number, portion in enumerate(portions)]
 
         async def answer(one: tuple[Sequence[str], Call]) -> EmbeddingResponse:
             return embedding.read(*await self._answer(gate, one[1]), number=len(one[0]))

@@ -266,6 +266,7 @@ def _call(gate: Gate, found: Found, raw: bytes | Upload, request: httpx2.Request
         timeout=ask.deadline(headers[ask.DEADLINE]) if ask.DEADLINE in headers else None,
         timeouts=_timeouts(request),
         priority=ask.priority(headers[ask.PRIORITY]) if ask.PRIORITY in headers else 5,
+        idempotency_key=ask.idempotency_key(headers[ask.IDEMPOTENCY]) if ask.IDEMPOTENCY in headers else None,
     )
 
 

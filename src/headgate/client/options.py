@@ -23,12 +23,15 @@ class Wishes(TypedDict, total=False):
         user: the end user, for the books; the provider is told where its API asks for it.
         timeout: seconds until the answer is of no use any more, retries and fallback included.
         priority: 0 to 9; 9 goes first. 5 where nobody says anything.
+        idempotency_key: your name for the call, of 1 to 255 printable ASCII characters: it is made once, however often
+            it is sent; whoever sends it again gets what came of it.
     """
 
     tags: Mapping[str, str] | None
     user: str | None
     timeout: float | None
     priority: int | None
+    idempotency_key: str | None
 
 
 class Options(Wishes, total=False):
@@ -67,7 +70,7 @@ class Options(Wishes, total=False):
 
 CHAT_ONLY = frozenset(("stop", "seed"))
 """Options that Responses does not have."""
-OURS = frozenset(("tags", "timeout", "priority"))
+OURS = frozenset(("tags", "timeout", "priority", "idempotency_key"))
 """Options that the gate keeps to itself."""
 
 
@@ -84,11 +87,15 @@ def check(given: Mapping[str, object], known: type) -> None:
         raise BadRequestError(f"There is no option {min(unknown)!r}.", param=min(unknown), hint=hint)
 
 
-def for_the_gate(given: Wishes) -> dict[str, Any]:
+def for_the_gate(given: Wishes, part: int = 0) -> dict[str, Any]:
     """The options that the gate keeps, as `Gate.call` takes them.
 
+    Args:
+        given: what was said.
+        part: which of several calls this one is that a question is split into: each has a name of its own.
+
     Raises:
-        BadRequestError: a tag or the priority is not allowed.
+        BadRequestError: a tag, the priority or the idempotency key is not allowed.
     """
     tags = given.get("tags") or NO_TAGS
     if not isinstance(tags, Mapping):
@@ -99,4 +106,15 @@ def for_the_gate(given: Wishes) -> dict[str, Any]:
     if priority is not None and priority not in range(10):
         message = f"`priority` is {priority!r}; it is a whole number from 0 to 9."
         raise BadRequestError(message, param="priority", hint="9 goes first.")
-    return {"tags": tags, "timeout": given.get("timeout"), "priority": 5 if priority is None else priority}
+    key = given.get("idempotency_key")
+    if key is not None:
+        if not isinstance(key, str):
+            message = f"`idempotency_key` is {key!r}, not a text."
+            raise BadRequestError(message, param="idempotency_key", hint="Give a UUID as text.")
+        key = ask.idempotency_key(f"{key}#{part}" if part else key)
+    return {
+        "tags": tags,
+        "timeout": given.get("timeout"),
+        "priority": 5 if priority is None else priority,
+        "idempotency_key": key,
+    }

@@ -1,6 +1,6 @@
-"""What a caller may ask for in headers, beside the request itself: tags, a deadline, a priority.
+"""What a caller may ask for in headers, beside the request itself: tags, a deadline, a priority, and to be made once.
 
-Decides how the values of `x-headgate-tags`, `-deadline` and `-priority` are read, and which of a caller's headers
+Decides how the values of `x-headgate-tags`, `-deadline`, `-priority` and `Idempotency-Key` are read, and which of a caller's headers
 travel upstream, for every door that has headers. Refuses to know how a door holds its headers and what policies make
 of the values.
 """
@@ -15,12 +15,14 @@ from headgate.gate.values import seconds
 TAGS = "x-headgate-tags"
 DEADLINE = "x-headgate-deadline"
 PRIORITY = "x-headgate-priority"
+IDEMPOTENCY = "idempotency-key"
 
 TRAVELS = frozenset({"openai-beta"})
 """The caller's headers that go upstream as they came. Everything else stays here: keys, cookies, addresses."""
 
 MAX_TAGS = 20
 MAX_TAG_VALUE = 256
+MAX_IDEMPOTENCY_KEY = 255
 MAX_DEADLINE = 7 * 86400.0
 """A week. Nobody waits longer for one answer; a larger number is a slip of units."""
 
@@ -103,6 +105,22 @@ def priority(value: str) -> int:
             PRIORITY, value, "a whole number from 0 to 9", "Send 9 for what must go first, 0 for what can wait."
         )
     return found
+
+
+def idempotency_key(value: str) -> str:
+    """Read `Idempotency-Key`: the caller's name for a call that is to be made once.
+
+    Raises:
+        BadRequestError: it is empty, too long, or not of printable ASCII.
+
+    Example:
+        >>> idempotency_key("order-17")
+        'order-17'
+    """
+    if not (0 < len(value) <= MAX_IDEMPOTENCY_KEY and value.isascii() and value.isprintable()):
+        wanted = f"1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters"
+        raise _wrong(IDEMPOTENCY, value, wanted, "Send a UUID, or leave it out.")
+    return value
 
 
 def travelling(headers: Mapping[str, str]) -> Mapping[str, str]:

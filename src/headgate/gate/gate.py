@@ -219,6 +219,7 @@ class Gate:
         timeouts: Timeouts | None = None,
         priority: int = 5,
         unsupported: Unsupported = "pass",
+        idempotency_key: str | None = None,
     ) -> Call:
         """Read a caller's request.
 
@@ -233,6 +234,7 @@ class Gate:
             timeouts: the caller's own limits for one attempt.
             priority: 0 to 9; 9 goes first.
             unsupported: what becomes of parameters that the model does not take, where the configuration does not say.
+            idempotency_key: the caller's name for the call, under which it is made once.
 
         Raises:
             BadRequestError: the body is malformed, or names no model and there is no default, or there is no time.
@@ -269,6 +271,7 @@ class Gate:
             timeouts=timeouts,
             priority=priority,
             unsupported=unsupported,
+            idempotency_key=idempotency_key,
         )
 
     def _model(self, asked: str | None, operation: Operation, caller: Caller) -> str:

@@ -29,9 +29,10 @@ _JSON = b"application/json"
 # The gates that a call has passed travel on with it, so that a loop through several of them is noticed too.
 _TRAVELS = tuple((name, name.encode()) for name in sorted(ask.TRAVELS | {HOP}))
 _ASKS = tuple(name.encode() for name in (ask.TAGS, ask.DEADLINE, ask.PRIORITY))
+_IDEMPOTENCY = ask.IDEMPOTENCY.encode()
 _BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
-_READ = frozenset((*KEY_HEADERS, *_BODY, *_ASKS, *(raw for _, raw in _TRAVELS), TRAILER))
-_OPTIONAL = frozenset((*_ASKS, *(raw for _, raw in _TRAVELS)))
+_OPTIONAL = frozenset((*_ASKS, _IDEMPOTENCY, *(raw for _, raw in _TRAVELS)))
+_READ = frozenset((*KEY_HEADERS, *_BODY, *_OPTIONAL, TRAILER))
 _OURS = frozenset((b"same-origin", b"none"))
 _DIGITS = 15
 """Digits of an announced length that anybody reads: more are too much whatever they are."""
@@ -159,7 +160,10 @@ class Intake:
                 raise BadRequestError(f"The header `{name}` must be plain ASCII.", code="invalid_header", param=name)
         if self._hop in (hop.strip() for hop in head.get(HOP.encode(), b"").split(b",")):
             raise LoopError("This call has passed this gateway before.")
-        return {"headers": travels or NO_TAGS, **asked(head)}
+        wishes: dict[str, Any] = {"headers": travels or NO_TAGS, **asked(head)}
+        if _IDEMPOTENCY in head:
+            wishes["idempotency_key"] = ask.idempotency_key(_header(head, _IDEMPOTENCY))
+        return wishes
 
     async def _body(self, head: Head, receive: Receive) -> bytes | None:
         announced = head.get(b"content-length", b"")
