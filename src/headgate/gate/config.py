@@ -87,6 +87,12 @@ class Server(Section):
     allowed_hosts: list[HostName] | None = Field(
         None, description="names that `Host` may have (default: any; where no key is asked for on loopback, local ones)"
     )
+    log_format: Literal["text", "json"] | None = Field(
+        None, description="how the lines of the log read (default: `text` on a terminal, `json` elsewhere)"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="`info` has a line for each request, `warning` only for those that failed here or behind"
+    )
     cors: Cors = Field(default_factory=Cors, description="pages of other sites that may call from a browser")
 
 

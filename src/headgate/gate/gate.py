@@ -23,7 +23,7 @@ from headgate.core.reply import Reply
 from headgate.core.upload import Form, Upload
 from headgate.dialects.endpoints import Found
 from headgate.dialects.registry import DIALECTS
-from headgate.gate import makers, stack, wiring
+from headgate.gate import makers, stack, story, wiring
 from headgate.gate.alerts import Alerts
 from headgate.gate.batching import Batching
 from headgate.gate.caps import Caps
@@ -95,7 +95,7 @@ class Gate:
         self.instance = chance.token()
         ids = Ids(clock, chance)
         self.new_id, self._today = ids.new, ids.today
-        self.meter = Meter(journal, clock)
+        self.meter = Meter(journal, clock, story.tell_call)
         self.simulators: Mapping[str, Simulator] = {
             name: wiring.simulator(provider, clock)
             for name, provider in config.providers.items()

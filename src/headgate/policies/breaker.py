@@ -29,6 +29,7 @@ resting when its turn comes, is refused then, or a long queue would be sent to a
 Other processes are told of a rest through the store of rates, and rest as well; afterwards each sends its own probes.
 """
 
+import logging
 from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
@@ -40,6 +41,7 @@ from headgate.core.policy import Handler
 from headgate.core.reply import Abandoned, Reply
 from headgate.stores.rates import Rates
 
+_log = logging.getLogger("headgate.targets")
 SLOTS = 60
 """Counts that make up the window."""
 STEP = 0.125
@@ -222,12 +224,15 @@ class Breaker:
         )
 
     def _open(self, now: float, seconds: float, *, told: bool = False) -> None:
+        why = "another process hints so" if told else "it fails again and again"
+        _log.warning("%s rests for %.3g s: %s", self._name, seconds, why)
         self._until = now + seconds
         self._told = told
         self._turn += 1
         self._passed = 0
 
     def _succeed(self) -> None:
+        _log.warning("%s answers again", self._name)
         self._rates.rest(self._name, 0.0)
         self._until = None
         self._growth = 0.0

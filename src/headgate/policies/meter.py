@@ -5,6 +5,7 @@ outermost policy, so it sees refusals too. The gate's own calls are not a caller
 """
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from headgate.core.attempt import Settled
@@ -16,6 +17,9 @@ from headgate.core.reply import Abandoned, Reply
 from headgate.stores import entries
 from headgate.stores.entries import milliseconds
 from headgate.stores.protocols import Journal
+from headgate.stores.records import CallEnd
+
+Tell = Callable[[Call, CallEnd], None]
 
 RECENT = 1000
 """Calls whose latency is remembered."""
@@ -89,13 +93,16 @@ class Meter:
     Args:
         journal: where ends are written.
         clock: for timings.
+        tell: see the attribute.
 
     Attributes:
         counters: of this process since its start.
+        tell: told of each call that has ended, for a log.
     """
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, clock: Clock, tell: Tell = lambda _call, _end: None) -> None:
         self.counters = Counters()
+        self.tell = tell
         self._journal = journal
         self._clock = clock
 
@@ -123,17 +130,17 @@ class Meter:
         took = self._clock.monotonic() - call.started
         latency_ms = milliseconds(took)
         self.counters.add(call, latency_ms, failed=error_type is not None)
-        self._journal.call(
-            entries.ending(
-                call,
-                time=None if call.trail else self._clock.time() - took,
-                status=status,
-                error_type=error_type,
-                cache=reply.cache if reply is not None else "off",
-                latency_ms=latency_ms,
-                first_token_ms=first_token_ms,
-            )
+        end = entries.ending(
+            call,
+            time=None if call.trail else self._clock.time() - took,
+            status=status,
+            error_type=error_type,
+            cache=reply.cache if reply is not None else "off",
+            latency_ms=latency_ms,
+            first_token_ms=first_token_ms,
         )
+        self._journal.call(end)
+        self.tell(call, end)
 
 
 def _failure(error: BaseException, reply: Reply | None) -> tuple[int, str | None]:

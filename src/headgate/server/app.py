@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from headgate.core.clock import Clock
-from headgate.gate import present
+from headgate.gate import present, story
 from headgate.gate.gate import Gate
 from headgate.gate.ports import SystemClock
 from headgate.server.asgi import START, ASGIApp, Message, Receive, Scope, Send, answer
@@ -17,6 +17,9 @@ from headgate.server.hot import Hot
 from headgate.server.intake import PREFIX
 from headgate.server.origins import Origins
 from headgate.server.pages import admin_pages, pages
+
+LOOKED_AT = frozenset(("/healthz", "/readyz", "/health", "/metrics"))
+"""Machines look at these all the time: only what is refused is logged."""
 
 
 def application(gate: Gate, *, clock: Clock | None = None, worker: int = 1) -> ASGIApp:
@@ -68,6 +71,9 @@ class Application:
             nonlocal started
             if message["type"] == START:
                 started = True
+                status, path = message["status"], scope["path"]
+                if status >= 400 or path not in LOOKED_AT:
+                    story.tell(story.of_request(request_id, status, None, scope["method"], path))
                 message = _named(message, request_id)
             await send(message)
 

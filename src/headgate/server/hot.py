@@ -1,14 +1,14 @@
 """The hot path: `/v1/*` as raw ASGI, in front of everything that a framework would do first.
 
 Decides which addresses exist and what is answered before a call is one. Refuses to know what a body means and how a
-call is answered. No request object, no middleware and no log line per request.
+call is answered. No request object and no middleware; what is refused here is logged here, calls by their meter.
 """
 
 from typing import Any
 
 from headgate.core.errors import HeadgateError, InvalidKeyError, MethodNotAllowedError
 from headgate.dialects import endpoints
-from headgate.gate import present
+from headgate.gate import present, story
 from headgate.gate.gate import Gate
 from headgate.gate.tasks import Tasks
 from headgate.server.asgi import DIRECT, Receive, Scope, Send, answer
@@ -96,7 +96,9 @@ class Hot:
 
     async def _refuse(self, error: HeadgateError, scope: Scope, send: Send) -> None:
         """Answer a request that never became a call."""
-        status, headers, body = present.error_answer(error, self._request_id())
+        request_id = self._request_id()
+        status, headers, body = present.error_answer(error, request_id)
+        story.tell(story.of_request(request_id, status, error.code, scope["method"], scope["path"]))
         if isinstance(error, InvalidKeyError):
             headers["www-authenticate"] = "Bearer"
         elif isinstance(error, MethodNotAllowedError):

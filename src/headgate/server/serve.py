@@ -30,6 +30,7 @@ from headgate.providers.simulator import Simulator, simulator_app
 from headgate.server.asgi import ASGIApp
 from headgate.server.head import Hosts
 from headgate.server.listener import Listener
+from headgate.server.logs import logging_to
 from headgate.server.protocol import connections
 from headgate.server.workers import Workers
 
@@ -191,11 +192,13 @@ def _run(story: Coroutine[Any, Any, None]) -> None:
 
 
 async def _serve(config: Config, say: Say) -> None:
-    async with _stop_signal() as stop, await Gate.open(config) as gate, running(gate) as address:
-        say(banner(gate, address))
-        _settle()
-        await stop.wait()
-        say(f"headgate stops; answers in flight have {config.server.shutdown_grace:g} s")
+    with logging_to(config.server.log_format, config.server.log_level) as log:
+        async with _stop_signal() as stop, await Gate.open(config) as gate, running(gate) as address:
+            gate.meter.tell = log.add
+            say(banner(gate, address))
+            _settle()
+            await stop.wait()
+            say(f"headgate stops; answers in flight have {config.server.shutdown_grace:g} s")
     say(STOPPED)
 
 
@@ -220,23 +223,25 @@ async def _watch(config: Config, say: Say) -> None:
 
 
 async def _work(config: Config, port: int, number: int, up: Say) -> None:
-    async with (
-        _stop_signal() as stop,
-        await Gate.open(config) as gate,
-        running(gate, port=port, worker=number) as address,
-    ):
-        loop = asyncio.get_running_loop()
+    with logging_to(config.server.log_format, config.server.log_level) as log:
+        async with (
+            _stop_signal() as stop,
+            await Gate.open(config) as gate,
+            running(gate, port=port, worker=number) as address,
+        ):
+            gate.meter.tell = log.add
+            loop = asyncio.get_running_loop()
 
-        def ended() -> None:
-            if not os.read(0, 1):
-                loop.remove_reader(0)
-                stop.set()
+            def ended() -> None:
+                if not os.read(0, 1):
+                    loop.remove_reader(0)
+                    stop.set()
 
-        loop.add_reader(0, ended)
-        up(banner(gate, address))
-        _settle()
-        await stop.wait()
-        loop.remove_reader(0)
+            loop.add_reader(0, ended)
+            up(banner(gate, address))
+            _settle()
+            await stop.wait()
+            loop.remove_reader(0)
 
 
 def _settle() -> None:
