@@ -18,6 +18,7 @@ from headgate.cli import (
     local_demo,
     models,
     resolving,
+    running,
     serving,
     settings,
 )
@@ -54,6 +55,7 @@ app.command()(serving.simulate)
 app.command()(asking.ask)
 app.command()(embedding.embed)
 app.command()(judging.moderate)
+app.command()(running.run)
 app.add_typer(books.app, name="usage")
 books.app.command()(resolving.resolve)
 app.command()(models.models)

@@ -65,7 +65,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         cost: picodollars of all its attempts; None where a price is not known.
         attempts: how many requests left on its behalf.
         cached: it came from the cache.
-        latency_ms: from its first attempt to its whole answer; None where that means nothing (a batch).
+        latency_ms: of the attempt that was answered; None where that means nothing (a batch).
         error_class: the name of the error's class, such as `RateLimitError`; None exactly where the row succeeded.
         prompt_tokens, completion_tokens: what its attempts used.
     """

@@ -1,0 +1,183 @@
+"""A run: the rows of an input, answered many at a time, each exactly once.
+
+Decides how many are asked together, which of them are asked at all, and when it ends. Refuses to know how rows are read
+(`intake.py`), kept (`part.py`) and shown: what it counts can be looked at while it goes on. A fixed number of workers
+takes row after row; in memory is what they hold, whatever the length of the input.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+
+import msgspec
+
+from headgate.core.call import NO_TAGS
+from headgate.core.clock import Chance, Clock
+from headgate.core.errors import BadRequestError, DeadlineError, HeadgateError
+from headgate.gate.gate import Gate
+from headgate.jobs.answering import Asked
+from headgate.jobs.intake import Taken
+from headgate.jobs.part import BAD, NONE, Part
+from headgate.jobs.patience import Patience, Stopped
+from headgate.jobs.row import Outcome, Row
+
+_BREATH = 1000
+"""Rows that are passed over before others get a turn."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run goes.
+
+    Attributes:
+        concurrency: rows that are asked at the same time.
+        max_attempts: requests that may leave on behalf of one row.
+        deadline: when answers are of no use any more, on the monotonic clock.
+        retry_failed: rows that failed in an earlier run are asked again.
+        tags: of all calls, for the books.
+        wanted: whether a row, by its number, belongs to this run; None: all do.
+    """
+
+    concurrency: int
+    max_attempts: int
+    deadline: float | None = None
+    retry_failed: bool = False
+    tags: Mapping[str, str] = NO_TAGS
+    wanted: Callable[[int], bool] | None = None
+
+
+class Run:
+    """One run over an input.
+
+    Args:
+        gate: answers.
+        rows: the input; it is read as far as there are workers to ask.
+        part: keeps what becomes of them.
+        plan: how it goes.
+        clock: tells the time.
+        chance: spreads those who wait.
+
+    Attributes:
+        part: keeps what becomes of the rows; its tally is up to date at any moment.
+        answered: rows of this run that have an outcome.
+        prompt_tokens, completion_tokens: used in this run.
+        limited: rate limits that were met in this run.
+        ambiguous: names of rows that were asked again because nobody knows what became of them.
+        stopped: why it ended before its end; None where it did not.
+    """
+
+    def __init__(
+        self, gate: Gate, rows: AsyncIterator[Taken], part: Part, plan: Plan, *, clock: Clock, chance: Chance
+    ) -> None:
+        self.part = part
+        self.answered = self.limited = 0
+        self.prompt_tokens = self.completion_tokens = 0
+        self.ambiguous: list[str] = []
+        self._gate = gate
+        self._rows = rows
+        self._plan = plan
+        self._clock = clock
+        self._patience = Patience(max_attempts=plan.max_attempts, clock=clock, chance=chance)
+        self._next_one = asyncio.Lock()
+
+    @property
+    def stopped(self) -> HeadgateError | None:
+        """Why it ended before its end."""
+        return self._patience.stopped
+
+    async def work(self) -> None:
+        """Answer all rows. Cancelling it leaves nothing running; what was answered is kept.
+
+        Raises:
+            BadRequestError: the input is not the one that the part file was begun with.
+            HeadgateError: the part file cannot be written.
+            OSError: the input cannot be read.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._plan.concurrency):
+                    group.create_task(self._work())
+        except ExceptionGroup as errors:
+            # Whatever ends one worker ends all; the first reason is the reason.
+            raise errors.exceptions[0] from None
+
+    def stop(self, error: HeadgateError) -> None:
+        """Take no more rows; those that are being answered are finished."""
+        self._patience.stop(error)
+
+    async def _work(self) -> None:
+        while (taken := await self._take()) is not None:
+            await self._answer(taken.row, taken.mark)
+
+    async def _take(self) -> "_Ready | None":
+        """The next row that is to be asked."""
+        passed = 0
+        async with self._next_one:
+            while self.stopped is None:
+                taken = await anext(self._rows, None)
+                if taken is None:
+                    return None
+                row = taken.row
+                if (passed := passed + 1) % _BREATH == 0:
+                    await asyncio.sleep(0)
+                if not self._is_wanted(taken):
+                    continue
+                if isinstance(row, Outcome):
+                    self._keep(row)
+                elif self._plan.deadline is not None and self._clock.monotonic() >= self._plan.deadline:
+                    self._keep(Asked(row).failed(_late()))
+                else:
+                    return _Ready(row, taken.mark)
+        return None
+
+    def _is_wanted(self, taken: Taken) -> bool:
+        number = taken.row.number
+        known = self.part.known(number)
+        if number in self.part.ambiguous:
+            self.ambiguous.append(taken.row.id)
+        before = self.part.mark(number)
+        if before and before != taken.mark:
+            raise _changed(number)
+        if known != NONE and not (known == BAD and self._plan.retry_failed):
+            return False
+        return self._plan.wanted is None or self._plan.wanted(number)
+
+    async def _answer(self, row: Row, mark: int) -> None:
+        asked = Asked(row)
+        self.part.sent(row.number, mark)
+        try:
+            outcome = await self._patience.ask(partial(self._once, asked))
+        except Stopped:
+            self.part.back(row.number)
+            return
+        except HeadgateError as error:
+            outcome = asked.failed(error)
+        self.limited += asked.limited
+        self._keep(outcome)
+
+    async def _once(self, asked: Asked) -> Outcome:
+        deadline = self._plan.deadline
+        left = None if deadline is None else max(deadline - self._clock.monotonic(), 0.001)
+        return await asked.once(self._gate, left=left, tags=self._plan.tags)
+
+    def _keep(self, outcome: Outcome) -> None:
+        self.part.add(outcome)
+        self.answered += 1
+        self.prompt_tokens += outcome.prompt_tokens
+        self.completion_tokens += outcome.completion_tokens
+
+
+class _Ready(msgspec.Struct, frozen=True, gc=False):
+    row: Row
+    mark: int
+
+
+def _late() -> DeadlineError:
+    return DeadlineError("The deadline of the run has passed; the row was not asked.")
+
+
+def _changed(number: int) -> BadRequestError:
+    return BadRequestError(
+        f"Line {number} of the input is not what it was when the job was begun.",
+        code="job_changed",
+        hint="Go on with the same input (new lines may follow at its end), or name another output.",
+    )
