@@ -269,6 +269,8 @@ def _before(job: Job, fault: Fault) -> Job:
     """What a fault changes before there is anything to send."""
     if _filters(fault) and job.filtered is not None:
         return job.filtered(fault.after_tokens)
+    if fault.kind in ("missing_item", "unfit") and job.spoilt is not None:
+        return job.spoilt(fault.kind)
     if fault.kind == "status" or (fault.kind == "error_event" and job.stream is None and job.promise is None):
         raise scripted(fault.status, code=fault.code, type=fault.type, retry_after=fault.retry_after)
     return job

@@ -10,7 +10,7 @@ import msgspec
 
 from headgate.core.usage import TokenUsage
 from headgate.providers.simulator.script import Piece, Script
-from headgate.providers.simulator.settings import Fault
+from headgate.providers.simulator.settings import Fault, FaultKind
 from headgate.providers.simulator.write_chat import Identity
 
 Told = dict[str, Any] | None
@@ -35,6 +35,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         writes_cache: what is new to the prompt cache is counted.
         long_ttl: cache entries are kept for 12 hours.
         filtered: the same, ended by the content filter after so many tokens; None: the filter does not look at it.
+        spoilt: the same, with an answer that does not fit its schema in this way; None: it was asked for no schema.
         seconds, characters: how much sound is heard and how much text is spoken, where that is charged.
         keep: told once the answer was generated to its end.
         promise: gives what is answered while the job is done in the background; see `Promise`.
@@ -51,6 +52,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     writes_cache: bool = False
     long_ttl: bool = False
     filtered: "Callable[[int], Job] | None" = None
+    spoilt: "Callable[[FaultKind], Job] | None" = None
     seconds: int = 0
     characters: int = 0
     keep: Callable[[Identity, Told], None] | None = None

@@ -8,7 +8,7 @@ dialect. Rules:
 - a tool is called where `tool_choice` demands it (the first one allowed), or where the user's last words name it
   (`get_weather` or `get weather`);
 - a schema gets an instance of it, `json_object` an object; where the user's last words say `refuse to answer`, a schema
-  gets a refusal;
+  gets a refusal; where they are a list of items with ids, and the schema asks for one, each item gets its own entry;
 - reasoning costs tokens by effort, at most half of the cap; nothing of it is shown.
 """
 
@@ -20,10 +20,12 @@ import msgspec
 
 from headgate.core.usage import TokenUsage
 from headgate.providers.simulator.dice import Dice
+from headgate.providers.simulator.listed import by_item
 from headgate.providers.simulator.models import REASONING
 from headgate.providers.simulator.problem import invalid_schema
 from headgate.providers.simulator.question import Question, Tool
 from headgate.providers.simulator.schema import NoInstance, instance
+from headgate.providers.simulator.settings import FaultKind
 from headgate.providers.simulator.words import count, prose, sentence, talk, tokens
 
 _LENGTH = re.compile(r"(\d{1,6}) (words?|tokens?)\b")
@@ -88,23 +90,26 @@ class Plan(msgspec.Struct, frozen=True):
         )
 
 
-def plan(question: Question, seed: int, *, filtered_after: int | None = None) -> Plan:
+def plan(question: Question, seed: int, *, filtered_after: int | None = None, spoilt: FaultKind | None = None) -> Plan:
     """Decide the answer.
 
     Args:
         question: what was asked.
         seed: the simulator's.
         filtered_after: tokens after which the content filter ends each answer.
+        spoilt: `missing_item` and `unfit` spoil what should fit a schema.
 
     Raises:
         Problem: 400 invalid_json_schema; no value fits the schema.
     """
     start = blake2b(f"{seed} {question.model.name}\n{question.prompt}".encode(), digest_size=16).digest()
-    answers = [_say(question, Dice(start + at.to_bytes(1, "big")), filtered_after) for at in range(question.n)]
+    answers = [
+        _say(question, seed, Dice(start + at.to_bytes(1, "big")), filtered_after, spoilt) for at in range(question.n)
+    ]
     return Plan(answers, count(question.prompt))
 
 
-def _say(question: Question, dice: Dice, filtered_after: int | None) -> Said:
+def _say(question: Question, seed: int, dice: Dice, filtered_after: int | None, spoilt: FaultKind | None) -> Said:
     cap = question.cap
     reasoning = 0
     if question.effort != "none":
@@ -117,9 +122,9 @@ def _say(question: Question, dice: Dice, filtered_after: int | None) -> Said:
     if refuses:
         text = "I'm sorry, I cannot help with that."
     elif tool is not None:
-        text = sentence(dice) if tool.custom else _json(tool.schema, dice, "function", tool.name)
+        text = sentence(dice) if tool.custom else _encode(_instance(tool.schema, dice, "function", tool.name))
     elif question.schema is not None:
-        text = _json(question.schema, dice, "response_format", "schema")
+        text = _structured(question, seed, dice, spoilt)
     elif question.json:
         text = msgspec.json.encode({"answer": sentence(dice), "done": True}).decode()
     else:
@@ -159,8 +164,28 @@ def _tool(question: Question) -> Tool | None:
     return None
 
 
-def _json(schema: Any, dice: Dice, what: str, name: str) -> str:
+def _structured(question: Question, seed: int, dice: Dice, spoilt: FaultKind | None) -> str:
+    def say(text: str, its: Dice) -> str:
+        return _prose(msgspec.structs.replace(question, last=text), its)
+
+    value = by_item(
+        question.schema,
+        _instance(question.schema, dice, "response_format", "schema"),
+        question.last,
+        say,
+        f"{seed} {question.model.name}".encode(),
+        but_one=spoilt == "missing_item",
+    )
+    text = _encode(value)
+    return text[: len(text) // 2] if spoilt == "unfit" else text
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _instance(schema: Any, dice: Dice, what: str, name: str) -> Any:
     try:
-        return msgspec.json.encode(instance(schema, dice)).decode()
+        return instance(schema, dice)
     except NoInstance as error:
         raise invalid_schema(what, name, str(error)) from None

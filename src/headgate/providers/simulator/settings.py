@@ -20,6 +20,8 @@ FaultKind = Literal[
     "no_done",
     "wrong_usage",
     "no_usage",
+    "missing_item",
+    "unfit",
 ]
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
