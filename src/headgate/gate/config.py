@@ -218,6 +218,29 @@ class TargetSettings(Section):
     priority: int = Field(1, ge=1, description="1 is asked first")
 
 
+class CompressSettings(Section):
+    """What is left out of prompts."""
+
+    whitespace: bool = Field(True, description="space at the ends of lines, and blank lines after the first one")  # noqa: FBT003
+    pretty_json: bool = Field(True, description="JSON on many lines is put on one")  # noqa: FBT003
+    spaces: bool = Field(False, description="several spaces between words become one; columns get lost")  # noqa: FBT003
+    repeats: bool = Field(False, description="a long paragraph that was there before becomes a reference to it")  # noqa: FBT003
+    code: bool = Field(False, description="JSON in fenced blocks of code, too")  # noqa: FBT003
+    tools: bool = Field(False, description="arguments and results of tools, too")  # noqa: FBT003
+
+
+def _compressed(value: object) -> object:
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
+class CombineSettings(Section):
+    """How small calls that arrive together are asked together."""
+
+    items: int = Field(10, ge=2, le=50, description="so many questions make one call")
+    seconds: Seconds = Field(2, description="how long the first of them waits for the others")
+    inputs: int = Field(2048, ge=2, le=2048, description="so many embeddings make one request")
+
+
 def _kind_of_route(value: object) -> str:
     return "name" if isinstance(value, str) else "route"
 
@@ -232,6 +255,12 @@ class Route(Section):
     )
     default_max_output: int | None = Field(None, ge=1, description="output bound where a budget applies")
     recovery: Literal["none", "continue"] = Field("none", description="when a stream breaks after its first word")
+    compress: Annotated[CompressSettings | None, BeforeValidator(_compressed)] = Field(
+        None, description="prompts are sent with fewer tokens; `true` is the mapping with its defaults"
+    )
+    combine: Annotated[CombineSettings | None, BeforeValidator(_compressed)] = Field(
+        None, description="small calls that arrive together leave as one; `true` for the defaults"
+    )
     cache: bool | dict[str, Any] = Field(False, description="answers may be kept and shared")  # noqa: FBT003
 
 

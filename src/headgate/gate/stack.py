@@ -10,6 +10,7 @@
      -  defaults  the parameters that the provider's settings add
      -  fit       the parameters that the model takes
      -  room      what cannot fit into the model's context is refused
+     -  compress  prompts get shorter and say the same
      6  retry     repeats at the same target
      7  breaker   rests a failing target
      8  pace      waits for the provider's limits
@@ -49,6 +50,8 @@ from headgate.policies.budget.budget import Budget
 from headgate.policies.budget.hold import Holds, Rules
 from headgate.policies.defaults import Defaults
 from headgate.policies.fit import Fit
+from headgate.policies.compress.compress import Compress
+from headgate.policies.compress.shorten import How
 from headgate.policies.meter import Meter
 from headgate.policies.own import Own, Owners
 from headgate.policies.pace.gauges import Gauges
@@ -186,6 +189,15 @@ def _retry(parts: Parts, target: Target) -> Policy:
         chance=parts.chance,
     )
 
+def _compress(parts: Parts, _: Target) -> Policy | None:
+    routes = parts.config.models.items()
+    asked = {name: route.compress for name, route in routes if not isinstance(route, str)}
+    hows = {name: None if found is None else How(**found.model_dump()) for name, found in asked.items()}
+    if not any(hows.values()):
+        return None
+    return Compress(lambda name: hows.get(name, hows.get(ANY)), parts.tokens)
+
+
 
 def _breaker(parts: Parts, target: Target) -> Policy:
     settings = parts.config.policies.breaker
@@ -299,6 +311,12 @@ class Stack:
     """The whole stack, from the door to the wire. Calling it sends a call through."""
 
     def __init__(self, parts: Parts) -> None:
+    TargetLayer(
+        "compress",
+        "below cache, whose key is of the caller's words; each target counts by its own vocabulary, and what is left "
+        "must fit and is held for",
+        _compress,
+    ),
         self._parts = parts
         self._chains: dict[tuple[str, str], tuple[Handler, Mapping[str, Policy]]] = {}
         built = [layer.build(parts) for layer in ABOVE]
