@@ -32,8 +32,10 @@ from headgate.core.errors import (
     UnpricedError,
 )
 from headgate.gate.gate import Gate
-from headgate.jobs.batch.cycle import LOST, Cycle, Unsent
+from headgate.jobs.batch.cycle import LOST, Cycle
+from headgate.jobs.batch.harvest import Harvest
 from headgate.jobs.batch.packing import Group, Limits, Pack, Packer, read_line
+from headgate.jobs.batch.reading import Unsent
 from headgate.jobs.batch.wire import Wire, read_again
 from headgate.jobs.row import Lane, Outcome, Row, Trouble
 from headgate.stores.batches import ENDED, BatchRecord, Facts, State
@@ -56,6 +58,7 @@ class BatchLane:
 
     Attributes:
         cycle: takes single batches on.
+        harvest: collects what they came to.
         wire: the Batch API.
     """
 
@@ -67,6 +70,7 @@ class BatchLane:
         self._limits = limits or Limits()
         self.wire = Wire(gate)
         self.cycle = Cycle(self.wire, gate.batching, lost=lost)
+        self.harvest = Harvest(self.wire, gate.batching, self.cycle)
 
     async def run(
         self,
@@ -196,7 +200,7 @@ class BatchLane:
                     after = await self.cycle.advance(record, alone=alone)
                     moved |= after != record
                     if after.state is State.OVER:
-                        async with aclosing(self.cycle.collect(after)) as found:
+                        async with aclosing(self.harvest.collect(after)) as found:
                             async for one in found:
                                 yield one
                         moved = True
