@@ -16,6 +16,7 @@ from headgate.core.limits import Allowance, Limits
 from headgate.core.together import Combining, Together
 from headgate.core.upload import Upload
 from headgate.core.verdict import Verdict
+from headgate.core.wish import Wish
 
 NO_TAGS: Mapping[str, str] = {}
 
@@ -86,6 +87,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         limits: how much it may ask; None does not limit.
         priority: the highest priority that it may claim; a higher claim is lowered.
         budget: how much it may spend; None for as much as the budgets of the configuration allow.
+        cache: answers to its calls may come from the past; None where the route says.
     """
 
     key: str | None = None
@@ -96,6 +98,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits | None = None
     priority: int = 9
     budget: Allowance | None = None
+    cache: bool | None = None
 
     @property
     def tenant(self) -> str | None:
@@ -187,6 +190,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         priority: 0 to 9; 9 goes first.
         origin, parent: whether the gate itself asks, and on behalf of which call.
         unsupported: what becomes of parameters that the model does not take, where the configuration does not say.
+        cache: what the caller wants of the cache; None: nothing of its own.
         dropped: names of parameters that were left out or changed for the target, as the caller spelled them.
         saved_tokens: tokens by which compression has shortened it for the target.
         target: which target this copy of the call is for; None above route.
@@ -198,6 +202,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         together: what it was put together from. Set by combine.
         trail: the attempts made so far, oldest first, shared by all copies of the call. Only budget appends to it.
         verdicts: what the guard has said so far, shared by all copies of the call. Only guard appends to it.
+        saved: picodollars that it did not cost, shared by all copies of the call. Only cache appends to it.
     """
 
     id: str
@@ -222,6 +227,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin = Origin.CALLER
     parent: str | None = None
     unsupported: Unsupported = "pass"
+    cache: Wish | None = None
     dropped: tuple[str, ...] = ()
     saved_tokens: int = 0
     target: Target | None = None
@@ -233,6 +239,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     together: Together | None = None
     trail: list[Attempt] = msgspec.field(default_factory=list)
     verdicts: list[Verdict] = msgspec.field(default_factory=list)
+    saved: list[int] = msgspec.field(default_factory=list)
 
     @property
     def request_id(self) -> str:
