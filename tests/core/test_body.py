@@ -194,3 +194,25 @@ def test_the_view_is_made_once():
     body = Body(b'{"a":[1]}')
     assert body.view is body.view
     assert body.view == {"a": [1]}
+
+
+def test_a_field_that_is_known_to_be_new_is_put_in_front():
+    """It is added without a look at the rest; into an empty object, too."""
+    assert Body(b' { "a": 1}').with_new_field("b", b"2").raw == b' {"b":2, "a": 1}'
+    assert Body(b"{ }").with_new_field("b", b"2").raw == b'{"b":2 }'
+
+
+def test_marks_are_found_in_the_same_look():
+    """Words are told that stand anywhere in quotes; all of them, where an escape may hide one."""
+
+    class Facts(msgspec.Struct):
+        model: str | None = None
+        kept: str | None = None
+
+    reader = ObjectReader(Facts, marks=("kept", "file_id"))
+    assert reader.survey(b'{"model": "m", "text": "file_id"}') == (Facts("m"), {b'"file_id"'})
+    assert reader.survey(b'{"model": "kept", "kept": "k"}') == (Facts("kept", "k"), {b'"kept"'})
+    assert reader.survey(b'{"model": "file_idea"}')[1] == set()
+    assert reader.survey(b'{"file\\u005fid": 1}')[1] == {b'"kept"', b'"file_id"'}
+    with pytest.raises(BadRequestError):
+        reader.survey(b'{"kept": "a", "kept": "b"}')

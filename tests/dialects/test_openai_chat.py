@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from headgate.core import errors
 from headgate.core.body import Body
@@ -225,7 +226,18 @@ def test_no_server_is_too_strange(datas):
 )
 def test_read_request(request_, facts):
     """The few fields are read; explicit nulls are as good as absent."""
-    assert CHAT.read_request(json.dumps(request_).encode()) == facts
+    found = CHAT.read_request(json.dumps(request_).encode())
+    assert found._replace(fields=None) == facts
+
+
+def test_bounds_are_read_together_with_the_rest():
+    """What a request says of its answer's size is read strictly, and told: a cap that is null is there."""
+    found = CHAT.read_request(b'{"model":"m","max_tokens":null,"n":2,"messages":[{"content":"max_tokens"}]}').fields
+    assert found is not None
+    assert (found.max_completion_tokens, found.max_tokens, found.n) == (UNSET, None, 2)
+    with pytest.raises(BadRequestError) as twice:
+        CHAT.read_request(b'{"model":"m","max_tokens":1,"max_tokens":2}')
+    assert twice.value.code == "duplicate_field"
 
 
 @pytest.mark.parametrize(

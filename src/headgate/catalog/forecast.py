@@ -11,11 +11,12 @@ it up, a shorter one down, in the proportion in which they ought to come. It rem
 
 from math import exp, log
 
-from headgate.catalog.caps import Caps, caps
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation
+from headgate.core.caps import Caps, caps
 from headgate.core.errors import BadRequestError
 from headgate.core.limits import Demand
+from headgate.core.upload import Upload
 from headgate.core.usage import TokenUsage
 
 TOKENS_PER_BYTE = 0.25
@@ -82,13 +83,14 @@ class Forecast:
 
     def expect(self, call: Call) -> Demand:
         """The tokens that a call will use: its input as it is on average, its output as it is at most, mostly."""
-        if call.operation is Operation.INPUT_TOKENS:
+        operation, body = call.operation, call.body
+        if operation is Operation.INPUT_TOKENS:
             return Demand()
-        ratio = self._ratio(call)
-        tokens = round(call.body.size * ratio.tokens / ratio.bytes)
-        if call.operation in _SILENT:
+        ratio = self._ratio(body)
+        tokens = round(body.size * ratio.tokens / ratio.bytes)
+        if operation in _SILENT:
             return Demand(tokens)
-        cap, choices = _caps(call)
+        cap, choices = _caps(body)
         output = exp(self._output)
         return Demand(tokens, round((output if cap is None else min(output, cap)) * choices))
 
@@ -97,30 +99,29 @@ class Forecast:
         used_in, used_out = usage.prompt_tokens, usage.completion_tokens
         if not (0 < used_in <= MOST_TOKENS and 0 <= used_out <= MOST_TOKENS):
             return
-        if call.body.size:
-            ratio = self._ratio(call)
-            most = SURPRISE * (TRUST + call.body.size * ratio.tokens / ratio.bytes)
-            ratio.learn(call.body.size, min(used_in, round(most)))
+        body = call.body
+        if size := body.size:
+            ratio = self._ratio(body)
+            most = SURPRISE * (TRUST + size * ratio.tokens / ratio.bytes)
+            ratio.learn(size, used_in if used_in < most else round(most))
         if call.operation in _SILENT or not used_out:
             return
-        said = log(max(used_out / _caps(call).choices, 1.0))
-        self._seen += 1
-        if self._seen == 1:
+        said = log(max(used_out / _caps(body).choices, 1.0))
+        seen = self._seen = self._seen + 1
+        if seen == 1:
             self._output = min(said, log(SURPRISE * OUTPUT))
             return
         # The first steps are long, so that a start that is far off is left soon.
-        gain = max(LEAST_GAIN, 2 / self._seen)
+        gain = max(LEAST_GAIN, 2 / seen)
         self._output += gain * (QUANTILE - (said <= self._output)) / QUANTILE
 
-    def _ratio(self, call: Call) -> _Ratio:
-        body = call.body
+    def _ratio(self, body: Body | Upload) -> _Ratio:
         if not isinstance(body, Body) or (_SEMICOLON in body.raw and _INLINE in body.raw):
             return self._inline
         return self._text
 
 
-def _caps(call: Call) -> Caps:
-    body = call.body
+def _caps(body: Body | Upload) -> Caps:
     if not isinstance(body, Body):
         return _NO_CAPS
     try:

@@ -8,7 +8,7 @@ Two parsers must never see two requests: a duplicate or case-variant spelling of
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -98,6 +98,17 @@ class Body:
             found = self._found[find] = find(self)
         return found
 
+    def know(self, find: Callable[["Body"], Found], found: Found) -> None:
+        """Take what `find` would find out from somebody who knows it already."""
+        self._found[find] = found
+
+    def with_new_field(self, name: str, value: bytes) -> "Body":
+        """The same body with a top-level field in front that is known not to be there, in any spelling."""
+        first = _FIRST_FIELD.match(self.raw)
+        if first is None:
+            return self.with_field(name, value)
+        return Body(b'%s"%s":%s,%s' % (first[0], name.encode(), value, self.raw[first.end() :]))
+
     def with_field(self, name: str, value: bytes) -> "Body":
         """The same body with a top-level field set to a JSON value; every other byte stays as it is."""
         return self.edited({name: value})
@@ -165,19 +176,26 @@ class ObjectReader(Generic[T]):
         'm'
     """
 
-    def __init__(self, struct: type[T]) -> None:
+    def __init__(self, struct: type[T], *, marks: Collection[str] = ()) -> None:
+        """Make a reader. `marks` are further words that `survey` looks for, anywhere in the text."""
         self._decoder = msgspec.json.Decoder(struct)
         names = [field.encode_name for field in msgspec.structs.fields(struct)]
         self._names = frozenset(names)
-        self._spelled = frozenset(b'"%s"' % name.encode() for name in names)
+        self._spelled = _quoted(names)
+        self._marks = _quoted(marks)
         # Most names are passed over by their first letter.
+        names = [*dict.fromkeys((*names, *marks))]
         first = "".join(sorted({name[0] for name in names}))
         self._any_spelling = re.compile(
             b'"(?=["%s])(?:%s)"' % (re.escape(first).encode(), "|".join(map(re.escape, names)).encode()), re.IGNORECASE
         )
 
     def read(self, raw: bytes) -> T:
-        """Decode the fields.
+        """Decode the fields. Raises what `survey` does."""
+        return self.survey(raw)[0]
+
+    def survey(self, raw: bytes) -> tuple[T, frozenset[bytes]]:
+        """Decode the fields, and tell which marks stand in the text, in quotes: all of them, if one may be hidden.
 
         Raises:
             BadRequestError: the bytes are not UTF-8, not JSON, not an object, hold a field of the wrong type, or spell
@@ -200,10 +218,15 @@ class ObjectReader(Generic[T]):
             raise BadRequestError(message, code="invalid_json") from None
         # Each field at most once and spelled as it should be, and no escapes: the common case, settled by one search.
         found = self._any_spelling.findall(raw)
-        plain = not found or (len(set(found)) == len(found) and self._spelled.issuperset(found))
-        if not plain or disguised(raw):
+        marks = self._marks
+        if _BACKSLASH in raw and disguised(raw):
             self._check_spelling(raw)
-        return facts
+            return facts, marks
+        if marks and (marks := marks.intersection(found)):
+            found = [name for name in found if name not in marks or name in self._spelled]
+        if len(set(found)) != len(found) or not self._spelled.issuperset(found):
+            self._check_spelling(raw)
+        return facts, marks
 
     def _check_spelling(self, raw: bytes) -> None:
         seen: set[str] = set()
@@ -224,6 +247,10 @@ class ObjectReader(Generic[T]):
                 message = f"The body holds {name!r}; the field is spelled {low!r}."
                 raise BadRequestError(message, code="misspelled_field", param=name)
             seen.add(low)
+
+
+def _quoted(names: Iterable[str]) -> frozenset[bytes]:
+    return frozenset(b'"%s"' % name.encode() for name in names)
 
 
 def json_types(message: str) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from headgate.core.body import Body
 from headgate.core.call import Operation
+from headgate.core.caps import Fields
 from headgate.core.errors import Answer, HeadgateError, ProviderError
 from headgate.core.reply import Event
 from headgate.core.upload import Form, Upload
@@ -24,6 +25,7 @@ class RequestFacts(NamedTuple):
         user: the end user.
         opaque: the answer is bytes of any kind (sound, subtitles).
         names: ids of the provider's objects that it names.
+        fields: the bounds that it sets to its own answer, where they were read together with the rest.
     """
 
     model: str | None = None
@@ -32,6 +34,7 @@ class RequestFacts(NamedTuple):
     user: str | None = None
     opaque: bool = False
     names: tuple[str, ...] = ()
+    fields: Fields | None = None
 
 
 class StreamReader(Protocol):

@@ -16,9 +16,9 @@ def go_duration(seconds: float) -> str:
         >>> go_duration(0.012), go_duration(1), go_duration(360), go_duration(3723.5)
         ('12ms', '1s', '6m0s', '1h2m3.5s')
     """
-    ms = max(0, ceil(seconds * 1000 - _DUST))
+    ms = ceil(seconds * 1000 - _DUST)
     if ms < 1000:
-        return f"{ms}ms" if ms else "0s"
+        return f"{ms}ms" if ms > 0 else "0s"
     minutes, ms = divmod(ms, 60_000)
     hours, minutes = divmod(minutes, 60)
     left = f"{ms / 1000:g}s"

@@ -12,6 +12,7 @@ import msgspec
 
 from headgate.core.body import Body, ObjectReader
 from headgate.core.call import Operation
+from headgate.core.caps import Fields
 from headgate.core.errors import Answer, BadRequestError, GarbledError, HeadgateError, OverloadedError, ProviderError
 from headgate.core.reply import Event, Kind
 from headgate.core.upload import Form, Upload
@@ -20,7 +21,7 @@ from headgate.dialects import sse
 from headgate.dialects.dialect import RequestFacts, StreamReader
 from headgate.dialects.openai_errors import error_from, error_object, error_of
 from headgate.dialects.openai_fields import ABSENT, chat_usage, decode, measure, with_model, words
-from headgate.dialects.openai_names import chat_names
+from headgate.dialects.openai_names import FILES, names
 from headgate.dialects.sse import ServerEvent
 
 _NULL = b"null"
@@ -34,7 +35,7 @@ class _Options(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class _Request(msgspec.Struct):
+class _Request(Fields, frozen=True):
     model: str | None = None
     stream: bool | None = None
     stream_options: msgspec.Raw = ABSENT
@@ -103,7 +104,7 @@ class _Whole(msgspec.Struct, gc=False):
     service_tier: str | None = None
 
 
-_REQUEST = ObjectReader(_Request)
+_REQUEST = ObjectReader(_Request, marks=FILES)
 _OPTIONS = ObjectReader(_Options)
 _OUTBOUND = msgspec.json.Decoder(_Outbound)
 _STREAM_OPTIONS = msgspec.json.Decoder(_Options)
@@ -249,11 +250,12 @@ class ChatDialect:
             BadRequestError: it is malformed, mistyped or ambiguous.
         """
         assert isinstance(raw, bytes), "the address takes JSON"
-        request = _REQUEST.read(raw)
+        request, marks = _REQUEST.survey(raw)
         options = bytes(request.stream_options)
         wanted = options not in _NOTHING and _usage_wanted(options)
         user = request.user or request.safety_identifier or None
-        return RequestFacts(request.model, bool(request.stream), wanted, user, names=chat_names(raw))
+        found = names(raw) if marks else ()
+        return RequestFacts(request.model, bool(request.stream), wanted, user, False, found, request)  # noqa: FBT003  a record
 
     def prepare(self, body: Body | Upload, *, model: str | None, stream: bool) -> Body:
         """Set the model, and ask for usage if it streams; the same body where nothing is to be done."""

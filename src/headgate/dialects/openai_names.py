@@ -8,6 +8,7 @@ A name that stands in an object twice counts twice: whichever of them the provid
 import json
 import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -35,6 +36,15 @@ def _no_id(_number: str) -> None:
 
 # Objects become tuples of pairs, and so differ from lists.
 _DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_int=_no_id, parse_float=_no_id)
+FILES = ("file_id", "file_ids", "input_file_id")
+"""Words of which one stands in every request for chat that names an object."""
+REFERENCES = (
+    *FILES, "previous_response_id", "item_reference", "conversation", "container", "container_id", "vector_store_ids",
+    "id",
+)  # fmt: skip
+"""The same for requests for a response; the last one alone may still be nothing."""
+_REFERENCE = re.compile(f'"(?:{"|".join(REFERENCES)})"'.encode())
+_ID = frozenset((b'"id"',))
 _BRACKETS = re.compile(r"[\[\].]+")
 
 
@@ -67,19 +77,12 @@ def response_names(raw: bytes) -> tuple[str, ...]:
         >>> response_names(b'{"input": "Go on", "previous_response_id": "resp_1"}')
         ('resp_1',)
     """
-    if (
-        b"previous_response_id" in raw
-        or b"file_id" in raw
-        or b"item_reference" in raw
-        or b'"conversation"' in raw
-        or b'"container"' in raw
-        or b"container_id" in raw
-        or b"vector_store_ids" in raw
-        or disguised(raw)
-        or (b'"id"' in raw and _refers(raw))
-    ):
-        return names(raw)
-    return ()
+    return names(raw) if disguised(raw) else marked_names(raw, frozenset(_REFERENCE.findall(raw)))
+
+
+def marked_names(raw: bytes, marks: AbstractSet[bytes]) -> tuple[str, ...]:
+    """The same, where it is known already which of `REFERENCES` stand in it, in quotes."""
+    return names(raw) if marks and (marks != _ID or _refers(raw)) else ()
 
 
 def form_names(form: Form) -> tuple[str, ...]:

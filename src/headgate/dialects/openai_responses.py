@@ -12,6 +12,7 @@ import msgspec
 
 from headgate.core.body import Body, ObjectReader
 from headgate.core.call import Operation
+from headgate.core.caps import Fields
 from headgate.core.errors import Answer, GarbledError, HeadgateError, ProviderError
 from headgate.core.reply import Event, Kind
 from headgate.core.upload import Form, Upload
@@ -19,7 +20,7 @@ from headgate.dialects import sse
 from headgate.dialects.dialect import RequestFacts, StreamReader
 from headgate.dialects.openai_errors import error_from, error_object, error_of
 from headgate.dialects.openai_fields import ABSENT, decode, measure, responses_usage, with_model, words
-from headgate.dialects.openai_names import response_names
+from headgate.dialects.openai_names import REFERENCES, marked_names
 from headgate.dialects.sse import ServerEvent
 
 _BRACE = ord("{")
@@ -34,7 +35,7 @@ _PICTURE = "response.image_generation_call.partial_image"
 _FINISH = {"max_output_tokens": "length", "max_messages": "length"}
 
 
-class _Request(msgspec.Struct):
+class _Request(Fields, frozen=True):
     model: str | None = None
     stream: bool | None = None
     user: str | None = None
@@ -95,7 +96,7 @@ class _Response(msgspec.Struct, gc=False):
     service_tier: str | None = None
 
 
-_REQUEST = ObjectReader(_Request)
+_REQUEST = ObjectReader(_Request, marks=REFERENCES)
 _OUTBOUND = msgspec.json.Decoder(_Outbound)
 _WIRE = msgspec.json.Decoder(_Wire)
 _RESPONSE = msgspec.json.Decoder(_Response)
@@ -248,11 +249,10 @@ class ResponsesDialect:
             BadRequestError: it is malformed, mistyped or ambiguous.
         """
         assert isinstance(raw, bytes), "the address takes JSON"
-        request = _REQUEST.read(raw)
+        request, marks = _REQUEST.survey(raw)
         user = request.user or request.safety_identifier or None
-        return RequestFacts(
-            request.model, bool(request.stream), usage_wanted=True, user=user, names=response_names(raw)
-        )
+        found = marked_names(raw, marks)
+        return RequestFacts(request.model, bool(request.stream), True, user, False, found, request)  # noqa: FBT003  a record
 
     def prepare(self, body: Body | Upload, *, model: str | None, stream: bool) -> Body:  # noqa: ARG002  usage comes unasked
         """Set the model; the same body where nothing is to be done."""

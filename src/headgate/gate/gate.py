@@ -15,8 +15,8 @@ from headgate.catalog.abilities import Abilities
 from headgate.catalog.names import LONGEST
 from headgate.catalog.prices import Prices
 from headgate.catalog.tokens import Tokens
-from headgate.core.body import Body
 from headgate.core.call import ANONYMOUS, MODELLESS, NO_TAGS, Call, Caller, Operation, Timeouts, Unsupported
+from headgate.core.caps import known
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import BadRequestError, NotAllowedError, StoppingError, UnknownModelError
 from headgate.core.reply import Reply
@@ -255,7 +255,7 @@ class Gate:
             id=self.new_id(),
             operation=operation,
             model=model,
-            body=Body(raw) if isinstance(raw, bytes) else raw,
+            body=known(raw, facts.fields) if isinstance(raw, bytes) else raw,
             started=now,
             day=self._today(),
             address=address,

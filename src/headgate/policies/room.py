@@ -7,12 +7,12 @@ how tokens are counted (`catalog/tokens.py`) and what fits (`catalog/fit.py`).
 
 from collections.abc import Callable
 
-from headgate.catalog.caps import caps
 from headgate.catalog.fit import bound, fits
 from headgate.catalog.models import Model
 from headgate.catalog.tokens import Count, Tokens
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation
+from headgate.core.caps import caps
 from headgate.core.policy import Handler
 from headgate.core.reply import Event, Reply
 

@@ -77,7 +77,8 @@ class MemoryRates:
         if limited is not None:
             return _grant(state, now, wait, limited=limited)
         for kind, step in moves:
-            clocks[kind] = max(clocks[kind], now) + step
+            clock = clocks[kind]
+            clocks[kind] = (clock if clock > now else now) + step  # noqa: FURB136  half the time of `max`
         permit = 0
         if limits.concurrency is not None:
             permit = self._permits = self._permits + 1
@@ -127,8 +128,8 @@ class MemoryRates:
 
 
 def _grant(state: _State, now: float, wait: float, *, permit: int = 0, limited: str | None = None) -> Grant:
-    requests, *others = state.clocks
-    tokens = max(others)
+    requests, together, into, out = state.clocks
+    tokens = max(together, into, out)
     return Grant(
         wait, permit, now, requests - now if requests > now else 0.0, tokens - now if tokens > now else 0.0, limited
     )

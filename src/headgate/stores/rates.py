@@ -105,15 +105,20 @@ class Rates(Protocol):
 
 def steps(limits: Limits, demand: Demand) -> list[tuple[int, float]]:
     """How far each limited cell clock moves, in seconds: one request (0), tokens (1), input (2), output tokens (3)."""
-    found: list[tuple[int, float]] = []
+    found = _tokens(limits, demand.input, demand.output)
     if (most := limits.requests_per_minute) is not None:
-        found.append((0, MINUTE / most))
+        found.insert(0, (0, MINUTE / most))
+    return found
+
+
+def _tokens(limits: Limits, into: int, out: int) -> list[tuple[int, float]]:
+    found: list[tuple[int, float]] = []
     if (most := limits.tokens_per_minute) is not None:
-        found.append((1, (demand.input + demand.output) * MINUTE / most))
+        found.append((1, (into + out) * MINUTE / most))
     if (most := limits.input_tokens_per_minute) is not None:
-        found.append((2, demand.input * MINUTE / most))
+        found.append((2, into * MINUTE / most))
     if (most := limits.output_tokens_per_minute) is not None:
-        found.append((3, demand.output * MINUTE / most))
+        found.append((3, out * MINUTE / most))
     return found
 
 
@@ -121,10 +126,8 @@ def corrections(limits: Limits, held: Demand, used: Demand | None) -> list[tuple
     """How far `settle` moves them: back where less was used than held; the request only where nothing has left."""
     if used is None:
         return [(kind, -step) for kind, step in steps(limits, held)]
-    if used == held:
-        return []
-    more = Demand(used.input - held.input, used.output - held.output)
-    return [(kind, step) for kind, step in steps(limits, more) if kind]
+    into, out = used.input - held.input, used.output - held.output
+    return _tokens(limits, into, out) if into or out else []
 
 
 def most_in_a_minute(limits: Limits) -> int | None:

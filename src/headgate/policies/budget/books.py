@@ -29,11 +29,11 @@ from contextlib import suppress
 import msgspec
 from msgspec.structs import astuple
 
-from headgate.catalog.caps import caps
 from headgate.catalog.rough import BYTES_PER_TOKEN, rough
 from headgate.core.attempt import Attempt, Basis, Settled
 from headgate.core.body import Body
 from headgate.core.call import FREE, UNMEASURED, Call, Operation
+from headgate.core.caps import caps
 from headgate.core.errors import APIError, HeadgateError
 from headgate.core.reply import Abandoned, Event, Kind, Reply
 from headgate.core.usage import TokenUsage
@@ -57,8 +57,9 @@ class Thoughts:
 
     def learn(self, call: Call, usage: TokenUsage) -> None:
         """Take what an answer has used. Those that were told not to think are not taken for the others."""
-        if call.operation in _THINKS and not _told_not_to(call):
-            thought = usage.reasoning_tokens
+        thought = usage.reasoning_tokens
+        # Where nobody ever thinks, nothing is looked for.
+        if (thought or self.mean != 0.0) and call.operation in _THINKS and not _told_not_to(call):
             self.mean = thought if self.mean is None else self.mean + LEARN * (thought - self.mean)
 
     def of(self, call: Call) -> int:
@@ -182,8 +183,19 @@ def _not_billed(attempt: Attempt, error: BaseException) -> bool:
 
 
 def _credible(usage: TokenUsage) -> bool:
-    figures: tuple[int, ...] = astuple(usage)
-    return min(figures) >= 0 and max(figures) <= MOST_TOKENS
+    # One sign and one length tell of all of them, where they are small.
+    bits = (
+        usage.prompt_tokens
+        | usage.completion_tokens
+        | usage.cached_tokens
+        | usage.cache_write_tokens
+        | usage.reasoning_tokens
+        | usage.prompt_image_tokens
+        | usage.prompt_audio_tokens
+        | usage.completion_image_tokens
+        | usage.completion_audio_tokens
+    )
+    return bits >= 0 and (bits <= MOST_TOKENS or max(astuple(usage)) <= MOST_TOKENS)
 
 
 def _left(error: BaseException) -> bool:

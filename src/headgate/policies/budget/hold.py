@@ -14,15 +14,16 @@ from math import ceil
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
-from headgate.catalog.caps import fields
 from headgate.catalog.fit import bound
 from headgate.catalog.forecast import Forecast
 from headgate.catalog.models import Model
 from headgate.catalog.prices import Prices
 from headgate.catalog.tokens import COUNTED, Tokens
-from headgate.core.body import Body, disguised
+from headgate.core.body import Body
 from headgate.core.call import FREE, Call, Operation
+from headgate.core.caps import fields
 from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, OverBudgetError, UnboundedError, UnpricedError
 from headgate.core.shares import split
@@ -45,6 +46,7 @@ _CAPS = {
 }
 """Where an operation's output cap may stand; first, where it is put for a call that has none. What another operation
 calls its cap bounds nothing: a server that does not know it answers at any length."""
+_NO_CAP = (None, UNSET)
 _DRAWN = frozenset((Operation.IMAGES, Operation.IMAGE_EDITS))
 
 
@@ -261,7 +263,7 @@ class Holds:
         names = _CAPS.get(operation)
         if names is None:
             return _Case(body, prompt, 0, tier=tier)
-        given = [_whole(name, cap) for name in names if (cap := getattr(asked, name)) is not None]
+        given = [_whole(name, cap) for name in names if (cap := getattr(asked, name)) not in _NO_CAP]
         choices = 1 if asked.n is None else _whole("n", asked.n)
         if asked.best_of is not None:
             choices = max(choices, _whole("best_of", asked.best_of))
@@ -278,7 +280,9 @@ class Holds:
             default *= len(call.together.calls)
             default = default if most is None else min(default, most)
         if default is not None and default != most:
-            body = body.with_field(names[0], b"%d" % default)
+            # One that is null would have to go.
+            new = getattr(asked, names[0]) is UNSET
+            body = (body.with_new_field if new else body.with_field)(names[0], b"%d" % default)
             return _Case(body, prompt, default, choices, tier)
         if most is not None:
             return _Case(body, prompt, most, choices, tier)
@@ -339,7 +343,7 @@ class Holds:
             output = self._affordable(call, model, case, error.left)
             if output is None:
                 raise error
-            given = [name for name in names if getattr(fields(body), name) is not None]
+            given = [name for name in names if getattr(fields(body), name) not in _NO_CAP]
             for name in given or names[:1]:
                 body = body.with_field(name, msgspec.json.encode(output))
             case = case._replace(body=body, output=output)
@@ -384,9 +388,11 @@ def kept_long(call: Call) -> bool:
 
 
 def _kept_long(body: Body) -> bool:
-    if b"12h" not in body.raw and not disguised(body.raw):
-        return False
-    options = body.view.get("prompt_cache_options")
+    try:
+        options = fields(body).prompt_cache_options
+    except BadRequestError:
+        # Where no door has read it, it may stand there twice.
+        options = body.view.get("prompt_cache_options")
     return isinstance(options, dict) and options.get("ttl") == "12h"
 
 

@@ -16,13 +16,14 @@ what short answers give back would be lost if it found no room below the burst."
 
 def seconds_of_tokens(limits: Limits, demand: Demand) -> float:
     """The seconds of the limits of tokens that a call takes."""
-    if not limits.counts_tokens:
-        return 0.0
-    return MINUTE * max(
-        (demand.input + demand.output) / (limits.tokens_per_minute or inf),
-        demand.input / (limits.input_tokens_per_minute or inf),
-        demand.output / (limits.output_tokens_per_minute or inf),
-    )
+    minutes = 0.0
+    if most := limits.tokens_per_minute:
+        minutes = (demand.input + demand.output) / most
+    if most := limits.input_tokens_per_minute:
+        minutes = max(minutes, demand.input / most)
+    if most := limits.output_tokens_per_minute:
+        minutes = max(minutes, demand.output / most)
+    return MINUTE * minutes
 
 
 def roomy(rule: Rule, demand: Demand) -> Rule:

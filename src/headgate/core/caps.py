@@ -7,6 +7,7 @@ sense bounds nothing: the provider will say so. A request is read once, however 
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from headgate.core.body import Body, ObjectReader
 
@@ -27,14 +28,18 @@ class Caps(NamedTuple):
 
 
 class Fields(msgspec.Struct, frozen=True, gc=False):
-    """The fields, whatever stands there."""
+    """The fields, whatever stands there. A cap that is not there, in any spelling, is `UNSET`.
 
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
-    max_tokens: Any = None
+    A door reads them together with its own fields: see `known`.
+    """
+
+    max_completion_tokens: Any = UNSET
+    max_output_tokens: Any = UNSET
+    max_tokens: Any = UNSET
     n: Any = None
     best_of: Any = None
     service_tier: Any = None
+    prompt_cache_options: Any = None
 
 
 _FIELDS = ObjectReader(Fields)
@@ -48,6 +53,14 @@ def fields(body: Body) -> Fields:
             in another case.
     """
     return body.once(_read)
+
+
+def known(raw: bytes, found: Fields | None) -> Body:
+    """A body whose fields a door has read already, if it has: they are not read again."""
+    body = Body(raw)
+    if found is not None:
+        body.know(_read, found)
+    return body
 
 
 def caps(body: Body) -> Caps:

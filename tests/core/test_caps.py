@@ -1,9 +1,9 @@
-"""Covers catalog/caps.py."""
+"""Covers core/caps.py."""
 
 import pytest
 
-from headgate.catalog.caps import Caps, caps
 from headgate.core.body import Body
+from headgate.core.caps import Caps, Fields, caps, known
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,10 @@ def test_more_choices_than_there_can_be_are_not_believed():
     """A request for a million choices is refused by the provider, not planned for by us."""
     assert caps(Body(b'{"n": 128}')).choices == 128
     assert caps(Body(b'{"n": 129}')).choices == 1
+
+
+def test_what_a_door_has_read_is_not_read_again():
+    """The fields that came with the door's own are the body's, without another look at its bytes."""
+    told = Fields(max_tokens=7, n=3)
+    assert caps(known(b"never looked at", told)) == Caps(7, 3)
+    assert caps(known(b'{"max_tokens": 9}', None)) == Caps(9, 1)
