@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, Unpack, cast, overload
 
 import msgspec
 
-from headgate.client import batch, drawing, embedding, moderation, picture, response, structured
+from headgate.client import asking, batch, combining, drawing, embedding, moderation, response, structured
 from headgate.client.configuration import loaded
 from headgate.client.drawing import ImageResponse
 from headgate.client.embedding import EmbeddingResponse
@@ -21,15 +21,15 @@ from headgate.client.exchange import Exchange
 from headgate.client.http import AsyncClient, Client, async_client, sync_client
 from headgate.client.loop import wait_for
 from headgate.client.moderation import ModerationResponse
-from headgate.client.options import CHAT_ONLY, OURS, Options, Wishes, check, for_the_gate
+from headgate.client.options import Options, Wishes, check, for_the_gate
 from headgate.client.picture import Picture
 from headgate.client.report import BudgetReport, UsageReport, budget_report, query, report
 from headgate.client.response import ModelResponse, Piece
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation, Origin
-from headgate.core.errors import BadRequestError, StoppingError
+from headgate.core.errors import HeadgateError, StoppingError
+from headgate.core.together import Combining
 from headgate.core.usage import TokenUsage
-from headgate.dialects.openai_prompt import PROMPTS
 from headgate.dialects.openai_refusals import refused
 from headgate.gate.config import Config
 from headgate.gate.gate import MODERATION, Gate
@@ -262,19 +262,29 @@ class AsyncHeadgate:
             PartialFailureError: calls failed; its `results` hold what succeeded and the errors, in order.
             BadRequestError: `concurrency` is less than 1, `prompts` is a single one, or one key is to name them all.
         """
-        if isinstance(prompts, str):
-            # A string is an iterable of its letters, each of which would be a call that costs.
-            message = "`prompts` is a string; it takes a list of prompts."
-            raise BadRequestError(message, param="prompts", hint="Ask a single one with `generate_response`.")
-        if options.get("idempotency_key") is not None:
-            message = "`idempotency_key` names one call, and these are many."
-            raise BadRequestError(message, param="idempotency_key", hint="Ask each with `generate_response`.")
-        if concurrency < 1:
-            raise BadRequestError(f"`concurrency` is {concurrency}; it must be at least 1.", param="concurrency")
+        asked = batch.checked(prompts, options, concurrency)
         results = await batch.all_of(
-            prompts, lambda prompt: self._whole(prompt, options), concurrency=concurrency, progress=progress
+            asked, lambda prompt: self._whole(prompt, options), concurrency=concurrency, progress=progress
         )
         return batch.or_raise(results)
+
+    async def combine(
+        self, prompts: Iterable[str], *, items: int = 10, seconds: float = 2.0, **options: Unpack[Options]
+    ) -> list[ModelResponse | HeadgateError]:
+        """Ask a model small questions, several in one call; what each gets is its own answer, or its own error.
+
+        Args:
+            prompts: the questions; results come in their order.
+            items: so many make one call, 1 to 50.
+            seconds: how long the first of them waits for others, of whatever `combine` of this gate; 0 to 60.
+            **options: of each; see `Options`. With `images`, `stop`, `seed` or `store` each question is asked alone.
+
+        Raises:
+            BadRequestError: an argument is wrong.
+        """
+        how = combining.how(items, seconds)
+        (await self._ready()).combining()
+        return await combining.all_of(prompts, options, lambda prompt: self._whole(prompt, options, how), how)
 
     async def embed(
         self,
@@ -307,7 +317,7 @@ class AsyncHeadgate:
 
         def call(number: int, portion: Sequence[str]) -> Call:
             body = embedding.request(portion, model, dimensions=dimensions, user=user)
-            return gate.call(Operation.EMBEDDINGS, _json(body), **for_the_gate(wishes, number))
+            return gate.call(Operation.EMBEDDINGS, asking.written(body), **for_the_gate(wishes, number))
 
         # All are made now, so that the time that each one has ends at the same moment.
         asked = [(portion, call(number, portion)) for number, portion in enumerate(portions)]
@@ -341,7 +351,9 @@ class AsyncHeadgate:
         check(wishes, Wishes)
         number = moderation.number_of(input)
         gate = await self._ready()
-        call = gate.call(Operation.MODERATIONS, _json({"model": model, "input": input}), **for_the_gate(wishes))
+        call = gate.call(
+            Operation.MODERATIONS, asking.written({"model": model, "input": input}), **for_the_gate(wishes)
+        )
         # The API has no word for the user; our books have.
         call = msgspec.structs.replace(call, user=wishes.get("user"))
         return moderation.read(*await self._answer(gate, call), number=number)
@@ -384,7 +396,7 @@ class AsyncHeadgate:
         fields = {name: value for name, value in given.items() if value is not None}
         gate = await self._ready()
         if edit is None:
-            call = gate.call(Operation.IMAGES, _json(fields), **for_the_gate(wishes))
+            call = gate.call(Operation.IMAGES, asking.written(fields), **for_the_gate(wishes))
         else:
             pictures = [edit] if isinstance(edit, bytes | str | os.PathLike) else edit
             form = await drawing.form(fields, pictures, SystemChance().token())
@@ -397,25 +409,15 @@ class AsyncHeadgate:
             event = await reply.read()
             return event.raw, response.facts(call, reply, event, self._clock.monotonic())
 
-    async def _whole(self, prompt: str | None, options: Options, **more: object) -> ModelResponse:
-        gate, call = await self._call(prompt, options, **more)
+    async def _whole(self, prompt: str | None, options: Options, how: Combining | None = None) -> ModelResponse:
+        gate, call = await self._call(prompt, options)
+        call = call if how is None else msgspec.structs.replace(call, combining=how)
         async with await gate(call) as reply:
             return response.whole(call, reply, await reply.read(), self._clock.monotonic())
 
     async def _call(self, prompt: str | None, options: Options, **more: object) -> tuple[Gate, Call]:
-        check(options, Options)
-        if (prompt is None) == (options.get("messages") is None):
-            raise BadRequestError("Give either a prompt or `messages`.", code="missing_field", param="prompt")
-        asked = for_the_gate(options)
         gate = await self._ready()
-        chatting = any(options.get(name) is not None for name in CHAT_ONLY)
-        responds = not chatting and gate.speaks(options.get("model"), Operation.RESPONSES)
-        operation = Operation.RESPONSES if responds else Operation.CHAT
-        words = {name: value for name, value in options.items() if name not in OURS}
-        if images := options.get("images"):
-            words["images"] = [await picture.address(image) for image in images]
-        body = _json(PROMPTS[operation](prompt or "", words | more))
-        return gate, gate.call(operation, body, unsupported="drop", **asked)
+        return gate, await asking.call(gate, prompt, options, more)
 
     @overload
     def http_client(self, *, sync: Literal[False] = ...) -> AsyncClient: ...
@@ -487,10 +489,3 @@ class AsyncHeadgate:
     async def health(self) -> dict[str, Any]:
         """The state of providers and stores, as the gateway's `/health` shows it. Asks each provider cheaply."""
         return await (await self._ready()).health()
-
-
-def _json(body: Mapping[str, object]) -> bytes:
-    try:
-        return msgspec.json.encode(body)
-    except (TypeError, ValueError) as error:
-        raise BadRequestError(f"The call cannot be written as JSON: {error}.", code="invalid_json") from None

@@ -10,10 +10,34 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from headgate.core.errors import HeadgateError, PartialFailureError
+from headgate.client.options import Options
+from headgate.core.errors import BadRequestError, HeadgateError, PartialFailureError
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+
+
+def checked(prompts: Iterable[str], options: Options, concurrency: int = 1) -> list[str]:
+    """The prompts of many calls.
+
+    Raises:
+        BadRequestError: it is a single one, one of them is no text, one key is to name them all, or none may be asked.
+    """
+    if isinstance(prompts, str):
+        # A string is an iterable of its letters, each of which would be a call that costs.
+        message = "`prompts` is a string; it takes a list of prompts."
+        raise BadRequestError(message, param="prompts", hint="Ask a single one with `generate_response`.")
+    if options.get("idempotency_key") is not None:
+        message = "`idempotency_key` names one call, and these are many."
+        raise BadRequestError(message, param="idempotency_key", hint="Ask each with `generate_response`.")
+    if concurrency < 1:
+        raise BadRequestError(f"`concurrency` is {concurrency}; it must be at least 1.", param="concurrency")
+    found = list(prompts)
+    for place, prompt in enumerate(found):
+        if not isinstance(prompt, str):
+            message = f"Prompt {place} is of the type {type(prompt).__name__}, not a string."
+            raise BadRequestError(message, code="invalid_type", param="prompts")
+    return found
 
 
 async def all_of(

@@ -65,6 +65,7 @@ class Headgate:
     generate_response = _waiting(AsyncHeadgate.generate_response)
     parse = _waiting(AsyncHeadgate.parse)
     batch_generate = _waiting(AsyncHeadgate.batch_generate)
+    combine = _waiting(AsyncHeadgate.combine)
     embed = _waiting(AsyncHeadgate.embed)
     moderate = _waiting(AsyncHeadgate.moderate)
     image = _waiting(AsyncHeadgate.image)

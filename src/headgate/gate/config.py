@@ -157,7 +157,7 @@ class Fault(Section):
 
     kind: Literal[
         "status", "reset", "silence", "slow_first_token", "cut", "stall", "malformed", "error_event", "no_done",
-        "wrong_usage", "no_usage",
+        "wrong_usage", "no_usage", "missing_item", "unfit",
     ] = Field(description="what goes wrong")  # fmt: skip
     rate: Share = Field(1.0, description="share of calls that meet it")
     model: str | None = Field(None, description="only calls for this model")

@@ -152,6 +152,7 @@ class Gate:
             rates=self._rates,
             gauges=self._gauges,
             exceeded=self.alerts.over,
+            start=self._tasks.start,
         )
         self._stack = stack.Stack(parts)
         self.batching = Batching(parts, self._stack.fitted, ledger)
@@ -299,6 +300,10 @@ class Gate:
         """
         self._must_be_open()
         return await self._stack(call)
+
+    def combining(self) -> None:
+        """Let calls be put together that ask for it; see `core.together`."""
+        self._stack.combining()
 
     def spool(self, content_type: str) -> Spool:
         """Where a large body is received; `call` takes what it gives, and who asked for it closes it.

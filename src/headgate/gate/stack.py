@@ -6,11 +6,12 @@
      4  cache     (not built yet) answers from the past, joins identical calls
      -  own       objects belong to who made them, and lead to the account that keeps them
      -  recover   goes on with a stream that broke, at another target
+     -  combine   small calls that arrive together leave as one
      5  route     picks a target; falls back
      -  defaults  the parameters that the provider's settings add
      -  fit       the parameters that the model takes
-     -  room      what cannot fit into the model's context is refused
      -  compress  prompts get shorter and say the same
+     -  room      what cannot fit into the model's context is refused
      6  retry     repeats at the same target
      7  breaker   rests a failing target
      8  pace      waits for the provider's limits
@@ -39,19 +40,20 @@ from headgate.core.clock import Chance, Clock
 from headgate.core.limits import UNLIMITED
 from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Reply
-from headgate.gate import guarding, makers, wiring
+from headgate.gate import combining, guarding, makers, wiring
 from headgate.gate.caps import Caps
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config
 from headgate.gate.config import Route as RouteSettings
+from headgate.gate.tasks import Start
 from headgate.policies.admit import Admit
 from headgate.policies.breaker import Breaker
 from headgate.policies.budget.budget import Budget
 from headgate.policies.budget.hold import Holds, Rules
-from headgate.policies.defaults import Defaults
-from headgate.policies.fit import Fit
 from headgate.policies.compress.compress import Compress
 from headgate.policies.compress.shorten import How
+from headgate.policies.defaults import Defaults
+from headgate.policies.fit import Fit
 from headgate.policies.meter import Meter
 from headgate.policies.own import Own, Owners
 from headgate.policies.pace.gauges import Gauges
@@ -87,6 +89,7 @@ class Parts(NamedTuple):
     rates: Rates
     gauges: Gauges
     exceeded: Callable[[str, Attempt, int], None]
+    start: Start
 
     def accounts(self, operation: Operation) -> list[str]:
         """The providers that have an operation, in the order of the configuration."""
@@ -141,6 +144,19 @@ def _recover(parts: Parts) -> Policy | None:
     return Recover(lambda name: continues.get(name, continues.get(ANY, False)), prefills, parts.clock)
 
 
+def _combine(parts: Parts, *, always: bool = False) -> Policy | None:
+    return combining.combine(
+        parts.config,
+        always=always,
+        plans=parts.plans,
+        abilities=parts.abilities,
+        tokens=parts.tokens,
+        start=parts.start,
+        clock=parts.clock,
+        chance=parts.chance,
+    )
+
+
 def _route(parts: Parts) -> Policy:
     def speaks(provider: str, operation: Operation) -> bool:
         return parts.providers[provider].speaks(operation)
@@ -173,6 +189,15 @@ def _fit(parts: Parts, target: Target) -> Policy:
     return Fit(find, parts.config.policies.on_unsupported)
 
 
+def _compress(parts: Parts, _: Target) -> Policy | None:
+    routes = parts.config.models.items()
+    asked = {name: route.compress for name, route in routes if not isinstance(route, str)}
+    hows = {name: None if found is None else How(**found.model_dump()) for name, found in asked.items()}
+    if not any(hows.values()):
+        return None
+    return Compress(lambda name: hows.get(name, hows.get(ANY)), parts.tokens)
+
+
 def _room(parts: Parts, target: Target) -> Policy:
     return Room(partial(parts.abilities.known, target.provider), parts.tokens)
 
@@ -188,15 +213,6 @@ def _retry(parts: Parts, target: Target) -> Policy:
         clock=parts.clock,
         chance=parts.chance,
     )
-
-def _compress(parts: Parts, _: Target) -> Policy | None:
-    routes = parts.config.models.items()
-    asked = {name: route.compress for name, route in routes if not isinstance(route, str)}
-    hows = {name: None if found is None else How(**found.model_dump()) for name, found in asked.items()}
-    if not any(hows.values()):
-        return None
-    return Compress(lambda name: hows.get(name, hows.get(ANY)), parts.tokens)
-
 
 
 def _breaker(parts: Parts, target: Target) -> Policy:
@@ -281,6 +297,11 @@ ABOVE = (
         lambda parts: Own(parts.owners, parts.accounts),
     ),
     Layer("recover", "its second question is routed like the first one", _recover),
+    Layer(
+        "combine",
+        "what is judged, limited and answered from the past is each caller's own; one question of many is routed once",
+        _combine,
+    ),
     Layer("route", "one question, several targets", _route),
 )
 BELOW: tuple[TargetLayer | SecondLook, ...] = (
@@ -289,6 +310,12 @@ BELOW: tuple[TargetLayer | SecondLook, ...] = (
         "fit",
         "what a model takes is known once there is one, is the same for each attempt, and bounds what is held for it",
         _fit,
+    ),
+    TargetLayer(
+        "compress",
+        "below cache, whose key is of the caller's words; each target counts by its own vocabulary, and what is left "
+        "must fit and is held for",
+        _compress,
     ),
     TargetLayer(
         "room",
@@ -311,16 +338,19 @@ class Stack:
     """The whole stack, from the door to the wire. Calling it sends a call through."""
 
     def __init__(self, parts: Parts) -> None:
-    TargetLayer(
-        "compress",
-        "below cache, whose key is of the caller's words; each target counts by its own vocabulary, and what is left "
-        "must fit and is held for",
-        _compress,
-    ),
         self._parts = parts
         self._chains: dict[tuple[str, str], tuple[Handler, Mapping[str, Policy]]] = {}
-        built = [layer.build(parts) for layer in ABOVE]
-        self._handle = compose([policy for policy in built if policy is not None], self._dispatch)
+        self._above = {layer.name: layer.build(parts) for layer in ABOVE}
+        self._compose()
+
+    def _compose(self) -> None:
+        self._handle = compose([policy for policy in self._above.values() if policy is not None], self._dispatch)
+
+    def combining(self) -> None:
+        """From now on calls may ask for themselves to be put together with others, whatever their routes say."""
+        if self._above["combine"] is None:
+            self._above["combine"] = _combine(self._parts, always=True)
+            self._compose()
 
     def __call__(self, call: Call) -> Awaitable[Reply]:
         """Send a call through."""
