@@ -1,8 +1,8 @@
 """What a caller may ask for in headers, beside the request itself: tags, a deadline, a priority, and to be made once.
 
-Decides how the values of `x-headgate-tags`, `-deadline`, `-priority` and `Idempotency-Key` are read, and which of a caller's headers
-travel upstream, for every door that has headers. Refuses to know how a door holds its headers and what policies make
-of the values.
+Decides how the values of `x-headgate-tags`, `-deadline`, `-priority` and `Idempotency-Key` are read, and which of a
+caller's headers travel upstream, for every door that has headers. Refuses to know how a door holds its headers and
+what policies make of the values.
 """
 
 import re

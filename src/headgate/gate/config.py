@@ -296,6 +296,16 @@ class CacheSettings(Section):
     scope: Literal["key", "project", "gateway"] = Field("project", description="who shares them")
 
 
+class IdempotencySettings(Section):
+    """What becomes of calls that carry an `Idempotency-Key`."""
+
+    keep: Seconds = Field(86400, gt=0, description="for so long, what a call came to is given again")
+    max_answer_mb: float = Field(16, gt=0, le=64, description="largest answer that is kept; beyond it, a repeat gets 409")
+    on_store_lost: Literal["closed", "open"] = Field(
+        "closed", description="while the store is away, such calls are refused (503), or made without the promise"
+    )
+
+
 class GuardRule(Section):
     """One rule of the guard."""
 
@@ -355,6 +365,7 @@ class Policies(Section):
     breaker: BreakerSettings = Field(default_factory=BreakerSettings, description="resting a failing target")
     cache: CacheSettings = Field(default_factory=CacheSettings, description="answers from the past")
     guard: GuardSettings = Field(default_factory=GuardSettings, description="judging words")
+    idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings, description="calls made once")
     budget: BudgetPolicy = Field(default_factory=BudgetPolicy, description="spending")
 
 

@@ -69,6 +69,7 @@ class Gate:
         config: what it was made of.
         instance: an unguessable name of this very gate; it travels upstream so that a loop is noticed.
         meter: counts of this process since its start.
+        once: calls that are made once; they may outlive their callers.
         simulators: the simulators inside, by provider name.
         tokens: counts tokens, where somebody asks.
         configured: the targets that the configuration names, as provider and model.
@@ -124,6 +125,8 @@ class Gate:
         self._closed = False
         self._purses = Purses(ledger, self._owner, self._tasks.start, clock)
         self._rates: Rates = wiring.rates(config, clock, chance, self._tasks.start)
+        self._blobs = wiring.blobs(config, clock, self._tasks.start)
+        self.once = wiring.once(config, self._blobs, clock, chance, self._tasks.start)
         self._gauges = Gauges(self._rates, clock)
         self.spending = Spending(
             ledger, self.keys, caps, booked=self._book, owner=self._owner, journals=Path(config.journal.path),
@@ -146,6 +149,7 @@ class Gate:
             configured=self.configured,
             abilities=Abilities(prices.catalog, makers.makers(config)),
             meter=self.meter,
+            once=self.once,
             owners=ledger.owners,
             caps=caps,
             purses=self._purses,
@@ -183,6 +187,7 @@ class Gate:
         gate = cls(config, clock=clock, chance=chance, journal=journal, ledger=ledger, prices=prices)
         try:
             await gate._rates.open()
+            await gate._blobs.open()
             await gate._drain.adopt()
         except BaseException:
             await gate.close()
@@ -443,19 +448,23 @@ class Gate:
     async def close(self) -> None:
         """Take no more calls, book everything, give everything back. Safe to call twice.
 
-        Calls in flight lose their connections and end with an error. What is not over after `FAREWELL` is booked as
+        Calls in flight lose their connections and end with an error; those with an `Idempotency-Key` have
+        `server.shutdown_grace` before that. What is not over after `FAREWELL` is booked as
         unknown by the next start.
         """
         self._stopping = True
         async with self._closing:
             if self._closed:
                 return
+            await self.once.outlive.finish(self.config.server.shutdown_grace)
             for provider in self._providers.values():
                 await provider.close()
             self._gauges.close()
             await self._farewell()
+            await self.once.close()
             await self._rates.close()
             await self._tasks.close()
+            await self._blobs.close()
             await self._drain.finish()
             await self.alerts.close()
             await self._ledger.close()

@@ -1,7 +1,9 @@
 """The order of the house, in one page, in the order in which a call travels.
 
+     -  outlive   a call with an Idempotency-Key goes on when its caller leaves
      1  meter     records every outcome
      2  admit     per-caller limits
+     -  once      a call with an Idempotency-Key is made once
      3  guard     judges words in and out
      4  cache     (not built yet) answers from the past, joins identical calls
      -  own       objects belong to who made them, and lead to the account that keeps them
@@ -16,6 +18,7 @@
      7  breaker   rests a failing target
      8  pace      waits for the provider's limits
      -  look      what has waited for a target that rests by now is not sent
+     -  leaving   who makes a call once says that it may have left
      9  budget    writes the intent, settles the truth
      -  provider  translates and sends
 
@@ -55,6 +58,7 @@ from headgate.policies.compress.shorten import How
 from headgate.policies.defaults import Defaults
 from headgate.policies.fit import Fit
 from headgate.policies.meter import Meter
+from headgate.policies.once.once import Once
 from headgate.policies.own import Own, Owners
 from headgate.policies.pace.gauges import Gauges
 from headgate.policies.pace.pace import Pace
@@ -83,6 +87,7 @@ class Parts(NamedTuple):
     configured: frozenset[tuple[str, str]]
     abilities: Abilities
     meter: Meter
+    once: Once
     owners: Owners
     caps: Caps
     purses: Purses
@@ -288,8 +293,18 @@ def _default_output(config: Config, model: str) -> int | None:
 
 
 ABOVE = (
+    Layer(
+        "outlive",
+        "what stands below runs to its end without the caller, so that its row, its places and its tokens are true",
+        lambda parts: parts.once.outlive,
+    ),
     Layer("meter", "it must see refusals and hits too", lambda parts: parts.meter),
     Layer("admit", "a flood must not reach anything that costs", _admit),
+    Layer(
+        "once",
+        "a flood of repeats is a flood, and the first outcome, as it was guarded then, is given again byte for byte",
+        lambda parts: parts.once,
+    ),
     Layer("guard", "a cached answer still obeys today's rules", lambda parts: guarding.guard(parts.config)),
     Layer(
         "own",
@@ -326,6 +341,11 @@ BELOW: tuple[TargetLayer | SecondLook, ...] = (
     TargetLayer("breaker", "each attempt counts", _breaker),
     TargetLayer("pace", "the last queue before the wire", _pace),
     SecondLook("look", "a queue may be longer than the time in which a target fails", _look),
+    TargetLayer(
+        "leaving",
+        "what has only queued another process may make, what may have left it may not; nothing is held yet",
+        lambda parts, _: parts.once.leaving,
+    ),
     TargetLayer(
         "budget",
         "nothing is held while queueing; every attempt that may be billed is journalled first",

@@ -34,8 +34,6 @@ class Tasks:
 
     async def close(self) -> None:
         """Cancel all of them, and wait until they are gone."""
-        while self._running:
-            # What ends may start another one, as its last deed.
-            for task in list(self._running):
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)

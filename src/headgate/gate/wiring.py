@@ -18,6 +18,8 @@ from headgate.gate import config as settings
 from headgate.gate.tasks import Start
 from headgate.gate.usable import OPENAI
 from headgate.gate.webhook import Webhook
+from headgate.policies.once.made import Settings
+from headgate.policies.once.once import Once
 from headgate.policies.route import Plan
 from headgate.providers.hosted import Hosted
 from headgate.providers.http import HttpTransport
@@ -28,13 +30,17 @@ from headgate.providers.provider import Provider
 from headgate.providers.simulator import Batch, Fault, Latency, Simulator, SimulatorTransport
 from headgate.providers.simulator import Limits as Allowed
 from headgate.providers.transport import Transport
+from headgate.stores.blobs import Blobs
+from headgate.stores.memory_blobs import MemoryBlobs
 from headgate.stores.memory_rates import MemoryRates
 from headgate.stores.protocols import Ledger
 from headgate.stores.rates import Rates
 from headgate.stores.sqlite import SqliteLedger
+from headgate.stores.sqlite_blobs import SqliteBlobs
 
 MEMORY = "memory://"
 """The store of a gate that keeps nothing."""
+SQLITE = "sqlite:///"
 
 
 def ledger(store: str, keep_days: int | None = None) -> Ledger:
@@ -104,6 +110,24 @@ def rates(config: settings.Config, clock: Clock, chance: Chance, start: Start) -
         lost=config.policies.on_shared_store_lost,
         processes=config.server.workers,
     )
+
+
+def blobs(config: settings.Config, clock: Clock, start: Start) -> Blobs:
+    """The store of answers: shared by machines, by the processes of this one, or by nobody. Nothing is opened yet."""
+    if config.shared != MEMORY:
+        from headgate.stores.redis_blobs import RedisBlobs  # noqa: PLC0415  an extra; `rates` says if it is missing
+
+        return RedisBlobs(config.shared, clock=clock, start=start)
+    if config.store.startswith(SQLITE):
+        return SqliteBlobs(config.store.removeprefix(SQLITE) + "-answers", clock)
+    return MemoryBlobs(clock)
+
+
+def once(config: settings.Config, blobs: Blobs, clock: Clock, chance: Chance, start: Start) -> Once:
+    """What makes calls once that carry an `Idempotency-Key`."""
+    chosen = config.policies.idempotency
+    how = Settings(keep=chosen.keep, most=int(chosen.max_answer_mb * 1e6), on_store_lost=chosen.on_store_lost)
+    return Once(blobs, how, clock=clock, chance=chance, start=start)
 
 
 def webhook(config: settings.Config, clock: Clock, chance: Chance, start: Start) -> Webhook | None:

@@ -125,6 +125,8 @@ async def running(
             )
             listens = listening(listener, host=server.host, port=place, grace=grace, shared=worker is not None)
             addresses.append(await stack.enter_async_context(listens))
+        # This runs first: from here on, those that go on without their callers have the same grace.
+        stack.callback(gate.once.outlive.stop, grace)
         yield addresses[0]
 
 

@@ -14,6 +14,10 @@ class Blobs(Protocol):
     Every method raises `StoreError` where the store cannot be asked; who asks decides what that means (a cache misses).
     """
 
+    async def open(self) -> None:
+        """Reach for it, once; a store that is away is looked for behind the scenes."""
+        ...
+
     async def get(self, name: str) -> bytes | None:
         """What stands under a name; None where nothing does, or no longer."""
         ...

@@ -54,6 +54,9 @@ class MemoryBlobs:
         """Bytes that are kept."""
         return self._bytes
 
+    async def open(self) -> None:
+        """It is always here."""
+
     async def get(self, name: str) -> bytes | None:
         """What stands under a name; None where nothing does, or no longer."""
         found = self._find(name)

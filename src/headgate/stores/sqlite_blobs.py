@@ -79,6 +79,9 @@ class SqliteBlobs:
         self._writes = 0
         self._closed = False
 
+    async def open(self) -> None:
+        """Nothing is opened before its first use."""
+
     async def get(self, name: str) -> bytes | None:
         """What stands under a name; None where nothing does, or no longer."""
         return await self._do(_get, name, self._clock.time())

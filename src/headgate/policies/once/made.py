@@ -19,6 +19,9 @@ from headgate.policies.once.owner import Owner
 from headgate.policies.once.record import Claim, Kept, Lost
 from headgate.stores.blobs import Blobs
 
+LONGEST = 86_400.0
+"""Seconds for which a claim stands at least: no call takes longer, however short its outcome is kept."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What may be chosen.
@@ -40,6 +43,7 @@ class Board:
     Attributes:
         blobs: where claims and outcomes stand.
         settings: what was chosen.
+        claimed: seconds for which a claim stands.
         clock: tells the time.
         owner: this process.
         flights: what is under way here, by its name in the store.
@@ -49,6 +53,7 @@ class Board:
     def __init__(self, blobs: Blobs, settings: Settings, clock: Clock, owner: Owner) -> None:
         self.blobs = blobs
         self.settings = settings
+        self.claimed = max(settings.keep, LONGEST)
         self.clock = clock
         self.owner = owner
         self.flights: dict[str, Flight] = {}
@@ -91,7 +96,7 @@ class Made:
         # Whoever leaves now may have claimed it already.
         self.flight.leads = True
         try:
-            return await board.blobs.claim(self._name, self._claims[0], board.settings.keep)
+            return await board.blobs.claim(self._name, self._claims[0], board.claimed)
         except BaseException:
             # Nobody knows whether it stands there now.
             board.owner.owe(self._name, self._claims[0], None, 0)
@@ -111,7 +116,7 @@ class Made:
         after = record.write(claim)
         self._claims.append(after)
         try:
-            ours = await board.blobs.replace(self._name, before, after, board.settings.keep)
+            ours = await board.blobs.replace(self._name, before, after, board.claimed)
         except StoreError:
             if board.settings.on_store_lost == "closed":
                 raise
@@ -205,16 +210,17 @@ class Made:
             return
         self._over = True
         board, flight = self._board, self.flight
-        outcome = short = None
-        if flight.events is None and (error is None or isinstance(error, Abandoned)):
-            outcome = short = record.write(Lost(flight.digest, self._call.id))
-        elif error is None and flight.events is not None and flight.facts is not None:
-            outcome = record.write(Kept(flight.digest, self._call.id, flight.facts, tuple(flight.events)))
-            short = record.write(Lost(flight.digest, self._call.id))
         if error is None:
             # Who has joined need not wait for the store.
             flight.end()
+        lost = record.write(Lost(flight.digest, self._call.id))
         try:
+            outcome = short = None
+            if flight.events is None and (error is None or isinstance(error, Abandoned)):
+                outcome = short = lost
+            elif error is None and flight.events is not None and flight.facts is not None:
+                kept = Kept(flight.digest, self._call.id, flight.facts, tuple(flight.events))
+                outcome, short = await record.pack(kept), lost
             for claim in self._claims:
                 await board.owner.exchange(self._name, claim, outcome, board.settings.keep, short)
         finally:

@@ -89,7 +89,8 @@ class Once:
         return next(call) if made is None else _leaving(made, call, next)
 
     async def close(self) -> None:
-        """Say what is owed to the store; nothing is claimed any more."""
+        """End all calls that go on, and say what is owed to the store."""
+        await self.outlive.close()
         await self._board.owner.close()
 
     def _wanted(self, call_id: str) -> bool:
@@ -162,7 +163,7 @@ class Once:
         """What another process, or an earlier time, has made of the same call. None: try again."""
         cache, pause = "hit", FIRST_PAUSE
         while found is not None:
-            there = record.read(found)
+            there = await record.read(found)
             if there is None:
                 raise _unknown("What is kept of it cannot be read: another version of the gateway has written it.")
             if there.digest != digest:

@@ -7,7 +7,7 @@ Refuses to know which calls are worth it: one that only joins another is let go 
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -43,10 +43,11 @@ class Outlive:
         """Calls that go on without their callers."""
         self._until: float | None = None
 
-    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
+    def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:  # noqa: A002  the field's word
         """Send a call on in a task of its own, where it is made once."""
-        if not concerns(call):
-            return await next(call)
+        return self._apart(call, next) if concerns(call) else next(call)
+
+    async def _apart(self, call: Call, next: Handler) -> Reply:  # noqa: A002  ditto
         reader = Reader(self._clock)
         begun: asyncio.Future[Reply | BaseException] = asyncio.get_running_loop().create_future()
         task = self._start(self._run(call, next, reader, begun), "idempotent call")
@@ -132,6 +133,13 @@ class Outlive:
         assert self._until is not None, "just set"
         while self._running and (left := self._until - self._clock.monotonic()) > 0:
             await asyncio.wait(list(self._running.values()), timeout=left)
+
+    async def close(self) -> None:
+        """End all calls now."""
+        while running := list(self._running.values()):
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
 
 
 async def _around(inner: Reply, reader: Reader, leave: Callable[[], Coroutine[Any, Any, None]]) -> Reply:

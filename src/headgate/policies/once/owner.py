@@ -47,7 +47,8 @@ class Owner:
         """Until then, the lease need not be looked at before something is claimed."""
         self._lock = asyncio.Lock()
         self._beating = False
-        self._owed: dict[tuple[str, bytes], tuple[bytes | None, float]] = {}
+        self._closed = False
+        self._owed: dict[tuple[str, bytes], tuple[bytes | None, float, bytes | None]] = {}
 
     async def enter(self) -> None:
         """A call is about to be claimed: see that the lease runs, and keep it running until `leave`.
@@ -76,27 +77,28 @@ class Owner:
             old: the claim.
             new: what came of it; None where nothing did.
             seconds: for how long it is kept.
-            short: what is said instead where the store is away, and there is no room to keep `new` until it is back.
+            short: what is said instead where `new` is more than the store takes, or than can be kept until it is back.
         """
         try:
             await self._blobs.replace(name, old, new, seconds)
         except StoreError:
-            owed = sum(len(value or b"") for value, _ in self._owed.values())
-            self.owe(name, old, new if owed + len(new or b"") <= MOST_OWED else short, seconds)
+            owed = sum(len(value or b"") for value, _, _ in self._owed.values())
+            self.owe(name, old, new if owed + len(new or b"") <= MOST_OWED else short, seconds, short)
 
-    def owe(self, name: str, old: bytes, new: bytes | None, seconds: float) -> None:
-        """Tell the store when it is back."""
-        self._owed[name, old] = (new, seconds)
+    def owe(self, name: str, old: bytes, new: bytes | None, seconds: float, short: bytes | None = None) -> None:
+        """Tell the store when it is back; see `exchange`."""
+        self._owed[name, old] = (new, seconds, short)
         self._beat()
 
     async def close(self) -> None:
         """Say what is owed, and end the lease: nothing is claimed any more."""
+        self._closed = True
         with suppress(StoreError):
             await self._pay()
             await self._end()
 
     def _beat(self) -> None:
-        if not self._beating:
+        if not self._beating and not self._closed:
             self._beating = True
             self._start(self._beats(), "idempotency lease")
 
@@ -122,8 +124,13 @@ class Owner:
             self._fresh = now + 2 * EVERY
 
     async def _pay(self) -> None:
-        for (name, old), (new, seconds) in list(self._owed.items()):
-            await self._blobs.replace(name, old, new, seconds)
+        for (name, old), (new, seconds, short) in list(self._owed.items()):
+            try:
+                await self._blobs.replace(name, old, new, seconds)
+            except StoreError:
+                # It is here, for the lease was renewed: then it does not take that much.
+                self._owed[name, old] = (short, seconds, short)
+                raise
             self._owed.pop((name, old), None)
 
     async def _end(self) -> None:

@@ -6,8 +6,10 @@ kept as a digest that is salted with the name.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
+from typing import TypeVar
 
 import msgspec
 
@@ -21,7 +23,13 @@ _PIECE = 1024 * 1024
 """Bytes of an upload that are read at once."""
 _MAKING = frozenset(("POST", "PATCH"))
 """Methods that do something anew each time; HTTP has the others repeatable as they are."""
-UNREADABLE = (msgspec.MsgspecError, RecursionError)
+UNREADABLE = (msgspec.MsgspecError, RecursionError, zlib.error)
+PACKED = b"z"
+"""What a compressed record begins with; no other one does."""
+_WORTH_IT = 1024
+_LONG = 64 * 1024
+"""Bytes whose compression takes longer than a loop should be held up."""
+T = TypeVar("T", bytes, memoryview)
 
 
 class Claim(msgspec.Struct, frozen=True, tag="claim"):
@@ -89,13 +97,25 @@ def write(record: Record) -> bytes:
     return _encode(record)
 
 
-def read(raw: bytes) -> Record | None:
+async def pack(kept: Kept) -> bytes:
+    """An outcome, as it is kept: compressed, away from the loop where that takes long."""
+    raw = _encode(kept)
+    return await _apart(lambda raw: PACKED + zlib.compress(raw, 1), raw) if len(raw) >= _WORTH_IT else raw
+
+
+async def read(raw: bytes) -> Record | None:
     """A record that was kept; None where it cannot be read (another version has written it)."""
     try:
+        if raw.startswith(PACKED):
+            raw = await _apart(zlib.decompress, memoryview(raw)[len(PACKED) :])
         found: Record = _decode(raw)
     except UNREADABLE:
         return None
     return found
+
+
+async def _apart(work: Callable[[T], bytes], raw: T) -> bytes:
+    return await asyncio.to_thread(work, raw) if len(raw) > _LONG else work(raw)
 
 
 def facts(reply: Reply) -> Facts:
