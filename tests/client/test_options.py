@@ -25,9 +25,22 @@ def test_an_unknown_option_is_named():
 
 def test_what_the_gate_keeps():
     """Tags, time and priority; five where nobody says anything."""
-    assert for_the_gate({}) == {"tags": {}, "timeout": None, "priority": 5}
-    given = {"tags": {"team": "a"}, "timeout": 3.0, "priority": 0, "user": "u"}
-    assert for_the_gate(given) == {"tags": {"team": "a"}, "timeout": 3.0, "priority": 0}
+    assert for_the_gate({}) == {"tags": {}, "timeout": None, "priority": 5, "idempotency_key": None}
+    kept = {"tags": {"team": "a"}, "timeout": 3.0, "priority": 0, "idempotency_key": "k"}
+    assert for_the_gate({**kept, "user": "u"}) == kept
+
+
+def test_each_part_of_a_question_has_a_name_of_its_own():
+    """Or the second one would be another request under the first one's name."""
+    assert [for_the_gate({"idempotency_key": "k"}, part)["idempotency_key"] for part in range(3)] == ["k", "k#1", "k#2"]
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "caf\u00e9", "a\nb", 7])
+def test_a_name_that_is_none(key):
+    """As in a header."""
+    with pytest.raises(BadRequestError) as caught:
+        for_the_gate({"idempotency_key": key})
+    assert "idempotency" in caught.value.param
 
 
 @pytest.mark.parametrize("priority", [-1, 10, 2.5, "high"])

@@ -300,7 +300,9 @@ class IdempotencySettings(Section):
     """What becomes of calls that carry an `Idempotency-Key`."""
 
     keep: Seconds = Field(86400, gt=0, description="for so long, what a call came to is given again")
-    max_answer_mb: float = Field(16, gt=0, le=64, description="largest answer that is kept; beyond it, a repeat gets 409")
+    max_answer_mb: float = Field(
+        16, gt=0, le=64, description="largest answer that is kept; beyond it, a repeat gets 409"
+    )
     on_store_lost: Literal["closed", "open"] = Field(
         "closed", description="while the store is away, such calls are refused (503), or made without the promise"
     )
