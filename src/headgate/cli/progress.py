@@ -17,6 +17,7 @@ from headgate.cli.voice import say, visible
 from headgate.core.clock import Clock
 from headgate.core.money import to_usd
 from headgate.gate.config import Limits
+from headgate.gate.tasks import Tasks
 from headgate.jobs.run import Run
 
 DRAWN, WRITTEN = 0.25, 10.0
@@ -125,12 +126,12 @@ async def shown(watch: Watch) -> AsyncIterator[None]:
                 watch.look()
                 tell(watch.line())
 
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(showing())
-            try:
-                yield
-            finally:
-                task.cancel()
+        tasks = Tasks()
+        tasks.start(showing(), "progress")
+        try:
+            yield
+        finally:
+            await tasks.close()
 
 
 @contextmanager

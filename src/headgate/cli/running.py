@@ -197,6 +197,8 @@ class _Task:
             f"them in {seconds:,.1f} s ({each:,.1f} rows/s, {run.limited:,} rate limits met). "
             f"Output: `{self.order.output}`."
         )
+        for failure in run.failures:
+            say(f"  {failure}")
         if run.ambiguous:
             say(f"{len(run.ambiguous):,} rows were asked twice, because a process died while they were in flight.")
         if run.stopped is not None:

@@ -10,7 +10,7 @@ import msgspec
 
 from headgate.core.attempt import Settled
 from headgate.core.call import NO_TAGS, Call
-from headgate.core.errors import APIError, AuthenticationError, HeadgateError
+from headgate.core.errors import APIError, AuthenticationError, BadRequestError, HeadgateError
 from headgate.core.reply import Reply
 from headgate.dialects.openai_fields import UNREADABLE
 from headgate.gate.gate import Gate
@@ -49,6 +49,9 @@ class Asked:
         """
         row = self.row
         call = self._call = gate.call(row.operation, row.body, tags=tags, timeout=left, unsupported="drop")
+        if call.stream:
+            message = "The row asks for a stream; answers in a file are whole."
+            raise BadRequestError(message, param="stream", hint="Leave `stream` out.")
         try:
             reply = await gate(call)
             try:

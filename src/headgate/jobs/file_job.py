@@ -69,7 +69,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             "template": None if wish.template is None else wish.template.text,
             "column": wish.column if wish.sheet and wish.template is None else None,
             "format": "csv" if wish.sheet else "jsonl",
-            "params": {name: bytes(wish.params[name]).decode() for name in sorted(wish.params)},
+            "params": {name: msgspec.json.decode(wish.params[name]) for name in sorted(wish.params)},
         }
 
 

@@ -114,10 +114,12 @@ class Intake:
             except UnicodeDecodeError as error:
                 raise _Bad("invalid_utf8", f"Line {number} is not UTF-8 (byte {error.start}).") from None
             fields = self._record(number, text) if self._wish.sheet else _object(number, line)
-            name = _name(number, fields) or name
-            if not self._seen.add(name):
-                message = f"The `custom_id` {name!r} of line {number} stands in the input before."
+            own = _name(number, fields) or name
+            if not self._seen.add(own):
+                # Its outcome must not be taken for that of the one before.
+                message = f"The `custom_id` {own!r} of line {number} stands in the input before."
                 raise _Bad("duplicate_custom_id", message)
+            name = own
             operation, body = self._request(number, fields)
         except _Bad as bad:
             code, message = bad.args

@@ -21,6 +21,8 @@ from headgate.jobs.part import BAD, NONE, Part
 from headgate.jobs.patience import Patience, Stopped
 from headgate.jobs.row import Outcome, Row
 
+_SHOWN = 5
+"""Failures that are told of."""
 _BREATH = 1000
 """Rows that are passed over before others get a turn."""
 
@@ -61,6 +63,7 @@ class Run:
         answered: rows of this run that have an outcome.
         prompt_tokens, completion_tokens: used in this run.
         limited: rate limits that were met in this run.
+        failures: what the first rows that failed in this run have failed with.
         ambiguous: names of rows that were asked again because nobody knows what became of them.
         stopped: why it ended before its end; None where it did not.
     """
@@ -72,6 +75,7 @@ class Run:
         self.answered = self.limited = 0
         self.prompt_tokens = self.completion_tokens = 0
         self.ambiguous: list[str] = []
+        self.failures: list[str] = []
         self._gate = gate
         self._rows = rows
         self._plan = plan
@@ -162,6 +166,8 @@ class Run:
     def _keep(self, outcome: Outcome) -> None:
         self.part.add(outcome)
         self.answered += 1
+        if not outcome.succeeded and len(self.failures) < _SHOWN:
+            self.failures.append(_told(outcome))
         self.prompt_tokens += outcome.prompt_tokens
         self.completion_tokens += outcome.completion_tokens
 
@@ -169,6 +175,11 @@ class Run:
 class _Ready(msgspec.Struct, frozen=True, gc=False):
     row: Row
     mark: int
+
+
+def _told(outcome: Outcome) -> str:
+    why = f"status {outcome.status}" if outcome.error is None else outcome.error.message
+    return f"line {outcome.number} ({outcome.id[:80]}): {outcome.error_class}: {why}"
 
 
 def _late() -> DeadlineError:
