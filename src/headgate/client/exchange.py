@@ -42,14 +42,16 @@ class Chunks(httpx2.AsyncByteStream):
         call: what was asked.
         reply: the answer.
         trailer: the caller wants to know the cost at the end.
-        spool: where the call's own body waits until the response is closed.
+        over: told when the response is closed.
     """
 
-    def __init__(self, call: Call, reply: Reply, *, trailer: bool, spool: Spool | None = None) -> None:
+    def __init__(
+        self, call: Call, reply: Reply, *, trailer: bool, over: Callable[[], None] = lambda: None
+    ) -> None:
         self._call = call
         self._reply = reply
         self._trailer = trailer
-        self._spool = spool
+        self._over = over
         self._sequence = 0
         self._done = b""
 
@@ -90,8 +92,7 @@ class Chunks(httpx2.AsyncByteStream):
         try:
             await self._reply.close()
         finally:
-            if self._spool is not None:
-                self._spool.close()
+            self._over()
 
 
 Answer: TypeAlias = tuple[int, dict[str, str], bytes | Chunks]
@@ -129,7 +130,7 @@ class Exchange:
             call = _call(gate, found, raw, request)
         except HeadgateError as error:
             return _refusal(gate, error)
-        return await _answered(gate, call, request, None)
+        return await _answered(gate, call, request)
 
     async def receive(self, request: httpx2.Request) -> "Receiving":
         """Begin to receive a form, which may be larger than the memory.
@@ -157,6 +158,7 @@ class Receiving:
         self._found: Found | None = None
         self._spool: Spool | None = None
         self._refused: HeadgateError | None = None
+        self._call: Call | None = None
 
     async def begin(self) -> None:
         """Look at the head."""
@@ -188,10 +190,11 @@ class Receiving:
                 raise self._refused
             assert self._found is not None, "it has begun"
             assert self._spool is not None, "nothing but a form is received so"
-            call = _call(self._gate, self._found, await self._spool.finish(), self._request)
+            call = self._call = _call(self._gate, self._found, await self._spool.finish(), self._request)
         except HeadgateError as error:
             return _refusal(self._gate, error)
-        answer = await _answered(self._gate, call, self._request, self._spool)
+        spool, over = self._spool, self._gate.once.outlive.after
+        answer = await _answered(self._gate, call, self._request, lambda: over(call.id, spool.close))
         if isinstance(answer[2], Chunks):
             # From here on it belongs to the response.
             self._spool = None
@@ -203,11 +206,16 @@ class Receiving:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._spool is not None:
+        if self._spool is not None and self._call is not None:
+            # The call may go on without its caller.
+            self._gate.once.outlive.after(self._call.id, self._spool.close)
+        elif self._spool is not None:
             self._spool.close()
 
 
-async def _answered(gate: Gate, call: Call, request: httpx2.Request, spool: Spool | None) -> Answer:
+async def _answered(
+    gate: Gate, call: Call, request: httpx2.Request, over: Callable[[], None] = lambda: None
+) -> Answer:
     read = request.extensions.get("timeout", {}).get("read")
     try:
         try:
@@ -221,7 +229,7 @@ async def _answered(gate: Gate, call: Call, request: httpx2.Request, spool: Spoo
         return present.error_answer(error, call.request_id)
     if reply.stream:
         trailer = request.headers.get(TRAILER) == "1" and not call.opaque
-        return reply.status, present.reply_headers(call, reply), Chunks(call, reply, trailer=trailer, spool=spool)
+        return reply.status, present.reply_headers(call, reply), Chunks(call, reply, trailer=trailer, over=over)
     async with reply:
         event = await reply.read()
         return reply.status, present.reply_headers(call, reply), event.raw

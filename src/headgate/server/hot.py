@@ -71,7 +71,7 @@ class Hot:
         try:
             await exchange.run()
         finally:
-            taken.spool.close()
+            self._gate.once.outlive.after(taken.call.id, taken.spool.close)
 
     async def _other(self, scope: Scope, send: Send) -> None:
         """Everything but a call."""
