@@ -304,3 +304,14 @@ def test_the_users_own_models_are_like_known_ones():
         "Did you mean `gpt-4.1-mini`?", "Did you mean `tools`?", "`headgate models --all` lists those that are known.",
     ]  # fmt: skip
     assert hints[3].startswith("There are: audio_in, ")
+
+
+def test_an_app_s_model_is_a_model():
+    """Somebody answers to it, or `*` takes any name."""
+
+    def about(name, **models):
+        return complaints(apps={"generate": {"model": name}}, models=models)
+
+    (complaint,) = about("fats", fast=route("sim"))
+    assert complaint == ("apps.generate.model", "is 'fats', but no such model is configured.", "Did you mean `fast`?")
+    assert about("fast", fast=route("sim")) == about("zzz", **{"*": route("sim")}) == about("zzz") == []

@@ -26,7 +26,8 @@ log = logging.getLogger("headgate")
 RETRY_AFTER = 60
 """Seconds to wait where a limit was met and nobody said how long."""
 UNEXPECTED = "The application failed unexpectedly."
-_NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+|\d{2,12}")
+_NUMBER = re.compile(r"(?<![\w.,:/-])(?:\d{1,3}(?:,\d{3})+|\d{2,12})(?![\w:/-]|[.,]\d)")
+"""A number that stands by itself: no piece of an address, a date or a name."""
 
 
 class Failed(HTTPException):
