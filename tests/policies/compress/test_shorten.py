@@ -31,7 +31,7 @@ def once(text, how=How()):  # noqa: B008  frozen
     return Shortener(how).text(text)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_it_is_never_longer_never_another_and_then_it_is_short(text):
     """Code stays byte by byte; JSON has the same values; and a second look finds nothing."""

@@ -86,12 +86,14 @@ class _Reader:
 
     def _inside(self, line: str) -> tuple[Kind, Kind]:
         bare = line.strip(" \t\r>")
-        if len(bare) < len(self._mark) or set(bare) != {self._mark[0]}:
-            return "fence", "fence"
-        if line.rstrip() != self._indent + bare:
-            # Whether a fence is closed by one that stands further in or out depends on what is around it.
+        closes = len(bare) >= len(self._mark) and set(bare) == {self._mark[0]}
+        if (bare and not line.startswith(self._indent)) or (closes and line.rstrip() != self._indent + bare):
+            # What stands further out may end the list that the fence stands in, and the fence with it; and whether it
+            # is closed by one that stands further in depends on what is around it.
             self._lost = True
             return "code", "code"
+        if not closes:
+            return "fence", "fence"
         self._mark = ""
         return "fence", "prose"
 
