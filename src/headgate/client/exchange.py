@@ -45,9 +45,7 @@ class Chunks(httpx2.AsyncByteStream):
         over: told when the response is closed.
     """
 
-    def __init__(
-        self, call: Call, reply: Reply, *, trailer: bool, over: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, call: Call, reply: Reply, *, trailer: bool, over: Callable[[], None] = lambda: None) -> None:
         self._call = call
         self._reply = reply
         self._trailer = trailer
@@ -213,9 +211,7 @@ class Receiving:
             self._spool.close()
 
 
-async def _answered(
-    gate: Gate, call: Call, request: httpx2.Request, over: Callable[[], None] = lambda: None
-) -> Answer:
+async def _answered(gate: Gate, call: Call, request: httpx2.Request, over: Callable[[], None] = lambda: None) -> Answer:
     read = request.extensions.get("timeout", {}).get("read")
     try:
         try:

@@ -1,7 +1,7 @@
 """A gate of three policies in virtual time: what a call meets that is made once, and a provider that tells its calls."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -112,6 +112,7 @@ class House:
     def __init__(self, shop: Shop, **settings: Any) -> None:
         self.shop = shop
         self.tasks = Tasks()
+        self.callers = Tasks()
         self.blobs = Way(shop.store)
         self.once = Once(
             self.blobs, Settings(**settings), clock=shop.clock, chance=SystemChance(), start=self.tasks.start
@@ -134,6 +135,10 @@ class House:
         """Words and where they came from."""
         async with await self.handle(self.call(*given, **facts)) as reply:
             return "".join([event.text async for event in reply]), reply.cache
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Somebody who calls."""
+        return self.callers.start(work, "caller")
 
     async def error(self, *given: Any, **facts: Any) -> HeadgateError:
         """The error that a call gets."""
