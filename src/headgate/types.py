@@ -1,5 +1,6 @@
 """The types that a Python caller meets: answers, their parts, the books, and the errors."""
 
+from headgate.client.batches import BatchRequest, BatchResult
 from headgate.client.drawing import ImageResponse
 from headgate.client.embedding import EmbeddingResponse
 from headgate.client.moderation import Moderation, ModerationResponse
@@ -36,12 +37,17 @@ from headgate.core.errors import (
 )
 from headgate.core.usage import TokenUsage
 from headgate.gate.structured import Partial
+from headgate.jobs.batch.jobs import BatchJob, BatchJobStatus
 
 __all__ = [
     "APIError",
     "Answered",
     "AuthenticationError",
     "BadRequestError",
+    "BatchJob",
+    "BatchJobStatus",
+    "BatchRequest",
+    "BatchResult",
     "CallerError",
     "ConfigError",
     "ContentFilterError",

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, Unpack, cast, overload
 import msgspec
 
 from headgate.client import asking, batch, combining, drawing, embedding, moderation, response, structured
+from headgate.client.batches import AsyncBatches
 from headgate.client.configuration import loaded
 from headgate.client.drawing import ImageResponse
 from headgate.client.embedding import EmbeddingResponse
@@ -87,6 +88,8 @@ class AsyncHeadgate:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.exchange = Exchange(self._ready)
+        self.batches = AsyncBatches(self._ready)
+        """Many questions at half the price, within a day; see `AsyncBatches`."""
 
     async def _ready(self) -> Gate:
         """The gate inside, opened at first use.

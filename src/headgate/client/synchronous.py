@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mappi
 from typing import Any, Concatenate, ParamSpec, Self, Unpack
 
 from headgate.client.asynchronous import AsyncHeadgate
+from headgate.client.batches import Batches
 from headgate.client.http import Client, sync_client
 from headgate.client.loop import LoopThread
 from headgate.client.options import Options
@@ -56,6 +57,8 @@ class Headgate:
     ) -> None:
         self._gate = AsyncHeadgate(config, simulate=simulate, api_key=api_key, base_url=base_url, model=model)
         self._thread = LoopThread()
+        self.batches = Batches(self._gate.batches, self._thread.run, self._each)
+        """Many questions at half the price, within a day; see `AsyncBatches`."""
 
     @property
     def config(self) -> Config:
