@@ -142,7 +142,10 @@ class Reply:
         self._on_end: list[OnEnd] = []
         self._ended = source is None
         self._outcome: BaseException | None = None
-        self.finished = any(event.kind is Kind.TERMINAL for event in held)
+        self.finished = False
+        for event in held:
+            if event.kind is Kind.TERMINAL:
+                self.finished = True
         self.stream = stream
         self.status = status
         self.headers = headers

@@ -136,7 +136,9 @@ def _size_beside(said: _Said) -> int:
 
 def _size(choice: _Choice) -> int:
     said = choice.message
-    return measure(choice.text) if said is None else measure(said.content) + _size_beside(said)
+    if said is None:
+        return measure(choice.text)
+    return measure(said.content) + (_size_beside(said) if _beside(said) else 0)
 
 
 class ChatReader:
@@ -280,13 +282,16 @@ class ChatDialect:
         first = answer.choices[0]
         if first.finish_reason == "error":
             raise OverloadedError("The provider failed while it answered and gave no reason.")
-        if any(choice.message is None and choice.text is None for choice in answer.choices):
-            raise GarbledError("The provider's answer holds a choice without a message.")
+        size = 0
+        for choice in answer.choices:
+            if choice.message is None and choice.text is None:
+                raise GarbledError("The provider's answer holds a choice without a message.")
+            size += _size(choice)
         return Event(
             kind=Kind.TERMINAL,
             raw=raw,
             text=words(first.message.content if first.message else first.text),
-            size=sum(_size(choice) for choice in answer.choices),
+            size=size,
             finish=first.finish_reason,
             usage=chat_usage(answer.usage),
             model=answer.model or None,

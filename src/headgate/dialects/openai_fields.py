@@ -213,10 +213,11 @@ def with_model(body: Body, current: str | None, model: str) -> Body:
         return body
     raw = body.raw
     new = msgspec.json.encode(model)
+    at = raw.find(_MODEL)
     # The field is known to be there. If its name is found once in the bytes, and no escape can spell it otherwise,
     # then what was found is the field.
-    if current is not None and raw.count(_MODEL) == 1 and not (_BACKSLASH in raw and _DISGUISE in raw):
-        found = _MODEL_VALUE.match(raw, raw.rfind(_MODEL))
+    if current is not None and raw.find(_MODEL, at + 1) < 0 and not (_BACKSLASH in raw and _DISGUISE in raw):
+        found = _MODEL_VALUE.match(raw, at)
         if found is not None:
             return Body(raw[: found.start(1)] + new + raw[found.end(1) :])
     return body.with_field("model", new)

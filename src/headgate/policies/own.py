@@ -62,7 +62,7 @@ class Own:
         self._accounts = accounts
         self._recent: OrderedDict[str, Owner] = OrderedDict()
 
-    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
+    def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:  # noqa: A002  the field's word
         """Send a call that names objects to the account that keeps them.
 
         Raises:
@@ -70,6 +70,9 @@ class Own:
             BadRequestError: they live in several accounts.
             NotAllowedError: the key's models are limited, and a batch could ask any; or a batch comes in parts.
         """
+        return self._owned(call, next) if call.names or call.operation in MAKERS else next(call)
+
+    async def _owned(self, call: Call, next: Handler) -> Reply:  # noqa: A002  ditto
         if call.operation is Operation.BATCHES and call.caller.models is not None:
             message = "This key may ask for certain models only, and nobody could see which ones a batch asks for."
             raise NotAllowedError(message, hint="Use a key without `models` for batches.")

@@ -5,7 +5,7 @@ the price of a comparison; only what may not fit is counted, and what is counted
 how tokens are counted (`catalog/tokens.py`) and what fits (`catalog/fit.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from headgate.catalog.fit import bound, fits
 from headgate.catalog.models import Model
@@ -32,7 +32,7 @@ class Room:
         self._find = find
         self._tokens = tokens
 
-    async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
+    def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:  # noqa: A002  the field's word
         """Pass a call on that fits, or may fit.
 
         Raises:
@@ -43,15 +43,20 @@ class Room:
         body = call.body
         model = self._find(name)
         if model is None or model.context is None or not isinstance(body, Body) or call.operation not in TALKS:
-            return await next(call)
+            return next(call)
+        context = model.context
         # No token is shorter than a byte, and no answer longer than the longest.
-        if body.size + (model.context // 2 if model.max_output is None else model.max_output) <= model.context:
-            return await next(call)
+        if body.size + (context // 2 if model.max_output is None else model.max_output) <= context:
+            return next(call)
         cap = caps(body).output
-        room = model.context - min(cap or 1, model.max_output or model.context)
         most = bound(call.operation, body.raw)
-        if most is not None and most <= room:
-            return await next(call)
+        if most is not None and most <= context - min(cap or 1, model.max_output or context):
+            return next(call)
+        return self._counted(call, body, model, cap, next)
+
+    async def _counted(self, call: Call, body: Body, model: Model, cap: int | None, next: Handler) -> Reply:  # noqa: A002
+        assert call.target is not None, "room stands below route"
+        name = call.target.model or call.model
         count = await self._tokens.request(call.operation, body, name)
         fits(count, cap, model.context, model.max_output)
         reply = await next(call)
