@@ -1,0 +1,22 @@
+"""Names that were seen."""
+
+import sys
+
+from headgate.jobs.seen import Seen
+
+
+def test_every_name_once():
+    """A name is new the first time only, however many there are."""
+    seen = Seen()
+    names = [f"row-{number}" for number in range(20_000)]
+    assert all(seen.add(name) for name in names)
+    assert not any(seen.add(name) for name in names)
+    assert seen.add("")
+
+
+def test_it_is_small():
+    """Less than 25 bytes for each."""
+    seen = Seen()
+    for number in range(20_000):
+        seen.add(str(number))
+    assert sum(sys.getsizeof(table) for table in seen._tables) < 25 * 20_000
