@@ -286,7 +286,10 @@ class Batching:
         if usage is not None:
             kept = batch.facts.kept_long and usage.cache_write_tokens > 0
             cost, table = self._cost(batch, served, usage, intent.time, tier=BATCH, kept_long=kept)
-            realtime, _ = self._cost(batch, served, usage, intent.time, tier=None, kept_long=kept)
+            realtime, ordinary = self._cost(batch, served, usage, intent.time, tier=None, kept_long=kept)
+            if cost is None and realtime is not None and self._price_list(batch.provider) == makers.MAKER:
+                # The Batch API halves every price; price lists name the halves of some models only.
+                cost, table = (realtime + 1) // 2, f"{ordinary}, half of it"
         elif operation in FREE:
             cost, table, realtime = 0, "free", 0
         settled, basis = Settled.BILLED, None if usage is None and operation not in FREE else Basis.REPORTED

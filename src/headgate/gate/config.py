@@ -137,6 +137,7 @@ class Batch(Section):
     window: Seconds = Field(86_400, description="when a batch expires; the API calls it 24 hours")
     failing: Share = Field(0, description="share of the rows that fail")
     status: int = Field(500, ge=400, le=599, description="the HTTP status that they fail with")
+    listing: Seconds = Field(0, description="until a new batch stands in lists")
 
 
 class Limits(Section):

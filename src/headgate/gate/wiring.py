@@ -168,7 +168,7 @@ def simulator(provider: settings.Provider, clock: Clock) -> Simulator:
         latency=Latency(**provider.latency.model_dump()),
         limits=Allowed(**allowed, headers=provider.limit_headers),
         faults=[Fault(**fault.model_dump()) for fault in provider.faults],
-        batch=Batch(**provider.batch.model_dump()),
+        batch=Batch(**provider.batch.model_dump(), tokens=provider.batch_tokens),
         background=provider.background,
     )
 

@@ -278,3 +278,37 @@ def test_strange_lives(life):
         return batch.status, batch.request_counts.total
 
     assert story(tell, life) == (("expired", 0) if life.window < 1 else ("completed", 1))
+
+
+def test_a_new_batch_is_not_in_lists_at_once():
+    """Where lists are slow; by its id it is found."""
+
+    async def tell(account):
+        name = account.begin("good")
+        assert account.batches.listed({})["data"] == []
+        assert account.look(name).status == "validating"
+        await asyncio.sleep(30)
+        assert [batch["id"] for batch in account.batches.listed({})["data"]] == [name]
+
+    story(tell, msgspec.structs.replace(DAY, listing=30.0))
+
+
+def test_no_more_tokens_are_enqueued_than_allowed():
+    """A batch that would exceed them beside those that run fails, in the API's words; later it may run."""
+
+    async def tell(account):
+        size = len(json.dumps({"model": "fake", "messages": "good"})) / 4
+        first = account.begin(*["good"] * 10)
+        assert 90 < 10 * size < 125
+        second = account.begin(*["good"] * 10)
+        await asyncio.sleep(15)
+        assert (account.look(first).status, account.look(second).status) == ("in_progress", "failed")
+        (error,) = account.look(second).errors.data
+        assert (error.code, error.line) == ("token_limit_exceeded", None)
+        assert "Enqueued token limit reached for fake" in error.message
+        await asyncio.sleep(90)
+        third = account.begin(*["good"] * 10)
+        await asyncio.sleep(15)
+        assert account.look(third).status == "in_progress"
+
+    story(tell, msgspec.structs.replace(DAY, tokens=125))

@@ -74,7 +74,7 @@ class _Batch:
         self.rows: list[Row] = []
         self.model: str | None = None
         self.errors: tuple[Wrong, ...] | list[Wrong] = ()
-        self.done = 0
+        self.done = self.tokens = 0
         self.good: list[bytes] = []
         self.bad: list[bytes] = []
         self.usage = TokenUsage()
@@ -145,7 +145,8 @@ class Batches:
         """
         self.settle()
         wish = {name: wish[name] for name in ("limit", "after") if name in wish}
-        return page([_tell(batch) for batch in self._batches.values()], wish)
+        known = self._clock.time() - self._life.listing
+        return page([_tell(batch) for batch in self._batches.values() if batch.created <= known], wish)
 
     def cancel(self, name: str) -> dict[str, Any]:
         """Stop a batch.
@@ -195,7 +196,7 @@ class Batches:
 
     def _validate(self, batch: _Batch) -> None:
         checked = self._check(batch)
-        batch.model, batch.errors = checked.model, tuple(checked.errors)
+        batch.model, batch.errors = checked.model, tuple(checked.errors) or self._crowded(batch, checked)
         if batch.errors:
             batch.enter("failed", batch.begins)
             del self._open[batch.id]
@@ -214,6 +215,19 @@ class Batches:
             message = f"File {name} has the purpose '{file.purpose}', but a batch needs one with the purpose 'batch'."
             return Checked((), None, (Wrong("invalid_request", message, "file_id"),))
         return check_rows(file.content, batch.asked.endpoint, self._known)
+
+    def _crowded(self, batch: _Batch, checked: Checked) -> tuple[Wrong, ...]:
+        """Whether a batch has more tokens than its model may have enqueued, beside those that run."""
+        most = self._life.tokens
+        batch.tokens = sum(-(-len(row.body) // 4) for row in checked.rows)
+        running = (other for other in self._open.values() if other.model == checked.model and other.rows)
+        if most is None or batch.tokens + sum(other.tokens for other in running) <= most:
+            return ()
+        message = (
+            f"Enqueued token limit reached for {checked.model} in organization org-simulator. Limit: {most:,} enqueued "
+            "tokens. Please try again once some in_progress batches have been completed."
+        )
+        return (Wrong("token_limit_exceeded", message),)
 
     def _work(self, batch: _Batch, now: float) -> None:
         """Answer the rows that are due: evenly spread over the time for them."""

@@ -72,6 +72,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         window: seconds after which a batch expires, which the API calls 24 hours.
         failing: share of the rows that fail.
         status: the HTTP status that they fail with.
+        listing: seconds until a new batch stands in lists; by its id it is found at once.
+        tokens: of input that the batches of a model may have enqueued at once, at four bytes of a row each; one that
+            would exceed them fails. None for any number.
     """
 
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 2.0
@@ -80,6 +83,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     window: Annotated[float, msgspec.Meta(gt=0)] = 86_400.0
     failing: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 500
+    listing: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    tokens: AtLeastOne | None = None
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
