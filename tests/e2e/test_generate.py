@@ -187,6 +187,40 @@ def test_who_leaves_takes_the_provider_s_connection_along(kind, path, door, reco
     asyncio.run(story())
 
 
+def test_a_gateway_that_stops_ends_a_stream_with_an_error(door, recording, streamed):
+    """After its grace, as on `/v1`."""
+    heard = (
+        b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":1,'
+        b'"item_id":"i","output_index":0,"content_index":0,"delta":"One two three."}\n\n'
+    )
+
+    async def story():
+        async with recording().listening() as upstream, asyncio.TaskGroup() as group:
+            upstream.answer = lambda _: streamed(heard, FOREVER)
+            async with door("gateway", upstream.address) as http:
+                begun = asyncio.Event()
+                stream = group.create_task(_heard(http.base_url, begun))
+                await begun.wait()
+        return stream.result()
+
+    first, last = _events(asyncio.run(story()))
+    assert first == {"content": "One two three.", "type": "content"}
+    assert last["type"] == "error"
+    assert "shutting down" in last["message"]
+
+
+async def _heard(address: Any, begun: asyncio.Event) -> str:
+    text = ""
+    async with (
+        httpx2.AsyncClient(base_url=address, headers=HEADERS, timeout=20, trust_env=False) as http,
+        http.stream("POST", "/generate-stream", json={"prompt": "Hi"}) as answer,
+    ):
+        async for piece in answer.aiter_text():
+            text += piece
+            begun.set()
+    return text
+
+
 def test_the_gateway_asks_for_a_key_and_tells_who_answered(door):
     """401 without one, in the shape of the others; with it the books, the headers and the answer have one name."""
 

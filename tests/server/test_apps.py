@@ -86,6 +86,19 @@ def test_a_provider_s_failure_is_told_by_the_gateway_s_matrix(simulated_gate, cl
     assert got.headers["x-request-id"] == f"req_{row.call_id}"
 
 
+def test_the_log_tells_of_it_once_by_the_same_name(simulated_gate, client, caplog):
+    """The story of the call; what never became one is told as any other page's refusal."""
+    caplog.set_level("INFO", "headgate.calls")
+    got, _ = told(simulated_gate, client, KEY)
+    (line,) = [record for record in caplog.records if record.name == "headgate.calls"]
+    assert got.headers["x-request-id"] in line.getMessage()
+    caplog.clear()
+    got, _ = told(simulated_gate, client)
+    (line,) = [record for record in caplog.records if record.name == "headgate.calls"]
+    assert got.headers["x-request-id"] in line.getMessage()
+    assert "/generate" in line.getMessage()
+
+
 def test_they_are_described(simulated_gate, client):
     """`/openapi.json` has both, with their bounds."""
 

@@ -3,9 +3,6 @@
 Decides who answers which path; refuses to know how. It does not own the gate: whoever opened it closes it.
 """
 
-from collections.abc import MutableMapping
-from typing import Any
-
 from headgate.core.clock import Clock
 from headgate.gate import present, story
 from headgate.gate.gate import Gate
@@ -71,10 +68,13 @@ class Application:
             nonlocal started
             if message["type"] == START:
                 started = True
-                status, path = message["status"], scope["path"]
-                if status >= 400 or path not in LOOKED_AT:
-                    story.tell(story.of_request(request_id, status, None, scope["method"], path))
-                message = _named(message, request_id)
+                headers = message.get("headers", ())
+                # An app's answer has the name of its call, whose story is told when it ends.
+                if all(name != b"x-request-id" for name, _ in headers):
+                    status, path = message["status"], scope["path"]
+                    if status >= 400 or path not in LOOKED_AT:
+                        story.tell(story.of_request(request_id, status, None, scope["method"], path))
+                    message = {**message, "headers": [*headers, (b"x-request-id", request_id.encode())]}
             await send(message)
 
         try:
@@ -83,14 +83,6 @@ class Application:
             failure = unexpected(error, request_id)
             if not started:
                 await answer(send, *present.error_answer(failure, request_id))
-
-
-def _named(message: Message, request_id: str) -> MutableMapping[str, Any]:
-    headers = [*message.get("headers", ())]
-    # An app's answer has the name of its call.
-    if all(name != b"x-request-id" for name, _ in headers):
-        headers.append((b"x-request-id", request_id.encode()))
-    return {**message, "headers": headers}
 
 
 async def _live(receive: Receive, send: Send) -> None:
