@@ -35,9 +35,6 @@ def key(**settings):
     ("data", "name"),
     [
         ({"providers": {"p": {"type": "anthropic"}}}, "providers.p.type"),
-        (route(cache=True), "models.m.cache"),
-        (route(cache={"ttl": 1}), "models.m.cache"),
-        ({"policies": {"cache": {"enabled": True}}}, "policies.cache.enabled"),
     ],
 )
 def test_a_setting_that_asks_for_what_is_not_built_is_refused_by_name(data, name):
@@ -59,13 +56,13 @@ def test_values_that_ask_for_nothing_pass():
             },
         },
         "models": {
-            "m": {"targets": TARGETS, "strategy": "weighted", "recovery": "none", "cache": False},
+            "m": {"targets": TARGETS, "strategy": "weighted", "recovery": "none", "cache": True},
             "default": "m",
         },
         "policies": {
             "on_unsupported": "drop",
             "retry": {"max_attempts": 1},
-            "cache": {"enabled": False, "ttl": "1h"},
+            "cache": {"enabled": True, "ttl": "1h"},
             "guard": {"input": [], "output": []},
         },
         "catalog": {"models": {}},

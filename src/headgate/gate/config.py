@@ -242,6 +242,18 @@ class CombineSettings(Section):
     inputs: int = Field(2048, ge=2, le=2048, description="so many embeddings make one request")
 
 
+class RouteCache(Section):
+    """Whether and how answers of a route are kept. What it does not say is as in `policies.cache`."""
+
+    enabled: bool = Field(True, description="keep answers")  # noqa: FBT003
+    ttl: Seconds | None = Field(None, gt=0, description="for how long")
+    scope: Literal["key", "project", "gateway"] | None = Field(None, description="who shares them")
+
+
+def _switched(value: object) -> object:
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
 def _kind_of_route(value: object) -> str:
     return "name" if isinstance(value, str) else "route"
 
@@ -262,7 +274,9 @@ class Route(Section):
     combine: Annotated[CombineSettings | None, BeforeValidator(_compressed)] = Field(
         None, description="small calls that arrive together leave as one; `true` for the defaults"
     )
-    cache: bool | dict[str, Any] = Field(False, description="answers may be kept and shared")  # noqa: FBT003
+    cache: Annotated[RouteCache | None, BeforeValidator(_switched)] = Field(
+        None, description="answers may be kept and shared: `true`, `false`, or a mapping (default: `policies.cache`)"
+    )
 
 
 RouteOrName = Annotated[
@@ -293,8 +307,12 @@ class CacheSettings(Section):
     """The default for routes that do not say."""
 
     enabled: bool = Field(False, description="keep answers")  # noqa: FBT003
-    ttl: Seconds = Field(86400, description="for how long")
-    scope: Literal["key", "project", "gateway"] = Field("project", description="who shares them")
+    ttl: Seconds = Field(86400, gt=0, description="for how long")
+    scope: Literal["key", "project", "gateway"] = Field(
+        "project", description="who shares them; `gateway`: everybody, so it is for answers that are nobody's secret"
+    )
+    max_entry_kb: float = Field(1024, gt=0, description="larger answers are not kept")
+    max_mb: float = Field(256, gt=0, description="of all that is kept; in memory, 64 of them")
 
 
 class IdempotencySettings(Section):

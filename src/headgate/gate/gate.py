@@ -21,9 +21,10 @@ from headgate.core.clock import Chance, Clock
 from headgate.core.errors import BadRequestError, NotAllowedError, StoppingError, UnknownModelError
 from headgate.core.reply import Reply
 from headgate.core.upload import Form, Upload
+from headgate.core.wish import Wish
 from headgate.dialects.endpoints import Found
 from headgate.dialects.registry import DIALECTS
-from headgate.gate import makers, stack, story, wiring
+from headgate.gate import caching, makers, stack, story, wiring
 from headgate.gate.alerts import Alerts
 from headgate.gate.batching import Batching
 from headgate.gate.caps import Caps
@@ -70,6 +71,7 @@ class Gate:
         instance: an unguessable name of this very gate; it travels upstream so that a loop is noticed.
         meter: counts of this process since its start.
         once: calls that are made once; they may outlive their callers.
+        cache: answers that are kept.
         simulators: the simulators inside, by provider name.
         tokens: counts tokens, where somebody asks.
         configured: the targets that the configuration names, as provider and model.
@@ -127,6 +129,7 @@ class Gate:
         self._rates: Rates = wiring.rates(config, clock, chance, self._tasks.start)
         self._blobs = wiring.blobs(config, clock, self._tasks.start)
         self.once = wiring.once(config, self._blobs, clock, chance, self._tasks.start)
+        self.cache = caching.cache(config, self._blobs, clock, self._tasks.start, journal)
         self._gauges = Gauges(self._rates, clock)
         self.spending = Spending(
             ledger, self.keys, caps, booked=self._book, owner=self._owner, journals=Path(config.journal.path),
@@ -150,6 +153,7 @@ class Gate:
             abilities=Abilities(prices.catalog, makers.makers(config)),
             meter=self.meter,
             once=self.once,
+            cache=self.cache,
             owners=ledger.owners,
             caps=caps,
             purses=self._purses,
@@ -226,6 +230,7 @@ class Gate:
         priority: int = 5,
         unsupported: Unsupported = "pass",
         idempotency_key: str | None = None,
+        cache: Wish | None = None,
     ) -> Call:
         """Read a caller's request.
 
@@ -241,6 +246,7 @@ class Gate:
             priority: 0 to 9; 9 goes first.
             unsupported: what becomes of parameters that the model does not take, where the configuration does not say.
             idempotency_key: the caller's name for the call, under which it is made once.
+            cache: what the caller wants of the cache.
 
         Raises:
             BadRequestError: the body is malformed, or names no model and there is no default, or there is no time.
@@ -280,6 +286,7 @@ class Gate:
             priority,
             unsupported=unsupported,
             idempotency_key=idempotency_key,
+            cache=cache,
         )
 
     def _model(self, asked: str | None, operation: Operation, caller: Caller) -> str:

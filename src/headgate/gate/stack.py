@@ -5,7 +5,7 @@
      2  admit     per-caller limits
      -  once      a call with an Idempotency-Key is made once
      3  guard     judges words in and out
-     4  cache     (not built yet) answers from the past, joins identical calls
+     4  cache     answers from the past, joins identical calls
      -  own       objects belong to who made them, and lead to the account that keeps them
      -  recover   goes on with a stream that broke, at another target
      -  combine   small calls that arrive together leave as one
@@ -53,6 +53,7 @@ from headgate.policies.admit import Admit
 from headgate.policies.breaker import Breaker
 from headgate.policies.budget.budget import Budget
 from headgate.policies.budget.hold import Holds, Rules
+from headgate.policies.cache.cache import Cache
 from headgate.policies.compress.compress import Compress
 from headgate.policies.compress.shorten import How
 from headgate.policies.defaults import Defaults
@@ -88,6 +89,7 @@ class Parts(NamedTuple):
     abilities: Abilities
     meter: Meter
     once: Once
+    cache: Cache
     owners: Owners
     caps: Caps
     purses: Purses
@@ -306,6 +308,7 @@ ABOVE = (
         lambda parts: parts.once,
     ),
     Layer("guard", "a cached answer still obeys today's rules", lambda parts: guarding.guard(parts.config)),
+    Layer("cache", "a hit spends nothing", lambda parts: parts.cache),
     Layer(
         "own",
         "whose a thing is comes before where it is kept, and a list is asked of several accounts",

@@ -30,8 +30,6 @@ class Unbuilt(NamedTuple):
 
 UNBUILT = (
     Unbuilt("providers.*.type", "providers of this type", lambda value, _: value in {"anthropic", "gemini"}),
-    Unbuilt("models.*.cache", "the cache", lambda value, _: value is not False),
-    Unbuilt("policies.cache.enabled", "the cache", lambda value, _: value),
 )
 
 

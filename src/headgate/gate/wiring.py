@@ -31,7 +31,7 @@ from headgate.providers.simulator import Batch, Fault, Latency, Simulator, Simul
 from headgate.providers.simulator import Limits as Allowed
 from headgate.providers.transport import Transport
 from headgate.stores.blobs import Blobs
-from headgate.stores.memory_blobs import MemoryBlobs
+from headgate.stores.memory_blobs import MOST_BYTES, MemoryBlobs
 from headgate.stores.memory_rates import MemoryRates
 from headgate.stores.protocols import Ledger
 from headgate.stores.rates import Rates
@@ -114,13 +114,14 @@ def rates(config: settings.Config, clock: Clock, chance: Chance, start: Start) -
 
 def blobs(config: settings.Config, clock: Clock, start: Start) -> Blobs:
     """The store of answers: shared by machines, by the processes of this one, or by nobody. Nothing is opened yet."""
+    most = int(config.policies.cache.max_mb * 1_000_000)
     if config.shared != MEMORY:
         from headgate.stores.redis_blobs import RedisBlobs  # noqa: PLC0415  an extra; `rates` says if it is missing
 
-        return RedisBlobs(config.shared, clock=clock, start=start)
+        return RedisBlobs(config.shared, clock=clock, start=start, most=most)
     if config.store.startswith(SQLITE):
-        return SqliteBlobs(config.store.removeprefix(SQLITE) + "-answers", clock)
-    return MemoryBlobs(clock)
+        return SqliteBlobs(config.store.removeprefix(SQLITE) + "-answers", clock, most)
+    return MemoryBlobs(clock, min(most, MOST_BYTES))
 
 
 def once(config: settings.Config, blobs: Blobs, clock: Clock, chance: Chance, start: Start) -> Once:
