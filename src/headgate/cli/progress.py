@@ -89,6 +89,8 @@ class Watch:
         parts.append(cost if self._budget is None else f"{cost} of ${self._budget}")
         if tally.failed:
             parts.append(f"{tally.failed:,} failed")
+        if self._run.trouble is not None:
+            parts.append(f"waiting: {self._run.trouble.message}")
         left = self.left()
         if left is not None:
             parts.append(f"{time(left)} left")

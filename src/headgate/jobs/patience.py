@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from typing import TypeVar
 
 from headgate.core.clock import Chance, Clock
@@ -34,8 +35,8 @@ T = TypeVar("T")
 
 LONGEST_WAIT = 30.0
 """Seconds between two questions of the same row."""
-HOPELESS = 300.0
-"""Seconds without any answer after which it is of no use to go on."""
+HOPELESS, HOPELESS_AT_ONCE = 1800.0, 300.0
+"""Seconds without any answer after which it is of no use to go on; the second where nobody was ever answered."""
 SHUT_OUT = 20
 """Refusals of our credentials or for want of credit, one after another, that mean that nobody will be answered."""
 SHUT_OUT_AT_ONCE = 3
@@ -64,13 +65,16 @@ class Patience:
         max_attempts: requests that may leave on behalf of one question; those that met a rate limit do not count.
         clock: tells the time.
         chance: spreads those who wait.
+        deadline: when answers are of no use any more, on the monotonic clock.
 
     Attributes:
         stopped: why nobody is asked any more; None while somebody is.
+        trouble: what was met since somebody was answered; None where it was nothing.
     """
 
-    def __init__(self, *, max_attempts: int, clock: Clock, chance: Chance) -> None:
+    def __init__(self, *, max_attempts: int, clock: Clock, chance: Chance, deadline: float | None = None) -> None:
         self._max_attempts = max_attempts
+        self._deadline = inf if deadline is None else deadline
         self._clock = clock
         self._chance = chance
         self._busy = 0
@@ -80,6 +84,7 @@ class Patience:
         self._bad_since: float | None = None
         self._shut_out = 0
         self.stopped: HeadgateError | None = None
+        self.trouble: HeadgateError | None = None
 
     async def ask(self, once: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer, or none to be had.
@@ -102,7 +107,7 @@ class Patience:
                 failure = error
                 attempts += sum(attempt.status != 429 for attempt in error.attempts)
             else:
-                self._worked, self._bad_since, self._shut_out = True, None, 0
+                self._worked, self._bad_since, self._shut_out, self.trouble = True, None, 0, None
                 self._pay()
                 return answer
             finally:
@@ -114,7 +119,11 @@ class Patience:
             if not self._passes(failure, attempts):
                 raise failure
             waits += 1
-            await self._rest(failure, waits)
+            wait = self._wait(failure, waits)
+            if self._clock.monotonic() + wait >= self._deadline:
+                raise failure
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), wait)
         raise Stopped(self.stopped)
 
     def stop(self, error: HeadgateError) -> None:
@@ -138,16 +147,16 @@ class Patience:
         self._shut_out = self._shut_out + 1 if shut else 0
         if self._bad_since is None:
             self._bad_since = now
-        if self._shut_out >= (SHUT_OUT if self._worked else SHUT_OUT_AT_ONCE) or now - self._bad_since > HOPELESS:
+        self.trouble = error
+        refusals, seconds = (SHUT_OUT, HOPELESS) if self._worked else (SHUT_OUT_AT_ONCE, HOPELESS_AT_ONCE)
+        if self._shut_out >= refusals or now - self._bad_since > seconds:
             self.stop(error)
         return self.stopped is not None or waiting or attempts < self._max_attempts
 
-    async def _rest(self, error: HeadgateError, waits: int) -> None:
+    def _wait(self, error: HeadgateError, waits: int) -> float:
+        """Seconds until the row is asked again."""
         wait = min(2.0 ** (waits - 1), LONGEST_WAIT) * (0.5 + self._chance.random())
-        if error.retry_after is not None:
-            wait = max(wait, error.retry_after * (1 + 0.1 * self._chance.random()))
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), wait)
+        return wait if error.retry_after is None else max(wait, error.retry_after * (1 + 0.1 * self._chance.random()))
 
     async def _until_paid(self, error: OverBudgetError) -> None:
         """Wait until somebody has been answered: the worst that it might have cost is free again then."""

@@ -22,6 +22,7 @@ from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError
 from headgate.core.money import PICO
 from headgate.core.usage import TokenUsage
+from headgate.dialects.openai_fields import UNREADABLE
 from headgate.dialects.registry import DIALECTS
 from headgate.gate import makers, wiring
 from headgate.gate.config import Config, Limits
@@ -299,10 +300,14 @@ async def _prompt(gate: Gate, kind: Kind) -> float:
     some = kind.some[:: max(len(kind.some) // COUNTED_ROWS, 1)]
     if kind.operation not in COUNTED or not some:
         return kind.size / 4
-    tokens = 0
+    tokens = size = 0
     for row in some:
-        tokens += (await gate.tokens.request(kind.operation, Body(row.body), kind.model)).tokens
-    return tokens * kind.size / max(sum(len(row.body) for row in some), 1)
+        try:
+            tokens += (await gate.tokens.request(kind.operation, Body(row.body), kind.model)).tokens
+        except UNREADABLE:
+            continue  # its own call will tell
+        size += len(row.body)
+    return tokens * kind.size / size if size else kind.size / 4
 
 
 async def _output(gate: Gate, kind: Kind) -> tuple[_Sum, Basis]:

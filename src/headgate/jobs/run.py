@@ -66,6 +66,7 @@ class Run:
         failures: what the first rows that failed in this run have failed with.
         ambiguous: names of rows that were asked again because nobody knows what became of them.
         stopped: why it ended before its end; None where it did not.
+        trouble: what those who wait have met, while nobody is answered.
     """
 
     def __init__(
@@ -80,13 +81,18 @@ class Run:
         self._rows = rows
         self._plan = plan
         self._clock = clock
-        self._patience = Patience(max_attempts=plan.max_attempts, clock=clock, chance=chance)
+        self._patience = Patience(max_attempts=plan.max_attempts, clock=clock, chance=chance, deadline=plan.deadline)
         self._next_one = asyncio.Lock()
 
     @property
     def stopped(self) -> HeadgateError | None:
         """Why it ended before its end."""
         return self._patience.stopped
+
+    @property
+    def trouble(self) -> HeadgateError | None:
+        """What those who wait have met, while nobody is answered."""
+        return self._patience.trouble
 
     async def work(self) -> None:
         """Answer all rows. Cancelling it leaves nothing running; what was answered is kept.
