@@ -113,10 +113,8 @@ def test_who_joins_a_stream_gets_its_start_and_then_what_comes(house, shop):
     async def story():
         first = house.start(house.ask(stream=True))
         await shop.clock.sleep(2.5)
-        times = []
         async with await house.handle(house.call(stream=True)) as reply:
-            async for event in reply:
-                times.append((event.text, shop.clock.monotonic()))
+            times = [(event.text, shop.clock.monotonic()) async for event in reply]
         assert times == [("a", 2.5), ("b", 2.5), ("c", 3.0)]
         await first
 
