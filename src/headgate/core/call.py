@@ -168,6 +168,18 @@ class Address(msgspec.Struct, frozen=True):
     listing: bool = False
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """What books and logs may say of a call in words of its caller.
+
+    Attributes:
+        model, user, tags: as in `Call`, masked where a rule says so.
+    """
+
+    model: str = ""
+    user: str | None = None
+    tags: Mapping[str, str] = NO_TAGS
+
+
 class Call(msgspec.Struct, frozen=True):
     """One question.
 
@@ -242,6 +254,7 @@ class Call(msgspec.Struct, frozen=True):
     trail: list[Attempt] = msgspec.field(default_factory=list)
     verdicts: list[Verdict] = msgspec.field(default_factory=list)
     saved: list[int] = msgspec.field(default_factory=list)
+    judged: list[Shown] = msgspec.field(default_factory=list)
 
     @property
     def request_id(self) -> str:
@@ -249,6 +262,11 @@ class Call(msgspec.Struct, frozen=True):
         return "req_" + self.id
 
     @property
+    @property
+    def shown(self) -> "Call | Shown":
+        """What books and logs may say of it: where nothing is judged, what the caller said."""
+        return self.judged[-1] if self.judged else self
+
     def attempt(self) -> Attempt:
         """The attempt that is open now; the provider notes on it what happened."""
         return self.trail[-1]

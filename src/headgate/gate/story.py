@@ -98,7 +98,7 @@ def _told(one: Try) -> str:
 def of_call(call: Call, end: CallEnd) -> Story:
     """The story of a caller's call that has ended."""
     trail = call.trail
-    caller = call.caller
+    caller, shown = call.caller, call.shown
     usages = [attempt.usage for attempt in trail if attempt.usage is not None]
     costs = [attempt.cost for attempt in trail if attempt.cost is not None]
     return Story(
@@ -106,12 +106,12 @@ def of_call(call: Call, end: CallEnd) -> Story:
         status=end.status,
         error_type=end.error_type,
         operation=str(call.operation),
-        model=plain(call.model),
+        model=plain(shown.model),
         stream=call.stream,
         key=caller.key,
         project=caller.project,
-        user=plain(call.user) if call.user else None,
-        tags={plain(name): plain(str(value)) for name, value in call.tags.items()} if call.tags else NO_TAGS,
+        user=plain(shown.user) if shown.user else None,
+        tags={plain(name): plain(str(value)) for name, value in shown.tags.items()} if shown.tags else NO_TAGS,
         cache=end.cache,
         latency_ms=end.latency_ms,
         first_token_ms=end.first_token_ms,

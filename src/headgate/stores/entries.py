@@ -57,7 +57,7 @@ def intent(call: Call, attempt: Attempt | None, *, time: float, held: Told | Non
 
     `time` is the start of the call, seconds since 1970 UTC.
     """
-    caller = call.caller
+    caller, shown = call.caller, call.shown
     number, provider, model = (
         (0, None, None) if attempt is None else (attempt.number, attempt.provider, _text(attempt.model))
     )
@@ -68,14 +68,14 @@ def intent(call: Call, attempt: Attempt | None, *, time: float, held: Told | Non
         call.day,
         time,
         call.operation,
-        _text(call.model),
+        _text(shown.model),
         provider,
         model,
         call.stream,
         caller.key,
         caller.project,
-        _text(call.user) if call.user else None,
-        _tags(call.tags),
+        _text(shown.user) if shown.user else None,
+        _tags(shown.tags),
         call.parent,
         call.dropped,
         held,
@@ -134,6 +134,7 @@ def ending(
         first_token_ms=first_token_ms,
         intent=None if time is None else intent(call, None, time=time),
         guard=_verdicts(call.verdicts) if call.verdicts else None,
+        saved=sum(call.saved) if call.saved else 0,
     )
 
 

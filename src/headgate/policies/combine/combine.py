@@ -192,6 +192,7 @@ class Combine:
             together=asked.together,
             trail=[],
             verdicts=[],
+            judged=[],
         )
         async with await group.next(call) as reply:
             event = await reply.read()

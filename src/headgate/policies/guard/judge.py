@@ -4,6 +4,8 @@ Decides which texts a rule is shown and puts masks in their places; refuses to k
 which fields are looked at (`dialects/openai_texts.py`).
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from headgate.core.body import Body
@@ -92,6 +94,18 @@ class Judge:
         words = judged(chain.flat, chain.side, self.tell, words)
         await self.ask(chain.flat, chain.side, words)
         return words
+
+    def names(self, names: Sequence[str], chain: Chain) -> list[str]:
+        """Names that a caller has chosen, judged by the local rules.
+
+        Raises:
+            GuardError: a rule blocks one.
+        """
+        layer = chain.flat
+        words = [name.encode(errors="replace") for name in names]
+        if layer.engine is not None and (layer.engine.anchored or layer.engine.finds(b"\n".join(words))):
+            words = [judged(layer, chain.side, self.tell, name) for name in words]
+        return [name.decode() for name in words]
 
     async def answer(self, raw: bytes, names: tuple[str, ...], chain: Chain) -> bytes:
         """A whole answer with some of its fields judged.
