@@ -10,7 +10,7 @@ Callers say themselves who their end users are. So a user is one of a tenant (th
 can use up what another tenant's user of the same name has. What callers make up is clipped to what a database takes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from math import inf
@@ -99,7 +99,8 @@ class Caps:
         now = self._clock.time()
         found = self._key(call.caller, now)
         for budget, limit, alert_at, window in self._budgets:
-            for whose in _whose(budget, call, model):
+            whose = _whose(budget, call, model)
+            if whose is not None:
                 found.append(Cap(_named(budget, whose), window.at(now), limit, alert_at))
         return found
 
@@ -108,7 +109,8 @@ class Caps:
         now = self._clock.time()
         found = self._key(caller, now)
         for budget, limit, alert_at, window in self._budgets:
-            for whose in _mine(budget, caller) if budget.scope in {"key", "project"} else ():
+            whose = _mine(budget, caller) if budget.scope in {"key", "project"} else None
+            if whose is not None:
                 found.append(Cap(_named(budget, whose), window.at(now), limit, alert_at))
         return found
 
@@ -160,31 +162,30 @@ def _is_each(budget: Budget) -> bool:
     return budget.scope != "gateway" and getattr(budget, budget.scope) is None
 
 
-def _whose(budget: Budget, call: Call, model: str) -> Iterator[str]:
-    """Whose sum it is: "" for the budget's own; nothing where the call is none of its business."""
+def _whose(budget: Budget, call: Call, model: str) -> str | None:
+    """Whose sum it is: "" for the budget's own; None where the call is none of its business."""
     if budget.scope == "gateway":
-        yield ""
-    elif budget.scope == "model":
+        return ""
+    if budget.scope == "model":
         # By whichever of its names.
-        asked = {call.model, model}
-        yield from ([""] if budget.model in asked else [] if budget.model else [_plain(model)])
-    elif budget.scope == "tag":
+        return _plain(model) if not budget.model else "" if budget.model in (call.model, model) else None
+    if budget.scope == "tag":
         name, _, value = (budget.tag or "").partition("=")
-        given = call.tags.get(name)
-        if given is not None and (not value or given == value):
-            yield "" if value else _plain(given)
-    elif budget.scope == "user":
-        if call.user and budget.user in {None, call.user}:
-            yield "" if budget.user else _user(call, call.user)
-    else:
-        yield from _mine(budget, call.caller)
+        given = _one(value or None, call.tags.get(name))
+        return given and _plain(given)
+    if budget.scope == "user":
+        given = _one(budget.user, call.user or None)
+        return given and _user(call, given)
+    return _mine(budget, call.caller)
 
 
-def _mine(budget: Budget, caller: Caller) -> Iterator[str]:
+def _mine(budget: Budget, caller: Caller) -> str | None:
     """The same for a budget of keys or projects."""
-    yield from _each(getattr(budget, budget.scope), getattr(caller, budget.scope))
+    return _one(getattr(budget, budget.scope), getattr(caller, budget.scope))
 
 
-def _each(wanted: str | None, given: str | None) -> Iterator[str]:
-    if given is not None and wanted in (None, given):
-        yield "" if wanted else given
+def _one(wanted: str | None, given: str | None) -> str | None:
+    """Who it is, where it is for anybody; "" for the one who is wanted, None for somebody else."""
+    if wanted is None:
+        return given
+    return "" if wanted == given else None

@@ -45,10 +45,57 @@ _TOKENS = ("tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_mi
 _DUST = 1e-6
 
 
+class _Shown:
+    """What a caller is told of one limit, by the names that clients of OpenAI know."""
+
+    __slots__ = ("_left", "_limit", "_most", "_reset", "_text")
+
+    def __init__(self, what: str, limit: float) -> None:
+        self._limit = f"x-ratelimit-limit-{what}"
+        self._left = f"x-ratelimit-remaining-{what}"
+        self._reset = f"x-ratelimit-reset-{what}"
+        self._most = limit
+        self._text = f"{limit:.15g}"
+
+    def tell(self, headers: dict[str, str], ahead: float, burst: float) -> None:
+        left = floor((burst - ahead) * self._most / MINUTE + _DUST)
+        headers[self._limit] = self._text
+        headers[self._left] = str(left) if left > 0 else "0"
+        headers[self._reset] = go_duration(ahead)
+
+
+class _Known:
+    """What is known of a key's limits before its calls come.
+
+    Attributes:
+        rule: as the store takes it.
+        counts_tokens: some of them are of tokens.
+        most: input and output tokens that one call may cost at most.
+        requests, tokens: what is told of them. Of several limits of tokens the store tells how far the scarcest is used
+            up; it is told as a share of the first one.
+    """
+
+    __slots__ = ("counts_tokens", "most", "requests", "rule", "tokens")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        limits = rule.limits
+        self.counts_tokens = limits.counts_tokens
+        together, minutes = limits.tokens_per_minute or inf, DEBT / MINUTE
+        self.most = (
+            minutes * min(limits.input_tokens_per_minute or inf, together),
+            minutes * min(limits.output_tokens_per_minute or inf, together),
+        )
+        calls = limits.requests_per_minute
+        tokens = limits.tokens_per_minute or limits.input_tokens_per_minute or limits.output_tokens_per_minute
+        self.requests = None if calls is None else _Shown("requests", calls)
+        self.tokens = None if tokens is None else _Shown("tokens", tokens)
+
+
 class _Hold(NamedTuple):
     """What a call has taken, until it ends."""
 
-    rule: Rule
+    known: _Known
     grant: Grant
     held: Demand
     forecast: Forecast | None
@@ -63,7 +110,7 @@ class Admit:
 
     def __init__(self, rates: Rates) -> None:
         self._rates = rates
-        self._rules: dict[str | None, Rule] = {}
+        self._keys: dict[str | None, _Known] = {}
         self._forecasts: dict[str, Forecast] = {}
 
     def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:  # noqa: A002  the field's word
@@ -78,31 +125,31 @@ class Admit:
             return next(call)
         if call.priority > caller.priority:
             call = msgspec.structs.replace(call, priority=caller.priority)
-        return next(call) if caller.limits is None else self._within(call, self._rule(caller, caller.limits), next)
+        return next(call) if caller.limits is None else self._within(call, self._known(caller, caller.limits), next)
 
-    async def _within(self, call: Call, rule: Rule, next: Handler) -> Reply:  # noqa: A002  the field's word
-        forecast, held = None, _NOTHING
-        if rule.limits.counts_tokens and call.operation not in _WITHOUT_TOKENS:
+    async def _within(self, call: Call, known: _Known, next: Handler) -> Reply:  # noqa: A002  the field's word
+        rule, forecast, held = known.rule, None, _NOTHING
+        if known.counts_tokens and call.operation not in _WITHOUT_TOKENS:
             forecast = self._forecast(call.model)
             held = forecast.expect(call)
         grant = self._rates.decide(rule, held) or await self._rates.take(rule, held)
         if grant.limited is not None:
-            raise _refusal(call.caller, rule, grant)
-        end = partial(self._end, call, _Hold(rule, grant, held, forecast))
+            raise _refusal(call.caller, known, grant)
+        end = partial(self._end, call, _Hold(known, grant, held, forecast))
         try:
             reply = await next(call)
         except BaseException as error:
             end(error)
             raise
-        reply.headers = {**reply.headers, **_headers(rule, grant)}
+        reply.headers = {**reply.headers, **_headers(known, grant)}
         reply.watch(None, end)
         return reply
 
-    def _rule(self, caller: Caller, limits: Limits) -> Rule:
-        rule = self._rules.get(caller.key)
-        if rule is None or rule.limits is not limits:
-            rule = self._rules[caller.key] = Rule(f"admit:{caller.key or ''}", limits, burst=MINUTE)
-        return rule
+    def _known(self, caller: Caller, limits: Limits) -> _Known:
+        known = self._keys.get(caller.key)
+        if known is None or known.rule.limits is not limits:
+            known = self._keys[caller.key] = _Known(Rule(f"admit:{caller.key or ''}", limits, burst=MINUTE))
+        return known
 
     def _forecast(self, model: str) -> Forecast:
         found = self._forecasts.get(model)
@@ -115,8 +162,8 @@ class Admit:
     def _end(self, call: Call, hold: _Hold, error: BaseException | None) -> None:
         used = _used(call, hold.held, error)
         if used is not None and hold.forecast is not None:
-            used = _credible(hold.rule.limits, used)
-        self._rates.settle(hold.rule, hold.grant, hold.held, used)
+            used = _credible(hold.known.most, used)
+        self._rates.settle(hold.known.rule, hold.grant, hold.held, used)
         if hold.forecast is None or not call.trail:
             return
         last = call.trail[-1]
@@ -140,17 +187,16 @@ def _used(call: Call, held: Demand, error: BaseException | None) -> Demand | Non
     return Demand(tokens_in, tokens_out) if known else Demand(max(tokens_in, held.input), max(tokens_out, held.output))
 
 
-def _credible(limits: Limits, used: Demand) -> Demand:
+def _credible(most: tuple[float, float], used: Demand) -> Demand:
     """The same, or as much as may be owed."""
-    together, minutes = limits.tokens_per_minute or inf, DEBT / MINUTE
-    return Demand(
-        int(min(used.input, minutes * min(limits.input_tokens_per_minute or inf, together))),
-        int(min(used.output, minutes * min(limits.output_tokens_per_minute or inf, together))),
-    )
+    most_in, most_out = most
+    if used.input <= most_in and used.output <= most_out:
+        return used
+    return Demand(int(min(used.input, most_in)), int(min(used.output, most_out)))
 
 
-def _refusal(caller: Caller, rule: Rule, grant: Grant) -> Refused:
-    limits = rule.limits
+def _refusal(caller: Caller, known: _Known, grant: Grant) -> Refused:
+    limits = known.rule.limits
     if grant.limited == "store":
         message = "The shared store of limits has started anew: until it knows who is at work, no call gets a place."
         return SharedStoreError(message, hint=f"Try again in {go_duration(grant.wait)}.", retry_after=grant.wait)
@@ -165,33 +211,21 @@ def _refusal(caller: Caller, rule: Rule, grant: Grant) -> Refused:
     return TooFastError(
         f"{'This caller' if caller.key is None else f'The key {caller.key!r}'} asks for too much: {exceeded}. "
         f"Try again in {go_duration(wait)}.",
-        headers=_headers(rule, grant),
+        headers=_headers(known, grant),
         retry_after=wait,
     )
 
 
-def _headers(rule: Rule, grant: Grant) -> dict[str, str]:
-    """What is left, in the words that clients of OpenAI know.
-
-    Of several limits of tokens the store tells how far the scarcest is used up; it is told as a share of the first one.
-    """
-    limits = rule.limits
+def _headers(known: _Known, grant: Grant) -> dict[str, str]:
+    """What is left."""
     headers: dict[str, str] = {}
-    burst = 0.0 if limits.spread else rule.burst
-    if limits.requests_per_minute is not None:
+    rule = known.rule
+    burst = 0.0 if rule.limits.spread else rule.burst
+    if known.requests is not None:
         # Where a sliding minute says no, the store's figure may still say yes.
         spent = grant.limited == "requests"
         ahead = max(grant.requests, grant.wait) if spent else grant.requests
-        _tell(headers, "requests", limits.requests_per_minute, ahead, 0.0 if spent else burst)
-    if limits.counts_tokens:
-        most = limits.tokens_per_minute or limits.input_tokens_per_minute or limits.output_tokens_per_minute
-        assert most is not None, "it counts tokens"
-        _tell(headers, "tokens", most, grant.tokens, burst)
+        known.requests.tell(headers, ahead, 0.0 if spent else burst)
+    if known.tokens is not None:
+        known.tokens.tell(headers, grant.tokens, burst)
     return headers
-
-
-def _tell(headers: dict[str, str], what: str, limit: float, ahead: float, burst: float) -> None:
-    left = max(floor((burst - ahead) * limit / MINUTE + _DUST), 0)
-    headers["x-ratelimit-limit-" + what] = f"{limit:.15g}"
-    headers["x-ratelimit-remaining-" + what] = str(left)
-    headers["x-ratelimit-reset-" + what] = go_duration(ahead)

@@ -76,6 +76,13 @@ class Hold:
             purse.lent -= min(cost, self.amount)
 
 
+def _hold(purses: Sequence[_Purse], amount: int) -> Hold:
+    for purse in purses:
+        purse.held += amount
+        purse.idle = 0
+    return Hold(purses, amount)
+
+
 class Purses:
     """All purses of one process.
 
@@ -103,18 +110,26 @@ class Purses:
             OverBudgetError: a cap has too little left.
             StoreError: more has to be borrowed, and the store cannot be asked.
         """
+        purses = self._of(caps)
+        while short := [purse for purse in purses if purse.lent - purse.held < amount]:
+            await self._borrow(short[0], amount)
+        return _hold(purses, amount)
+
+    def at_once(self, caps: Sequence[Cap], amount: int) -> Hold | None:
+        """The same where all of it was borrowed before; None: `hold` has to be awaited."""
+        purses = self._of(caps)
+        for purse in purses:
+            if purse.lent - purse.held < amount:
+                return None
+        return _hold(purses, amount)
+
+    def _of(self, caps: Sequence[Cap]) -> list[_Purse]:
         owner = self._owner()
         if owner != self.owner:
             # What the parent of a fork has borrowed is not ours.
             self.owner = owner
             self._purses.clear()
-        purses = [self._purse(cap) for cap in caps]
-        while short := [purse for purse in purses if purse.lent - purse.held < amount]:
-            await self._borrow(short[0], amount)
-        for purse in purses:
-            purse.held += amount
-            purse.idle = 0
-        return Hold(purses, amount)
+        return [self._purse(cap) for cap in caps]
 
     def _purse(self, cap: Cap) -> _Purse:
         purse = self._purses.get((cap.name, cap.window))

@@ -148,6 +148,7 @@ class Holds:
         self._clock = clock
         self._default_output = default_output
         self._rules = rules
+        self._estimates = "estimate" in (rules.on_unknown, rules.unbounded)
         self._forecast = Forecast()
 
     async def take(self, call: Call, model: str) -> tuple[Call, Held | None]:
@@ -179,7 +180,7 @@ class Holds:
             raise _unpriced(model)
         clamped = None
         try:
-            hold = await self._purses.hold(caps, amount)
+            hold = self._purses.at_once(caps, amount) or await self._purses.hold(caps, amount)
         except OverBudgetError as error:
             case, hold, clamped = await self._nearer(call, model, case, caps, error)
         if case.body is not call.body:
@@ -250,7 +251,7 @@ class Holds:
 
     def learn(self, call: Call, usage: TokenUsage) -> None:
         """Take what a call has really used: estimates follow it, where there are any."""
-        if "estimate" in (self._rules.on_unknown, self._rules.unbounded):
+        if self._estimates:
             self._forecast.learn(call, usage)
 
     def _case(self, call: Call, model: str) -> _Case:
@@ -384,10 +385,9 @@ def _unpriced(model: str) -> UnpricedError:
 
 def kept_long(call: Call) -> bool:
     """Whether the request asks the provider to keep what it caches for twelve hours."""
-    return isinstance(call.body, Body) and call.body.once(_kept_long)
-
-
-def _kept_long(body: Body) -> bool:
+    body = call.body
+    if not isinstance(body, Body):
+        return False
     try:
         options = fields(body).prompt_cache_options
     except BadRequestError:
