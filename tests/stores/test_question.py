@@ -56,15 +56,15 @@ def test_no_time_is_a_question_too():
 def test_an_answer_is_put_together():
     """Money from its parts, groups dearest first, the total from them; decimals are whole numbers."""
     rows = [
-        ("a", 1, 2, 3, 4, 5, 6, 7, 0, 9, 10, 11, 12, 13, 14),
-        ("b", *map(Decimal, (1, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0))),
+        ("a", 1, 2, 3, 4, 5, 6, 7, 0, 9, 10, 11, 12, 13, 14, 15, 16),
+        ("b", *map(Decimal, (1, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0))),
     ]
     total, groups = answer(Query(by=("key",)), rows)
     assert [(usage.group, usage.cost) for usage in groups] == [({"key": "b"}, 2_000_000_001), ({"key": "a"}, 9)]
     assert groups[1] == Usage(
         group={"key": "a"}, calls=1, errors=2, cache_hits=3, attempts=4, prompt_tokens=5, completion_tokens=6,
         cached_tokens=7, cost=9, unknown_cost=10_000_000_011, unknown_attempts=12, unpriced_attempts=13,
-        saved_tokens=14,
+        saved_tokens=14, cache_saved=15_000_000_016,
     )  # fmt: skip
     assert (total.group, total.calls, total.cost, total.unknown_attempts) == ({}, 2, 2_000_000_010, 12)
     assert type(groups[0].cost) is int

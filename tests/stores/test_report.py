@@ -22,7 +22,7 @@ def test_the_shape_of_usage():
     total = Usage(
         calls=3, attempts=4, errors=1, prompt_tokens=10, completion_tokens=5, cached_tokens=2, cost=1,
         unknown_attempts=1, unknown_cost=2_500_000_000_000, unpriced_attempts=1, cache_hits=1,
-        saved_tokens=7,
+        saved_tokens=7, cache_saved=3_000_000_000_000,
     )  # fmt: skip
     group = Usage(group={"model": "m", "tag:team": None}, calls=1, cost=10**20)
     told = usage_json(Query(since=0, until=86400, by=("model", "tag:team")), total, [group])
@@ -41,6 +41,7 @@ def test_the_shape_of_usage():
         "unpriced_attempts": 1,
         "cache_hits": 1,
         "saved_tokens": 7,
+        "cache_saved_usd": "3",
         "by": [
             {
                 "model": "m",
@@ -57,6 +58,7 @@ def test_the_shape_of_usage():
                 "unpriced_attempts": 0,
                 "cache_hits": 0,
                 "saved_tokens": 0,
+                "cache_saved_usd": "0",
             }
         ],
     }
@@ -103,6 +105,7 @@ def test_the_shape_of_a_row():
         "status": 200,
         "stream": True,
         "cache": "miss",
+        "cache_saved_usd": "0",
         "latency_ms": 1.5,
         "first_token_ms": 0.5,
         "tags": {"team": "a"},

@@ -66,14 +66,14 @@ def test_what_is_added(pen):
         ),
         Entry(pen.intent("b"), pen.outcome("b", cost=5, settled=Settled.UNKNOWN), pen.end("b", status=502)),
         Entry(pen.intent("c"), pen.outcome("c", cost=None), pen.end("c", error_type="cancelled", status=None)),
-        Entry(pen.intent("d", 0), pen.outcome("d", 0, cost=0), pen.end("d", 0, cache="hit")),
+        Entry(pen.intent("d", 0), pen.outcome("d", 0, cost=0), pen.end("d", 0, cache="hit", saved=2_000_000_003)),
         Entry(pen.intent("going"), pen.outcome("going", cost=None, settled=Settled.UNKNOWN)),
     ]
     assert sums(delta(lines)) == {
         "calls": 4, "errors": 2, "cache_hits": 1, "attempts": 5,
         "prompt_tokens": 600, "completion_tokens": 60, "cached_tokens": 4,
         "cost_high": 3, "cost_low": 7, "unknown_high": 0, "unknown_low": 5,
-        "unknown_attempts": 2, "unpriced_attempts": 1, "saved_tokens": 9,
+        "unknown_attempts": 2, "unpriced_attempts": 1, "saved_tokens": 9, "saved_high": 2, "saved_low": 3,
     }  # fmt: skip
 
 

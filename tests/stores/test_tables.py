@@ -25,9 +25,9 @@ def connection():
 def test_a_line_is_plain_and_fits_its_columns(pen, connection):
     """What the driver would have to adapt one by one (enumerations, truth) is plain; the end stands behind."""
     intent = pen.intent(operation=Operation.RESPONSES, stream=True)
-    end = pen.end(status=502, error_type="x", cache="miss", latency_ms=3.0, first_token_ms=1.0, guard="[]")
-    told = ("miss", 1, 502, "x", 3.0, 1.0, "[]")
-    for call, last, stands in (("a", None, (None,) * 7), ("b", end, told)):
+    end = pen.end(status=502, error_type="x", cache="miss", latency_ms=3.0, first_token_ms=1.0, guard="[]", saved=7)
+    told = ("miss", 1, 502, "x", 3.0, 1.0, "[]", 7)
+    for call, last, stands in (("a", None, (None,) * 8), ("b", end, told)):
         values = tables.line(Entry(pen.intent(call), pen.outcome(call), last))
         assert {type(value) for value in values} <= {str, int, float, type(None)}
         connection.execute(tables.INSERT, values)

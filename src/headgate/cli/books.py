@@ -17,12 +17,15 @@ from headgate.gate import usage_query
 from headgate.gate.config import Config
 from headgate.gate.gate import Gate
 from headgate.gate.ports import SystemClock
+from headgate.gate.values import seconds
 from headgate.gate.wiring import MEMORY
 from headgate.stores.protocols import DIMENSIONS, Query, Usage
 from headgate.stores.report import budget_json, row_json, usage_json
 
 Shape = Literal["people", "json", "csv"]
 
+
+_SHARES = {"success_rate", "hit_rate", "token_efficiency"}
 
 app = typer.Typer()
 
@@ -46,6 +49,8 @@ def usage(
         bool, typer.Option("--exceeded", help="Only attempts that cost more than was held for them.")
     ] = False,
     budgets: Annotated[bool, typer.Option("--budgets", help="How budgets stand, instead.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="How it went lately, instead: healthy or not.")] = False,
+    last: Annotated[str, typer.Option("--last", help="How far --summary looks back.")] = "60m",
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     path: ConfigFile = None,
@@ -53,8 +58,9 @@ def usage(
     """Show what was used and what it cost."""
     if context.invoked_subcommand is not None:
         return
-    if sum([unknown, exceeded, budgets]) + (rows and budgets) > 1:
-        raise BadRequestError("--unknown, --exceeded and --budgets exclude each other.", hint="Choose one of them.")
+    if sum([unknown, exceeded, budgets, summary]) + (rows and (budgets or summary)) > 1:
+        text = "--unknown, --exceeded, --budgets and --summary exclude each other."
+        raise BadRequestError(text, hint="Choose one of them.")
     shape: Shape = "json" if json else "csv" if csv else "people"
     if json and csv:
         raise BadRequestError("--json and --csv exclude each other.", hint="Choose one of them.")
@@ -69,7 +75,9 @@ def usage(
         called="--{}".format,
     )
     config = books(configuration(path, serving=False).config)
-    if budgets:
+    if summary:
+        asyncio.run(_summary(config, _minutes(last), shape))
+    elif budgets:
         asyncio.run(_budgets(config, shape))
     elif rows or query.only is not None:
         asyncio.run(_rows(config, query, shape))
@@ -108,6 +116,8 @@ async def _sums(config: Config, query: Query, shape: Shape) -> None:
         columns.insert(4, "tokens\nsaved")
     if total.cached_tokens:
         columns.insert(4, "of it\ncached")
+    if total.cache_hits:
+        columns += ["from\ncache", "saved, USD"]
     if total.unknown_attempts:
         columns.append("unknown")
     rows = [[" / ".join(group.group[name] or "-" for name in query.by), *_cells(group, columns)] for group in groups]
@@ -133,6 +143,8 @@ def _cells(usage: Usage, columns: Sequence[str]) -> list[str]:
         "of it\ncached": f"{usage.cached_tokens:,}",
         "tokens\nsaved": f"{usage.saved_tokens:,}",
         "cost, USD": show_usd(usage.cost),
+        "from\ncache": f"{usage.cache_hits:,}",
+        "saved, USD": show_usd(usage.cache_saved),
         "unknown": f"{usage.unknown_attempts:,}",
     }
     return [figures[name] for name in columns]
@@ -179,3 +191,27 @@ async def _budgets(config: Config, shape: Shape) -> None:
         show(table("budget", heads, [
             [one["name"], *(one[name] for name in names), f"{one['share']:.1%}"] for one in facts
         ]))  # fmt: skip
+
+
+def _minutes(last: str) -> float:
+    try:
+        return seconds(last if last[-1:].isalpha() else f"{last}m") / 60
+    except (TypeError, ValueError):
+        raise BadRequestError(f"--last {last!r} is no duration.", hint="Write 60m, 24h or 7d.") from None
+
+
+async def _summary(config: Config, minutes: float, shape: Shape) -> None:
+    async with await Gate.open(config) as gate:
+        facts = (await gate.summaries.last(minutes)).facts()
+    if shape == "json":
+        put(msgspec.json.encode(facts).decode())
+        return
+    plain = {name: "; ".join(map(str, value)) if isinstance(value, list) else value for name, value in facts.items()}
+    plain["failures"] = ", ".join(f"{code} {count}" for code, count in facts["failures"].items())
+    if shape == "csv":
+        write(line(plain))
+        write(line(plain.values()))
+        return
+    for name, value in plain.items():
+        shown = f"{value:.1%}" if name in _SHARES and value is not None else value
+        put(visible(f"{name.replace('_', ' '):<22}{'-' if shown in {None, ''} else shown}"))

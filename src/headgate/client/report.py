@@ -29,6 +29,7 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
         unpriced_attempts: attempts that were billed at a price that is not known.
         cache_hits: calls that the cache answered.
         saved_tokens: input tokens that compression has left out.
+        cache_saved_usd: US dollars that calls did not cost because the cache answered them.
         group: what this report is about, by dimension; empty for the whole.
         by: one report per group, dearest first; empty unless groups were asked for.
     """
@@ -45,6 +46,7 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
     unpriced_attempts: int
     cache_hits: int
     saved_tokens: int
+    cache_saved_usd: Decimal
     group: Mapping[str, str | None] = {}
     by: tuple["UsageReport", ...] = ()
 
@@ -123,6 +125,7 @@ def report(total: Usage, groups: Iterable[Usage] = ()) -> UsageReport:
         unpriced_attempts=total.unpriced_attempts,
         cache_hits=total.cache_hits,
         saved_tokens=total.saved_tokens,
+        cache_saved_usd=to_usd(total.cache_saved),
         group=total.group,
         by=tuple(report(group) for group in groups),
     )

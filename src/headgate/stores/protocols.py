@@ -58,7 +58,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     `calls` counts calls of callers, each where it ended: with its last attempt. `attempts` counts those that left.
     `cost` is of known price and excludes `unknown_cost`, what unresolved attempts would cost at worst where that is
     known. `unpriced_attempts` were billed at an unknown price. `saved_tokens` are those that compression has left
-    out of billed attempts.
+    out of billed attempts, `cache_saved` what calls did not cost that the cache answered.
     """
 
     group: Mapping[str, str | None] = {}
@@ -74,6 +74,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     unpriced_attempts: int = 0
     cache_hits: int = 0
     saved_tokens: int = 0
+    cache_saved: int = 0
 
 
 Statement = tuple[str, tuple[Any, ...]]

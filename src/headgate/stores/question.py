@@ -41,6 +41,8 @@ _OF_A_LINE = (
     _count(_UNKNOWN),
     _count("a.settled = 'billed' AND a.cost IS NULL"),
     "a.saved_tokens",
+    f"CASE WHEN {_LAST} THEN coalesce(a.saved, 0) / {PART} ELSE 0 END",
+    f"CASE WHEN {_LAST} THEN coalesce(a.saved, 0) % {PART} ELSE 0 END",
 )
 """`MEASURES` of a single line."""
 
@@ -141,7 +143,9 @@ def _usage(sums: Sequence[int], group: dict[str, str | None] | None = None) -> U
         unknown_low,
         unknown,
         unpriced,
-        saved,
+        left_out,
+        saved_high,
+        saved_low,
     ) = sums
     return Usage(
         group=group or {},
@@ -156,5 +160,6 @@ def _usage(sums: Sequence[int], group: dict[str, str | None] | None = None) -> U
         unknown_cost=unknown_high * PART + unknown_low,
         unpriced_attempts=unpriced,
         cache_hits=hits,
-        saved_tokens=saved,
+        saved_tokens=left_out,
+        cache_saved=saved_high * PART + saved_low,
     )

@@ -86,7 +86,8 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     """Written when the caller's call has ended, whatever became of it.
 
     Who asked what has been told by its intents; a call that never left brings its `intent` along. `error_type` is
-    `crashed` where the process died before the end. `guard` is what the guard said, as JSON.
+    `crashed` where the process died before the end. `guard` is what the guard said, as JSON; `saved` what the answer
+    did not cost because it came from the past, or was another's too, in picodollars.
     """
 
     call_id: str
@@ -98,6 +99,7 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     first_token_ms: float | None = None
     intent: Intent | None = None
     guard: str | None = None
+    saved: int = 0
 
 
 Record = Intent | Outcome | CallEnd
@@ -134,7 +136,7 @@ def sound(record: Record) -> bool:
         elif record.intent is not None and not sound(record.intent):
             return False
         else:
-            figures = record.attempts | (record.status or 0)
+            figures = record.attempts | (record.status or 0) | record.saved
     except TypeError:
         return False
     return 0 <= figures <= LARGEST
@@ -155,9 +157,9 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the ledger as it is read: an attempt, and what the cache did for its call.
 
     `parent` is the call on whose behalf the gate itself asked. Attempt 0 stands for a call that never left.
-    `budgets` are name and window of those that it was
-    charged to, `held` what was set aside for it. `resolved_by` is who said how it had ended, where nobody knew.
-    `guard` is what the guard said of the call: a list of verdicts, as JSON.
+    `budgets` are name and window of those that it was charged to, `held` what was set aside for it. `resolved_by` is
+    who said how it had ended, where nobody knew. `guard` is what the guard said of the call: a list of verdicts, as
+    JSON. `saved` is what the call did not cost because of the cache.
     """
 
     call_id: str
@@ -196,6 +198,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     resolved_by: str | None = None
     cache: str = "off"
     guard: str | None = None
+    saved: int = 0
 
 
 class ObjectRow(msgspec.Struct, frozen=True, kw_only=True):

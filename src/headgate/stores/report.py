@@ -69,6 +69,7 @@ def row_json(row: AttemptRow) -> Mapping[str, Any]:
         "status": row.status,
         "stream": row.stream,
         "cache": row.cache,
+        "cache_saved_usd": show_usd(row.saved),
         "latency_ms": row.latency_ms,
         "first_token_ms": row.first_token_ms,
         "tags": dict(row.tags),
@@ -109,4 +110,5 @@ def _sums(usage: Usage) -> dict[str, Any]:
         "unpriced_attempts": usage.unpriced_attempts,
         "cache_hits": usage.cache_hits,
         "saved_tokens": usage.saved_tokens,
+        "cache_saved_usd": show_usd(usage.cache_saved),
     }

@@ -46,7 +46,7 @@ FACETS = (
 MEASURES = (
     "calls", "errors", "cache_hits", "attempts", "prompt_tokens", "completion_tokens", "cached_tokens",
     "cost_high", "cost_low", "unknown_high", "unknown_low", "unknown_attempts", "unpriced_attempts",
-    "saved_tokens",
+    "saved_tokens", "saved_high", "saved_low",
 )  # fmt: skip
 """The sums, in the order of their columns."""
 PART = 10**9
@@ -62,7 +62,7 @@ Names = tuple[str | None, ...]
 Key = tuple[int, str, Names]
 """A bucket's first second, the day of the call, and names."""
 Sums = list[int]
-"""The measures of a batch, with money in one figure each: twelve of them."""
+"""The measures of a batch, with money in one figure each: thirteen of them."""
 
 
 class Delta(NamedTuple):
@@ -109,7 +109,7 @@ def delta(news: Iterable[Entry], ends: Iterable[Entry] = ()) -> Delta:
 
 def correction(before: AttemptRow, after: AttemptRow) -> Delta:
     """What becomes of the sums when the outcome of an attempt is put right: one goes, the other comes."""
-    sums = [0] * 12
+    sums = [0] * 13
     _charge(sums, before.settled, before.cost, -1)
     _charge(sums, after.settled, after.cost, 1)
     return _spread({(int(before.time // MINUTE) * MINUTE, before.day, _names(before)): sums})
@@ -156,7 +156,7 @@ def _place(finest: dict[Key, Sums], intent: Intent) -> Sums:
     key = (int(intent.time // MINUTE) * MINUTE, intent.day, _names(intent))
     sums = finest.get(key)
     if sums is None:
-        sums = finest[key] = [0] * 12
+        sums = finest[key] = [0] * 13
     return sums
 
 
@@ -203,6 +203,7 @@ def _add_call(sums: Sums, intent: Intent, end: CallEnd) -> None:
         sums[0] += 1
         sums[1] += end.error_type is not None or (end.status or 0) >= 400
         sums[2] += end.cache in {"hit", "coalesced"}
+        sums[12] += end.saved
 
 
 def _spread(finest: Mapping[Key, Sums]) -> Delta:
@@ -240,8 +241,23 @@ def _added(parts: Iterable[tuple[Key, Sums]]) -> Mapping[Key, Sums]:
 
 
 def _measures(sums: Sums) -> list[int]:
-    calls, errors, hits, attempts, prompt, completion, cached, cost, unknown_cost, unknown, unpriced, saved = sums
+    (
+        calls,
+        errors,
+        hits,
+        attempts,
+        prompt,
+        completion,
+        cached,
+        cost,
+        unknown_cost,
+        unknown,
+        unpriced,
+        left_out,
+        saved,
+    ) = sums
     return [
         calls, errors, hits, attempts, prompt, completion, cached,
-        *divmod(cost, PART), *divmod(unknown_cost, PART), unknown, unpriced, saved,
+        *divmod(cost, PART), *divmod(unknown_cost, PART), unknown, unpriced, left_out,
+        *divmod(saved, PART),
     ]  # fmt: skip

@@ -89,7 +89,7 @@ CREATE TABLE attempts (
   cost BIGINT, price_table TEXT, status BIGINT, error_type TEXT, latency_ms DOUBLE PRECISION,
   first_token_ms DOUBLE PRECISION,
   cache TEXT, call_attempts BIGINT, call_status BIGINT, call_error_type TEXT, call_latency_ms DOUBLE PRECISION,
-  call_first_token_ms DOUBLE PRECISION, guard TEXT, budgets TEXT, held BIGINT, resolved_by TEXT,
+  call_first_token_ms DOUBLE PRECISION, guard TEXT, saved BIGINT, budgets TEXT, held BIGINT, resolved_by TEXT,
   PRIMARY KEY (day, call_id, attempt)
 ) {attempts}
 """,
@@ -113,7 +113,7 @@ CREATE TABLE rollups (
   prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL, cached_tokens BIGINT NOT NULL,
   cost_high BIGINT NOT NULL, cost_low BIGINT NOT NULL, unknown_high BIGINT NOT NULL, unknown_low BIGINT NOT NULL,
   unknown_attempts BIGINT NOT NULL, unpriced_attempts BIGINT NOT NULL,
-  saved_tokens BIGINT NOT NULL,
+  saved_tokens BIGINT NOT NULL, saved_high BIGINT NOT NULL, saved_low BIGINT NOT NULL,
   PRIMARY KEY (facet, grain, bucket, day, group_id)
 ) {table}
 """,

@@ -21,8 +21,9 @@ from headgate.stores.schema import Dialect
 PAGE = 1000
 """Rows that are read at once."""
 
-_ATTEMPT = tuple(name for name in AttemptRow.__struct_fields__ if name not in {"cache", "guard"})
-END = ("cache", "call_attempts", "call_status", "call_error_type", "call_latency_ms", "call_first_token_ms", "guard")
+_ATTEMPT = tuple(name for name in AttemptRow.__struct_fields__ if name not in {"cache", "guard", "saved"})
+END = ("cache", "call_attempts", "call_status", "call_error_type", "call_latency_ms", "call_first_token_ms", "guard",
+       "saved")  # fmt: skip
 """The columns that tell of the end of a line's call."""
 _NO_END = (None,) * len(END)
 _ROLLUP = ("facet", "grain", "bucket", "day", "group_id")
@@ -67,7 +68,7 @@ FORGET = (
 )
 """What goes with the lines of old days: the sums that tell users and tags apart, and names without sums."""
 _ONLY = {"unknown": "a.settled = 'unknown'", "exceeded": "a.cost > a.held"}
-_SELECTED = (*_ATTEMPT, "guard")
+_SELECTED = (*_ATTEMPT, "guard", "saved")
 _SELECT = ", ".join("CAST(a.tags AS TEXT)" if name == "tags" else f'a."{name}"' for name in _SELECTED)
 
 _encode = msgspec.json.Encoder().encode
@@ -134,7 +135,9 @@ def line(entry: Entry) -> Sequence[Any]:
 
 def ending(end: CallEnd) -> tuple[Any, ...]:
     """The values of a call's end on its lines."""
-    return end.cache, end.attempts, end.status, end.error_type, end.latency_ms, end.first_token_ms, end.guard
+    return (
+        end.cache, end.attempts, end.status, end.error_type, end.latency_ms, end.first_token_ms, end.guard, end.saved,
+    )  # fmt: skip
 
 
 def key(entry: Entry) -> tuple[str, str, int]:
@@ -185,6 +188,7 @@ def row(found: Sequence[Any]) -> AttemptRow:
     """An answer to `page` or `lines_of`."""
     facts = dict(zip((*_SELECTED, "cache"), found, strict=True))
     facts["stream"] = bool(facts["stream"])
+    facts["saved"] = facts["saved"] or 0
     facts["tags"] = msgspec.json.decode(facts["tags"]) if facts["tags"] else {}
     facts["dropped"] = tuple(facts["dropped"].split(",")) if facts["dropped"] else ()
     facts["budgets"] = _budgets(facts["budgets"]) if facts["budgets"] else ()

@@ -32,6 +32,7 @@ def calls(draw):
         end = CallEnd(
             call_id=f"c{number}", attempts=attempts, status=draw(some([200, 429, None])),
             error_type=draw(some([None, "x"])), cache=draw(some(["off", "miss", "hit"])),
+            saved=draw(some([0, 1, 10**9 - 1, 2**62])),
         )  # fmt: skip
         who = {
             "operation": draw(some(["chat", "embeddings"])), "model_requested": "m", "key": draw(some([None, "k"])),
@@ -78,7 +79,7 @@ def truth(booked, query):
             "cost": 0 if unknown else outcome.cost or 0, "unknown_cost": (outcome.cost or 0) if unknown else 0,
             "unknown_attempts": unknown,
             "unpriced_attempts": outcome.settled is Settled.BILLED and outcome.cost is None,
-            "saved_tokens": outcome.saved_tokens,
+            "saved_tokens": outcome.saved_tokens, "cache_saved": end.saved if last else 0,
         }  # fmt: skip
         sums = groups.setdefault(tuple(told[name.removeprefix("tag:")] for name in query.by), dict.fromkeys(figures, 0))
         for name, figure in figures.items():
