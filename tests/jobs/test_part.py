@@ -35,9 +35,11 @@ def test_who_goes_on_knows_everything(path):
     """Outcomes, sums, marks, and the name of the job."""
     part = Part.open(path, SPEC, job="j")
     for number in (3, 1):
-        part.sent(number, 100 + number)
+        part.note(number, 100 + number)
+        part.sent(number)
         part.add(_good(number))
-    part.sent(2, 102)
+    part.note(2, 102)
+    part.sent(2)
     part.add(_bad(2))
     before = part.tally
     part.close()
@@ -57,13 +59,13 @@ def test_what_was_in_flight_is_ambiguous_for_good(path):
     """It is named by every run after it; what came back unasked is not."""
     part = Part.open(path, SPEC, job="j")
     for number in (1, 2, 3):
-        part.sent(number, 0)
+        part.sent(number)
     part.add(_good(2))
     part.back(3)
     part.close()
     part = Part.open(path, SPEC, job="")
     assert list(part.ambiguous) == [1]
-    part.sent(1, 0)
+    part.sent(1)
     part.add(_good(1))
     part.close()
     part = Part.open(path, SPEC, job="")
@@ -75,10 +77,10 @@ def test_what_was_in_flight_is_ambiguous_for_good(path):
 def test_half_a_line_at_the_end_is_cut_off(path, cut):
     """Whoever wrote it was stopped in the middle; the next line stands alone."""
     part = Part.open(path, SPEC, job="j")
-    part.sent(1, 0)
+    part.sent(1)
     part.add(_good(1))
     whole = path.stat().st_size
-    part.sent(2, 0)
+    part.sent(2)
     part.add(_good(2))
     part.close()
     with path.open("r+b") as file:
@@ -97,9 +99,9 @@ def test_the_output_is_in_order_or_as_it_came(path):
     """Each row once: a row that failed and was asked again has its last outcome."""
     part = Part.open(path, SPEC, job="j")
     for outcome in (_good(5), _bad(2), _good(9), _good(1)):
-        part.sent(outcome.number, 0)
+        part.sent(outcome.number)
         part.add(outcome)
-    part.sent(2, 0)
+    part.sent(2)
     part.add(_good(2))
     assert (part.tally.succeeded, part.tally.failed, part.tally.rows) == (4, 0, 4)
     out = path.with_name("out")
@@ -117,7 +119,7 @@ def test_the_output_is_in_order_or_as_it_came(path):
 def test_a_row_that_fails_again_is_told_apart(path):
     """It was asked in this run."""
     part = Part.open(path, SPEC, job="j")
-    part.sent(1, 0)
+    part.sent(1)
     part.add(_bad(1))
     part.close()
     part = Part.open(path, SPEC, job="")
@@ -131,7 +133,7 @@ def test_a_row_that_fails_again_is_told_apart(path):
 def test_other_settings_are_refused_with_the_difference(path):
     """What was, and what is."""
     part = Part.open(path, SPEC, job="j")
-    part.sent(1, 0)
+    part.sent(1)
     part.close()
     with pytest.raises(BadRequestError) as caught:
         Part.open(path, {"model": "n", "template": "{a}"}, job="")
@@ -167,7 +169,7 @@ def test_another_file_is_left_alone(path, text):
 def test_a_damaged_line_is_told(path):
     """Nobody guesses what it was."""
     part = Part.open(path, SPEC, job="j")
-    part.sent(1, 0)
+    part.sent(1)
     part.close()
     with path.open("ab") as file:
         file.write(b"nonsense\n")
@@ -179,6 +181,6 @@ def test_the_first_line_may_be_half_there(path):
     """The process died before it had asked anything."""
     path.write_bytes(b'{"headgate_run":1,"jo')
     part = Part.open(path, SPEC, job="j")
-    part.sent(1, 0)
+    part.sent(1)
     part.close()
     assert Part.open(path, SPEC, job="").job == "j"

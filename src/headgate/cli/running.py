@@ -34,6 +34,7 @@ from headgate.gate.gate import Gate
 from headgate.gate.ports import SystemChance, SystemClock
 from headgate.jobs import file_job
 from headgate.jobs.file_job import Order
+from headgate.jobs.in_batches import InBatches, refusal, worthwhile
 from headgate.jobs.intake import Wish
 from headgate.jobs.part import Part
 from headgate.jobs.quote import LaneQuote, Survey, quote
@@ -69,7 +70,12 @@ def run(
         list[str] | None,
         typer.Option("--param", help="A parameter of every request, such as `max_tokens=100`; may be repeated."),
     ] = None,
-    mode: Annotated[str, typer.Option("--mode", help="auto, realtime, flex or batch.")] = "auto",
+    mode: Annotated[
+        str,
+        typer.Option(
+            "--mode", help="realtime; flex: half price, slower; batch: half price, within a day; auto: by size."
+        ),
+    ] = "realtime",
     budget: Annotated[str | None, typer.Option("--budget", help="US dollars that all of it may cost.")] = None,
     deadline: Annotated[
         str | None, typer.Option("--deadline", help="Stop asking after so long, such as `30m`; late rows fail.")
@@ -102,15 +108,21 @@ def run(
         params=_params(param or []),
         sheet=is_sheet,
     )
-    lane = _lane(mode)
+    if mode not in MODES:
+        raise BadRequestError(f"--mode is {mode!r}; it is one of {', '.join(MODES)}.")
     money, seconds = _dollars(budget), None if deadline is None else _deadline(deadline)
     if output is None and not dry_run:
         raise BadRequestError("No output is named.", hint="Write `-o FILE`; `--dry-run` needs none.")
     path = None if source == "-" else Path(source)
     loaded = configuration(config, simulate=simulate, local=local)
-    order = Order(source=path, output=output or Path(), wish=wish, lane=lane, budget=money)
-    order = _with_model(order, loaded.config)
     with file_job.opened(path) as file:
+        if mode == "auto":
+            batched = None if output is None else file_job.is_batched(output)
+            if batched is None:
+                batched = worthwhile(file_job.length(file, sheet=is_sheet), seconds)
+            mode = "batch" if batched else "realtime"
+        order = Order(source=path, output=output or Path(), wish=wish, lane=Lane(mode), budget=money)
+        order = _with_model(order, loaded.config)
         try:
             task = _Task(order, loaded.config, file, concurrency, seconds, sample, retry_failed, as_completed, json)
             if dry_run:
@@ -176,8 +188,15 @@ class _Task:
         async with await Gate.open(file_job.budgeted(self.config, order, part), clock=clock) as gate:
             run = Run(gate, file_job.rows(self.file, order.tiered), part, plan, clock=clock, chance=self.chance)
             watch = Watch(run, total=total, pace=pace_of(self.limits), budget=order.budget, clock=clock)
+            if order.lane is Lane.BATCH and (error := refusal(gate, order.wish.model)) is not None:
+                raise error
+            work = run.work
+            if order.lane is Lane.BATCH:
+                work = InBatches(
+                    gate, run, tags=plan.tags, concurrency=self.concurrency, deadline=self.seconds, clock=clock
+                ).work
             async with shown(watch):
-                await run.work()
+                await work()
         complete = run.stopped is None and self.sample is None and not part.tally.failed
         if part.tally.rows > MANY:
             say(f"{part.tally.rows:,} rows, finalizing: the output is being written.")
@@ -268,16 +287,6 @@ def _with_model(order: Order, config: Config) -> Order:
 
 def _cure(error: HeadgateError) -> str:
     return ", with a higher `--budget`" if file_job.over_budget(error) else ""
-
-
-def _lane(mode: str) -> Lane:
-    if mode not in MODES:
-        raise BadRequestError(f"--mode is {mode!r}; it is one of {', '.join(MODES)}.")
-    if mode == "batch":
-        raise BadRequestError(
-            "--mode batch is not built yet.", hint="Use `--mode flex`, which costs the same, or `--mode realtime`."
-        )
-    return Lane.FLEX if mode == "flex" else Lane.REALTIME
 
 
 def _dollars(text: str | None) -> Decimal | None:

@@ -19,12 +19,14 @@ from headgate.core.money import show_usd, to_usd
 from headgate.gate.config import Budget, Config, Limits, TargetSettings
 from headgate.jobs.intake import Intake, Taken, Wish
 from headgate.jobs.lines import PIECE, lines
-from headgate.jobs.part import Part
+from headgate.jobs.part import Part, peek
 from headgate.jobs.row import Lane
 from headgate.jobs.run import Run
 
 TAG = "headgate-run"
 """The tag of a job's calls; its value is the job's name."""
+BATCHED, AT_ONCE = "batch", "at once"
+"""How a job's rows are asked, as the part file has it."""
 FEWEST, MOST = 32, 1000
 """Rows that are asked at the same time, where limits say how many fill them."""
 UNTOLD = 100
@@ -53,7 +55,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def part(self) -> Path:
         """Where the part file lies."""
-        return self.output.with_name(self.output.name + ".part")
+        return part_of(self.output)
 
     @property
     def tiered(self) -> Wish:
@@ -69,8 +71,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             "template": None if wish.template is None else wish.template.text,
             "column": wish.column if wish.sheet and wish.template is None else None,
             "format": "csv" if wish.sheet else "jsonl",
+            # What a batch has must not be asked a second time in another way.
+            "lane": BATCHED if self.lane is Lane.BATCH else AT_ONCE,
             "params": {name: msgspec.json.decode(wish.params[name]) for name in sorted(wish.params)},
         }
+
+
+def part_of(output: Path) -> Path:
+    """Where the part file of an output lies."""
+    return output.with_name(output.name + ".part")
 
 
 @contextmanager
@@ -129,6 +138,12 @@ def open_part(order: Order, *, job: str) -> Part:
             hint="Remove it, or name another one.",
         )
     return Part.open(order.part, order.spec, job=job)
+
+
+def is_batched(output: Path) -> bool | None:
+    """Whether the job that is under way at an output goes through the Batch API; None where there is no job."""
+    head = peek(part_of(output))
+    return None if head is None else head.spec.get("lane") == BATCHED
 
 
 def budgeted(config: Config, order: Order, part: Part) -> Config:

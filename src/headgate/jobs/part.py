@@ -161,7 +161,7 @@ class Part:
         if file is None:
             raise BadRequestError(f"Another process works on `{path}`.", hint="Wait for it, or name another output.")
         try:
-            head = _head(path, file)
+            head = peek(path)
             if head is None:
                 head = Head(headgate_run=VERSION, job=job, spec=dict(spec))
                 os.ftruncate(file, 0)
@@ -192,15 +192,17 @@ class Part:
         """The checksum of a row's line when it was asked; 0 where it never was."""
         return self._marks[number] if number < len(self._marks) else 0
 
-    @property
-    def last(self) -> int:
-        """The highest number of a row that was asked."""
-        return len(self._marks) - 1
+    def note(self, number: int, mark: int) -> None:
+        """A row will be asked; its line has this checksum."""
+        more = number + 1 - len(self._marks)
+        if more > 0:
+            self._marks.frombytes(bytes(self._marks.itemsize * more))
+        self._marks[number] = mark
 
-    def sent(self, number: int, mark: int) -> None:
+    def sent(self, number: int) -> None:
         """A row is about to be asked."""
         self._begun = True
-        self._write(b'{"sent":%d,"mark":%d}\n' % (number, mark))
+        self._write(b'{"sent":%d,"mark":%d}\n' % (number, self.mark(number)))
 
     def back(self, number: int) -> None:
         """A row that was about to be asked was not: nothing has left, or nothing is owed for it."""
@@ -269,10 +271,7 @@ class Part:
             if said.sent in open_:
                 self.ambiguous[said.sent] = None
             open_.add(said.sent)
-            more = said.sent + 1 - len(self._marks)
-            if more > 0:
-                self._marks.frombytes(bytes(self._marks.itemsize * more))
-            self._marks[said.sent] = said.mark
+            self.note(said.sent, said.mark)
         elif said.back:
             open_.discard(said.back)
         elif (facts := said.headgate) is not None:
@@ -336,14 +335,21 @@ class Part:
 _FOLDER = "Name an output in a folder that exists and can be written to."
 
 
-def _head(path: Path, file: int) -> Head | None:
-    """The first line; None where there is none, or only half of one."""
-    with path.open("rb") as reader:
-        line = reader.readline()
-        if not line.endswith(b"\n"):
-            if os.fstat(file).st_size > len(line) or not line.startswith(b'{"headgate_run":'[: len(line)]):
-                raise _strange(path)
-            return None
+def peek(path: Path) -> Head | None:
+    """The first line of a part file; None where there is no file, no line, or only half of one.
+
+    Raises:
+        BadRequestError: it is no part file.
+    """
+    try:
+        with path.open("rb") as reader:
+            line = reader.readline()
+    except FileNotFoundError:
+        return None
+    if not line.endswith(b"\n"):
+        if not line.startswith(b'{"headgate_run":'[: len(line)]):
+            raise _strange(path)
+        return None
     try:
         head = _HEAD.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -115,11 +115,16 @@ class Run:
         self._patience.stop(error)
 
     async def _work(self) -> None:
-        while (taken := await self._take()) is not None:
-            await self._answer(taken.row, taken.mark)
+        while (row := await self.take()) is not None:
+            await self.answer(row)
 
-    async def _take(self) -> "_Ready | None":
-        """The next row that is to be asked."""
+    async def take(self) -> Row | None:
+        """The next row that is to be asked; None where there is none. Its mark is in the part file's memory.
+
+        Raises:
+            BadRequestError: the input is not the one that the part file was begun with.
+            OSError: the input cannot be read.
+        """
         passed = 0
         async with self._next_one:
             while self.stopped is None:
@@ -132,11 +137,12 @@ class Run:
                 if not self._is_wanted(taken):
                     continue
                 if isinstance(row, Outcome):
-                    self._keep(row)
+                    self.keep(row)
                 elif self._plan.deadline is not None and self._clock.monotonic() >= self._plan.deadline:
-                    self._keep(Asked(row).failed(_late()))
+                    self.keep(Asked(row).failed(_late()))
                 else:
-                    return _Ready(row, taken.mark)
+                    self.part.note(row.number, taken.mark)
+                    return row
         return None
 
     def _is_wanted(self, taken: Taken) -> bool:
@@ -151,9 +157,14 @@ class Run:
             return False
         return self._plan.wanted is None or self._plan.wanted(number)
 
-    async def _answer(self, row: Row, mark: int) -> None:
+    async def answer(self, row: Row) -> None:
+        """Ask one row, at once, until it has its outcome.
+
+        Raises:
+            HeadgateError: the part file cannot be written.
+        """
         asked = Asked(row)
-        self.part.sent(row.number, mark)
+        self.part.sent(row.number)
         try:
             outcome = await self._patience.ask(partial(self._once, asked))
         except Stopped:
@@ -162,25 +173,25 @@ class Run:
         except HeadgateError as error:
             outcome = asked.failed(error)
         self.limited += asked.limited
-        self._keep(outcome)
+        self.keep(outcome)
 
     async def _once(self, asked: Asked) -> Outcome:
         deadline = self._plan.deadline
         left = None if deadline is None else max(deadline - self._clock.monotonic(), 0.001)
         return await asked.once(self._gate, left=left, tags=self._plan.tags)
 
-    def _keep(self, outcome: Outcome) -> None:
+    def keep(self, outcome: Outcome) -> None:
+        """Write an outcome down, and count it.
+
+        Raises:
+            HeadgateError: the part file cannot be written.
+        """
         self.part.add(outcome)
         self.answered += 1
         if not outcome.succeeded and len(self.failures) < _SHOWN:
             self.failures.append(_told(outcome))
         self.prompt_tokens += outcome.prompt_tokens
         self.completion_tokens += outcome.completion_tokens
-
-
-class _Ready(msgspec.Struct, frozen=True, gc=False):
-    row: Row
-    mark: int
 
 
 def _told(outcome: Outcome) -> str:
