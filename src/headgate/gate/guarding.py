@@ -14,7 +14,8 @@ from headgate.gate.problems import Path, Problem, shown
 
 if TYPE_CHECKING:
     from headgate.policies.guard.guard import Guard
-    from headgate.policies.guard.rules import Rule
+    from headgate.policies.guard.names import Names
+    from headgate.policies.guard.rules import Chains, Rule
 
 _LISTS = ("patterns", "words")
 _MISSING = "The guard has rules, and the package 'google-re2', which looks for patterns, is not installed."
@@ -29,9 +30,29 @@ def guard(config: Config) -> "Guard | None":
     """
     if not _rules(config):
         return None
+    chains = _chains(config)
+    from headgate.policies.guard.guard import Guard  # noqa: PLC0415  an extra, which few need
+
+    return Guard(chains)
+
+
+def names(config: Config) -> "Names | None":
+    """The policy for names; None where there are no rules for input.
+
+    Raises:
+        ConfigError: as `guard`.
+    """
+    if not config.policies.guard.input:
+        return None
+    chains = _chains(config, "input")
+    from headgate.policies.guard.names import Names  # noqa: PLC0415  an extra, which few need
+
+    return Names(chains)
+
+
+def _chains(config: Config, *sides: Side) -> "Chains":
     try:
         from headgate.policies.guard.engine import BadPatternError  # noqa: PLC0415  an extra, which few need
-        from headgate.policies.guard.guard import Guard  # noqa: PLC0415  ditto
         from headgate.policies.guard.rules import Chains  # noqa: PLC0415  ditto
     except ImportError as error:
         if error.name != "re2":
@@ -39,9 +60,10 @@ def guard(config: Config) -> "Guard | None":
         raise ConfigError(_MISSING, hint=_HINT) from None
     given: dict[Side, Sequence[Rule]] = {"input": [], "output": []}
     for side, number, setting in _rules(config):
-        given[side] = [*given[side], _rule(setting, number)]
+        if side in (sides or given):
+            given[side] = [*given[side], _rule(setting, number)]
     try:
-        return Guard(Chains(given))
+        return Chains(given)
     except BadPatternError as error:
         raise ConfigError(f"policies.guard: {error}.", hint="Use fewer or shorter patterns.") from None
 

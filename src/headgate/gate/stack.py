@@ -2,6 +2,7 @@
 
      -  outlive   a call with an Idempotency-Key goes on when its caller leaves
      1  meter     records every outcome
+     -  names     judges the names that a call goes by
      2  admit     per-caller limits
      -  once      a call with an Idempotency-Key is made once
      3  guard     judges words in and out
@@ -131,6 +132,10 @@ FITTING = ("defaults", "fit", "room")
 """The layers that make a call fit its target, and nothing else."""
 MOST_CHAINS = 1024
 """Targets whose policies are remembered. Where a route takes any name, callers can make models up."""
+
+
+def _names(parts: Parts) -> Policy | None:
+    return guarding.names(parts.config)
 
 
 def _admit(parts: Parts) -> Policy | None:
@@ -301,6 +306,7 @@ ABOVE = (
         lambda parts: parts.once.outlive,
     ),
     Layer("meter", "it must see refusals and hits too", lambda parts: parts.meter),
+    Layer("names", "a refusal is written down, too, and nothing may be that a rule masks", _names),
     Layer("admit", "a flood must not reach anything that costs", _admit),
     Layer(
         "once",

@@ -7,7 +7,7 @@ secret is neither sent nor kept nor written down, and a blocked question costs n
 
 import msgspec
 
-from headgate.core.call import Call, Operation, Origin, Shown
+from headgate.core.call import Call, Operation, Origin
 from headgate.core.errors import HeadgateError
 from headgate.core.policy import Handler
 from headgate.core.reply import Event, Kind, Reply
@@ -55,16 +55,8 @@ class Guard:
             raise
 
     async def _input(self, call: Call, chain: Chain, judge: Judge) -> Call:
-        # What is blocked is written down, too; nothing is of what is not judged yet.
-        call.judged.append(Shown())
-        (model,) = judge.names((call.model,), chain)
-        call.judged.append(Shown(model=model))
-        shown = _shown(call, model, chain, judge)
-        call.judged.append(shown)
         body = await judge.body(call.body, chain) if call.body.size else call.body
-        if body is call.body and (call.model, call.user, call.tags) == (shown.model, shown.user, shown.tags):
-            return call
-        return msgspec.structs.replace(call, body=body, model=shown.model, user=shown.user, tags=shown.tags)
+        return call if body is call.body else msgspec.structs.replace(call, body=body)
 
     async def _output(self, call: Call, reply: Reply, chain: Chain, judge: Judge) -> Reply:
         if call.opaque:
@@ -88,21 +80,6 @@ class Guard:
         raw = await judge.text(raw.decode(errors="replace").encode(), chain)
         end = Event(kind=Kind.TERMINAL)
         return _around(reply, [Event(kind=Kind.CONTENT, raw=raw), end], stream=True)
-
-
-def _shown(call: Call, model: str, chain: Chain, judge: Judge) -> Shown:
-    """What may be written down of a call. The tags of a key are not its caller's words."""
-    pinned = call.caller.tags
-    given = {name: value for name, value in call.tags.items() if name not in pinned}
-    if call.user is None and not given:
-        return Shown(model=model, tags=call.tags)
-    user, *tags = judge.names((call.user or "", *given, *given.values()), chain)
-    masked = dict(zip(tags[: len(given)], tags[len(given) :], strict=True))
-    return Shown(
-        model=model,
-        user=None if call.user is None else user,
-        tags=call.tags if masked == given else {**masked, **pinned},
-    )
 
 
 def _around(inner: Reply, held: list[Event], source: Guarded | None = None, *, stream: bool = False) -> Reply:
