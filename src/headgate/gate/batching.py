@@ -177,16 +177,22 @@ class Batching:
             StoreError: the store cannot be asked.
         """
         for fund in funds:
-            cap = Cap(fund.cap, fund.window, fund.limit)
+            cap = Cap(fund.cap, fund.window, self._limit(fund))
             loan = await self._ledger.borrow(mark, cap, fund.amount, fund.amount)
             if not loan.amount and fund.amount:
                 await self.release(mark)
                 raise OverBudgetError(
                     f"The budget {fund.cap!r} ({fund.window}) has ${show_usd(max(loan.left, 0))} left of "
-                    f"${show_usd(fund.limit)}, and this batch may cost ${show_usd(fund.amount)}.",
+                    f"${show_usd(cap.limit)}, and this batch may cost ${show_usd(fund.amount)}.",
                     left=loan.left,
                     hint="Send fewer rows, allow fewer output tokens, or have the budget raised.",
                 )
+
+    def _limit(self, fund: Fund) -> int:
+        """What a cap is by today's configuration; one of a key's own is what it was."""
+        caps = self._parts.caps
+        limits = {cap.name: cap.limit for cap in (*caps.named(), *caps.each())}
+        return limits.get(fund.cap, limits.get(fund.cap.partition(":")[0], fund.limit))
 
     async def release(self, mark: str) -> None:
         """Give back what is lent to a batch and not used up.

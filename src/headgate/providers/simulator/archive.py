@@ -63,7 +63,13 @@ class Archive:
             "/responses/input_tokens": self._counted,
         }
         self._batches = Batches(
-            clock=clock, seed=seed, life=life, shelf=self._shelf, answer=self._row, known=MODELS.__contains__
+            clock=clock,
+            seed=seed,
+            life=life,
+            shelf=self._shelf,
+            answer=self._row,
+            known=MODELS.__contains__,
+            weigh=self._weigh,
         )
 
     def lines(self) -> dict[tuple[str, str], Place]:
@@ -144,6 +150,14 @@ class Archive:
         file = self._shelf.find(ids[0])
         pieces = (Piece(0.0, chunk) for chunk in file.chunks())
         return self._desk.hand_out(visit, "application/octet-stream", pieces, length=file.size)
+
+    def _weigh(self, endpoint: str, body: bytes) -> int:
+        """How many tokens of input a row of a batch has; one that cannot be answered has none."""
+        try:
+            path = Visit(Request("POST", endpoint, {}, body), 0, self._seed).path
+            return self.operations[path](body, _JSON, self._seed).usage.prompt_tokens
+        except Problem:
+            return 0
 
     def _row(self, endpoint: str, body: bytes, refusal: Problem | None) -> Answered:
         """Answer a row of a batch: without limits and scripted faults, at the batch's price."""

@@ -102,6 +102,7 @@ class Batches:
         shelf: Shelf,
         answer: Answerer,
         known: Callable[[str], bool],
+        weigh: Callable[[str, bytes], int],
     ) -> None:
         """Make the batches of an account.
 
@@ -112,6 +113,7 @@ class Batches:
             shelf: where the files are.
             answer: answers a row.
             known: whether there is a model of a name.
+            weigh: how many tokens of input a row has.
         """
         self._clock = clock
         self._seed = seed
@@ -119,6 +121,7 @@ class Batches:
         self._shelf = shelf
         self._answer = answer
         self._known = known
+        self._weigh = weigh
         self._batches: dict[str, _Batch] = {}
         self._open: dict[str, _Batch] = {}
 
@@ -219,9 +222,11 @@ class Batches:
     def _crowded(self, batch: _Batch, checked: Checked) -> tuple[Wrong, ...]:
         """Whether a batch has more tokens than its model may have enqueued, beside those that run."""
         most = self._life.tokens
-        batch.tokens = sum(-(-len(row.body) // 4) for row in checked.rows)
+        if most is None:
+            return ()
+        batch.tokens = sum(self._weigh(batch.asked.endpoint, row.body) for row in checked.rows)
         running = (other for other in self._open.values() if other.model == checked.model and other.rows)
-        if most is None or batch.tokens + sum(other.tokens for other in running) <= most:
+        if batch.tokens + sum(other.tokens for other in running) <= most:
             return ()
         message = (
             f"Enqueued token limit reached for {checked.model} in organization org-simulator. Limit: {most:,} enqueued "

@@ -73,8 +73,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         failing: share of the rows that fail.
         status: the HTTP status that they fail with.
         listing: seconds until a new batch stands in lists; by its id it is found at once.
-        tokens: of input that the batches of a model may have enqueued at once, at four bytes of a row each; one that
-            would exceed them fails. None for any number.
+        tokens: of input that the batches of a model may have enqueued at once; one that would exceed them fails. None
+            for any number.
     """
 
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 2.0
