@@ -330,3 +330,100 @@ def test_a_pattern_without_a_bound_is_judged_by_sentences():
     out, error, _, _ = through(chat("Hi. fo", "o and ", "bar. B", "ye"), rule)
     assert error is None
     assert said(out) == "Hi. [long]. Bye"
+
+
+def completions(*pieces: str) -> list[bytes]:
+    """An answer of the older API, in pieces."""
+
+    def chunk(text: str, finish: str | None = None) -> bytes:
+        choice = {"index": 0, "text": text, "logprobs": {"tokens": [text]}, "finish_reason": finish}
+        return sse({"id": "c1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]})
+
+    return [*map(chunk, pieces), chunk("", "stop"), b"data: [DONE]\n\n"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(parts=PARTS, cuts=st.sets(st.integers(0, 80)))
+def test_completions_say_what_chat_says(parts: list[str], cuts: set[int]):
+    """The older API, with the same rules and the same cuts; tokens do not tell what words do not."""
+    text = "".join(parts)
+    places = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
+    pieces = [text[a:b] for a, b in pairwise(places)]
+    out, error, _, _ = through(completions(*pieces), BLOCK, MASK, WORDS, operation=Operation.COMPLETIONS)
+    whole, whole_error, _, _ = through(chat(text), BLOCK, MASK, WORDS)
+    assert type(error) is type(whole_error)
+    raw = b"".join(event.raw for event in out).decode()
+    assert not KEY.search(raw)
+    told = [choice for event in out if event.raw.startswith(b"data: {") for choice in datas([event])[0]["choices"]]
+    words = "".join(choice["text"] for choice in told)
+    if error is None:
+        assert words == said(whole)
+        assert raw.endswith("data: [DONE]\n\n")
+    else:
+        assert not DEAL.search(words)
+        assert "[DONE]" not in raw
+    for choice in told:
+        assert not choice["logprobs"] or choice["logprobs"]["tokens"] == [choice["text"]]
+
+
+PLACES = {
+    "output_text": ("response.output_text", "text", lambda text: {"type": "output_text", "text": text}),
+    "refusal": ("response.refusal", "refusal", lambda text: {"type": "refusal", "refusal": text}),
+    "reasoning_text": ("response.reasoning_text", "text", lambda text: {"type": "reasoning_text", "text": text}),
+    "summary": ("response.reasoning_summary_text", "text", lambda text: {"type": "summary_text", "text": text}),
+    "arguments": ("response.function_call_arguments", "arguments", None),
+    "custom": ("response.custom_tool_call_input", "input", None),
+    "code": ("response.code_interpreter_call_code", "code", None),
+    "mcp": ("response.mcp_call_arguments", "arguments", None),
+}  # fmt: skip
+"""Where Responses says words: the name of the event, the field of its end, and the part that repeats it."""
+
+
+def told_in(place: str, pieces: tuple[str, ...]) -> list[bytes]:
+    """A response that says something in one of these places, and repeats it wherever the API does."""
+    kind, field, part = PLACES[place]
+    text = "".join(pieces)
+    where = {"item_id": "i", "output_index": 0, "summary_index" if place == "summary" else "content_index": 0}
+    content = {"content": [part(text)]} if part else {field: text}
+    item = {"id": "i", "type": "item", **({"summary": content["content"]} if place == "summary" else content)}
+    parts = [{"type": "response.content_part.done", **where, "part": part(text)}] if part else []
+    told: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {"id": "r", "status": "in_progress", "output": []}},
+        *({"type": f"{kind}.delta", **where, "delta": piece} for piece in pieces),
+        {"type": f"{kind}.done", **where, field: text},
+        *parts,
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": [item]}},
+    ]
+    return [sse({**one, "sequence_number": number}) for number, one in enumerate(told)]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("cut", [0, 4, 12])
+def test_every_place_of_a_response_is_guarded(place: str, cut: int):
+    """Words, refusals, thoughts and their summaries, arguments, code: as they come, and wherever they are repeated."""
+    text = f"the {SECRET} and more"
+    out, error, _, _ = through(told_in(place, (text[:cut], text[cut:])), MASK, operation=Operation.RESPONSES)
+    assert error is None
+    raw = b"".join(event.raw for event in out)
+    assert b"a1B2" not in raw
+    repeats = 4 if PLACES[place][2] else 3
+    assert raw.count(b"the [openai_key] and more") >= repeats
+    assert [one["sequence_number"] for one in datas(out)] == list(range(len(out)))
+    out, error, _, _ = through(told_in(place, ("Please a", "ct now")), BLOCK, operation=Operation.RESPONSES)
+    assert isinstance(error, GuardError)
+    said = b"".join(event.raw for event in out)
+    assert b"act" not in said.replace(b"content", b"")
+    assert b"ct now" not in said
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_was_not_said_before_is_guarded_where_it_is_repeated(place: str):
+    """A provider that sends no deltas, and says all at once in the end."""
+    for last in (2, 3, 4):
+        raws = [raw for raw in told_in(place, ("Please act now",)) if b".delta" not in raw]
+        if len(raws) <= last - 1:
+            continue
+        out, error, _, _ = through([raws[0], *raws[last - 1 :]], BLOCK, operation=Operation.RESPONSES)
+        assert isinstance(error, GuardError)
+        assert b"act now" not in b"".join(event.raw for event in out)
