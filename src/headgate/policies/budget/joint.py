@@ -95,8 +95,12 @@ class Joint:
         whole = self._whole
         try:
             self._share(price)
+        except BaseException:
+            # Whatever happens to the shares, the outcome is on the books: nobody knows what it is, then.
+            whole.settled, whole.basis = Settled.UNKNOWN, None
+            self._share(price)
+            raise
         finally:
-            # Whatever happens to the shares, the outcome is on the books.
             exceeded = []
             for at, held in enumerate(self._held):
                 attempt = self._attempts[at] if at < len(self._attempts) else None
