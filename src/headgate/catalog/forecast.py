@@ -13,7 +13,7 @@ from math import exp, log
 
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation
-from headgate.core.caps import Caps, caps
+from headgate.core.caps import Caps, bounds, caps
 from headgate.core.errors import BadRequestError
 from headgate.core.limits import Demand
 from headgate.core.upload import Upload
@@ -55,10 +55,6 @@ class _Ratio:
         self.bytes = TRUST
         self.tokens = TRUST * start
 
-    def learn(self, size: int, tokens: int) -> None:
-        self.bytes = self.bytes * FADING + size
-        self.tokens = self.tokens * FADING + tokens
-
 
 class Forecast:
     """Of one model.
@@ -90,7 +86,7 @@ class Forecast:
         tokens = round(body.size * ratio.tokens / ratio.bytes)
         if operation in _SILENT:
             return Demand(tokens)
-        cap, choices = _caps(body)
+        cap, choices = (isinstance(body, Body) and body.found.get(bounds)) or _caps(body)
         output = exp(self._output)
         return Demand(tokens, round((output if cap is None else min(output, cap)) * choices))
 
@@ -103,10 +99,12 @@ class Forecast:
         if size := body.size:
             ratio = self._ratio(body)
             most = SURPRISE * (TRUST + size * ratio.tokens / ratio.bytes)
-            ratio.learn(size, used_in if used_in < most else round(most))
+            ratio.bytes = ratio.bytes * FADING + size
+            ratio.tokens = ratio.tokens * FADING + (used_in if used_in < most else round(most))
         if call.operation in _SILENT or not used_out:
             return
-        said = log(max(used_out / _caps(body).choices, 1.0))
+        _, choices = (isinstance(body, Body) and body.found.get(bounds)) or _caps(body)
+        said = log(max(used_out / choices, 1.0))
         seen = self._seen = self._seen + 1
         if seen == 1:
             self._output = min(said, log(SURPRISE * OUTPUT))

@@ -66,18 +66,20 @@ def disguised(raw: bytes) -> bool:
 
 
 class Body:
-    """A JSON object as bytes, plus a decoded view that is made at most once, and only if somebody asks."""
+    """A JSON object as bytes, plus a decoded view that is made at most once, and only if somebody asks.
+
+    Attributes:
+        raw: the bytes.
+        size: how many they are.
+        found: what was found out about it, by whoever finds it out; see `once`.
+    """
 
     content_type = "application/json"
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self._found: dict[Any, Any] = {}
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return len(self.raw)
+        self.size = len(raw)
+        self.found: dict[Any, Any] = {}
 
     @cached_property
     def view(self) -> dict[str, Any]:
@@ -93,14 +95,10 @@ class Body:
             >>> body.once(lambda body: body.size)
             2
         """
-        found: Found | None = self._found.get(find)
+        found: Found | None = self.found.get(find)
         if found is None:
-            found = self._found[find] = find(self)
+            found = self.found[find] = find(self)
         return found
-
-    def know(self, find: Callable[["Body"], Found], found: Found) -> None:
-        """Take what `find` would find out from somebody who knows it already."""
-        self._found[find] = found
 
     def with_new_field(self, name: str, value: bytes) -> "Body":
         """The same body with a top-level field in front that is known not to be there, in any spelling."""

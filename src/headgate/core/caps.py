@@ -59,7 +59,7 @@ def known(raw: bytes, found: Fields | None) -> Body:
     """A body whose fields a door has read already, if it has: they are not read again."""
     body = Body(raw)
     if found is not None:
-        body.know(_read, found)
+        body.found[_read] = found
     return body
 
 
@@ -75,14 +75,15 @@ def caps(body: Body) -> Caps:
         >>> caps(Body(b'{"max_tokens": "many"}'))
         Caps(output=None, choices=1)
     """
-    return body.once(_bounds)
+    return body.once(bounds)
 
 
 def _read(body: Body) -> Fields:
     return _FIELDS.read(body.raw)
 
 
-def _bounds(body: Body) -> Caps:
+def bounds(body: Body) -> Caps:
+    """The same, found out anew; `Body.found` has it by this function."""
     found = fields(body)
     choices = found.n if type(found.n) is int and 0 < found.n <= MOST_CHOICES else 1
     for cap in (found.max_completion_tokens, found.max_output_tokens, found.max_tokens):

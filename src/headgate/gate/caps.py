@@ -97,7 +97,7 @@ class Caps:
     def __call__(self, call: Call, model: str) -> list[Cap]:
         """What a call for a model counts against: its key's own budget, then in the order of the configuration."""
         now = self._clock.time()
-        found = self._key(call.caller, now)
+        found = [] if call.caller.budget is None else self._key(call.caller, now)
         for budget, limit, alert_at, window in self._budgets:
             whose = _whose(budget, call, model)
             if whose is not None:

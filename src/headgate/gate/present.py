@@ -34,8 +34,12 @@ _encode = msgspec.json.Encoder().encode
 def reply_headers(call: Call, reply: Reply) -> dict[str, str]:
     """The headers of an answer. The cost is only known, and so only told, when the answer is whole."""
     headers = {"content-type": EVENTS if reply.stream else JSON}
-    for name, value in reply.headers.items():
-        headers[name] = plain(value)
+    shown = "".join(reply.headers.values())
+    if len(shown) <= LONGEST_VALUE and shown.isascii() and shown.isprintable():
+        # What is plain and short together is so one by one.
+        headers.update(reply.headers)
+    else:
+        headers.update((name, plain(value)) for name, value in reply.headers.items())
     headers["x-request-id"] = call.request_id
     if reply.stream:
         headers["cache-control"] = "no-cache"

@@ -264,7 +264,7 @@ class FileJournal:
                 self._close_file()
             raise
         segment.size += len(line)
-        self._end = segment.end
+        self._end += len(line)
 
     def _next_segment(self) -> None:
         if self._closed:

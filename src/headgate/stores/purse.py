@@ -51,7 +51,7 @@ class _Purse:
 
 
 class Hold:
-    """A sum that is set aside under several caps. `settle` it exactly once.
+    """A sum that is set aside under several caps, by being made. `settle` it exactly once.
 
     Attributes:
         amount: picodollars.
@@ -63,6 +63,9 @@ class Hold:
     def __init__(self, purses: Sequence[_Purse], amount: int) -> None:
         self._purses = purses
         self.amount = amount
+        for purse in purses:
+            purse.held += amount
+            purse.idle = 0
 
     @property
     def caps(self) -> tuple[Cap, ...]:
@@ -74,13 +77,6 @@ class Hold:
         for purse in self._purses:
             purse.held -= self.amount
             purse.lent -= min(cost, self.amount)
-
-
-def _hold(purses: Sequence[_Purse], amount: int) -> Hold:
-    for purse in purses:
-        purse.held += amount
-        purse.idle = 0
-    return Hold(purses, amount)
 
 
 class Purses:
@@ -113,7 +109,7 @@ class Purses:
         purses = self._of(caps)
         while short := [purse for purse in purses if purse.lent - purse.held < amount]:
             await self._borrow(short[0], amount)
-        return _hold(purses, amount)
+        return Hold(purses, amount)
 
     def at_once(self, caps: Sequence[Cap], amount: int) -> Hold | None:
         """The same where all of it was borrowed before; None: `hold` has to be awaited."""
@@ -121,7 +117,7 @@ class Purses:
         for purse in purses:
             if purse.lent - purse.held < amount:
                 return None
-        return _hold(purses, amount)
+        return Hold(purses, amount)
 
     def _of(self, caps: Sequence[Cap]) -> list[_Purse]:
         owner = self._owner()

@@ -105,14 +105,12 @@ class Rates(Protocol):
 
 def steps(limits: Limits, demand: Demand) -> list[tuple[int, float]]:
     """How far each limited cell clock moves, in seconds: one request (0), tokens (1), input (2), output tokens (3)."""
-    found = _tokens(limits, demand.input, demand.output)
-    if (most := limits.requests_per_minute) is not None:
-        found.insert(0, (0, MINUTE / most))
-    return found
+    most = limits.requests_per_minute
+    return _tokens(limits, demand.input, demand.output, None if most is None else (0, MINUTE / most))
 
 
-def _tokens(limits: Limits, into: int, out: int) -> list[tuple[int, float]]:
-    found: list[tuple[int, float]] = []
+def _tokens(limits: Limits, into: int, out: int, before: tuple[int, float] | None = None) -> list[tuple[int, float]]:
+    found: list[tuple[int, float]] = [] if before is None else [before]
     if (most := limits.tokens_per_minute) is not None:
         found.append((1, (into + out) * MINUTE / most))
     if (most := limits.input_tokens_per_minute) is not None:

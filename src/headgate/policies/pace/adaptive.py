@@ -28,10 +28,14 @@ PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 
 class Adaptive:
-    """The pace of one target. Times are seconds on the monotonic clock."""
+    """The pace of one target. Times are seconds on the monotonic clock.
+
+    Attributes:
+        plateau: calls a second that it comes back to; None while nothing is limited.
+    """
 
     def __init__(self) -> None:
-        self._plateau: float | None = None
+        self.plateau: float | None = None
         self._slowed = 0.0
         self._next = 0.0
         self._refusals = 0
@@ -43,30 +47,29 @@ class Adaptive:
         self._before = 0.0
 
     def __bool__(self) -> bool:
-        return self._plateau is not None
+        return self.plateau is not None
 
     def rate(self, now: float) -> float | None:
         """Calls a second that may go; None: any."""
-        if self._plateau is None:
+        if self.plateau is None:
             return None
-        back = self._back(self._plateau)
-        found = self._plateau * (1 + DROP * ((now - self._slowed - back) / back) ** 3)
-        if found > FORGET * self._plateau:
-            self._plateau = None
+        back = self._back(self.plateau)
+        found = self.plateau * (1 + DROP * ((now - self._slowed - back) / back) ** 3)
+        if found > FORGET * self.plateau:
+            self.plateau = None
             return None
         return found
 
     def wait(self, now: float) -> float:
         """Seconds until the next call may go."""
-        return 0.0 if self._plateau is None else max(self._next - now, 0.0)
+        return 0.0 if self.plateau is None else max(self._next - now, 0.0)
 
     def sent(self, now: float) -> None:
         """A call goes."""
         if now - self._from >= 1.0:
             self._before, self._count, self._from = self._count / (now - self._from), 0, now
         self._count += 1
-        rate = self.rate(now)
-        if rate is not None:
+        if self.plateau is not None and (rate := self.rate(now)) is not None:
             self._next = max(self._next, now) + 1 / rate
 
     def accepted(self, sent: float) -> None:
@@ -86,7 +89,7 @@ class Adaptive:
         elif sent > self._slowed:
             seconds = max(now - self._since, 1e-6)
             self._slow(min(max(self._accepted / seconds, rate * LOWEST_DROP), rate), now)
-            if seconds > 4 * self._back(self._plateau or rate):
+            if seconds > 4 * self._back(self.plateau or rate):
                 # What is long ago counts half.
                 self._accepted, self._since = self._accepted / 2, now - seconds / 2
         else:
@@ -96,7 +99,7 @@ class Adaptive:
         return pause
 
     def _slow(self, plateau: float, now: float) -> None:
-        self._plateau = max(plateau, LEAST)
+        self.plateau = max(plateau, LEAST)
         self._slowed = now
         self._next = now
 

@@ -70,7 +70,7 @@ class Gauge:
 
     def at_once(self, demand: Demand) -> Ticket | None:
         """Let a call through if it is known here and now that it need not wait; None: ask `admit`."""
-        if self._queue or self._quota is not None:
+        if self._queue.waiting or self._quota is not None:
             return None
         now, rule = self._clock.monotonic(), self._rule
         if self._wait(demand, now):
@@ -92,7 +92,7 @@ class Gauge:
         """
         self._check_quota()
         wait = None
-        if not self._queue:
+        if not self._queue.waiting:
             ticket, wait = await self._ask(demand)
             if ticket is not None:
                 return ticket
@@ -155,9 +155,9 @@ class Gauge:
     def _wait(self, demand: Demand, now: float) -> float:
         """Seconds for which the provider would not take a call, as far as we know."""
         wait = max(self._held_until - now, 0.0)
-        if self._adaptive:
+        if self._adaptive.plateau is not None:
             wait = max(wait, self._adaptive.wait(now))
-        if self._told:
+        if self._told.buckets:
             if self._told.forget(now):
                 self._set_rule()
             wait = max(wait, self._told.wait(demand, now))
@@ -167,7 +167,7 @@ class Gauge:
         self._number += 1
         ticket = Ticket(self._number, now, demand, rule, grant)
         self._adaptive.sent(now)
-        if self._told:
+        if self._told.buckets:
             self._told.take(ticket)
         self._busy += not ticket.settled
         return ticket
@@ -185,18 +185,18 @@ class Gauge:
         self._busy -= 1
         if used is not None:
             used = self._credible(used)
-        if self._told:
+        if self._told.buckets:
             self._told.correct(ticket, 0 if used is None else ticket.requests, used or NOTHING)
         if ticket.rule is not None and ticket.grant is not None:
             self._rates.settle(ticket.rule, ticket.grant, ticket.held, used)
-        if self._queue:
+        if self._queue.waiting:
             self._wake()
 
     def hear(self, ticket: Ticket, headers: Mapping[str, str]) -> None:
         """The provider has answered a call, well or not."""
         if headers and self._told.hear(headers, ticket, self._number, self._clock.monotonic()):
             self._set_rule()
-        if self._told and self._queue:
+        if self._queue.waiting and self._told.buckets:
             self._wake()
 
     def answered(self, ticket: Ticket) -> None:
@@ -229,7 +229,7 @@ class Gauge:
             found["quota"] = self._quota.code
         if (rate := self._adaptive.rate(now)) is not None:
             found["learned_requests_per_minute"] = round(rate * MINUTE, 1)
-        if self._told:
+        if self._told.buckets:
             found["told"] = self._told.state(now)
         return found
 

@@ -97,7 +97,10 @@ class _Level:
 
 
 class Queue:
-    """The queue. `len` tells how many wait, and iterating gives them in no promised order.
+    """The queue. Iterating gives those who wait in no promised order.
+
+    Attributes:
+        waiting: how many there are, as `len` tells, too.
 
     Example:
         >>> queue, many, one = Queue(), [Waiter(5, "a", 1.0) for _ in range(3)], Waiter(5, "b", 1.0)
@@ -114,12 +117,12 @@ class Queue:
     def __init__(self) -> None:
         self._levels = [_Level() for _ in range(HIGHEST + 1)]
         self._numbers = count()
-        self._waiting = 0
+        self.waiting = 0
         self._passed = 0
         self._served = 0
 
     def __len__(self) -> int:
-        return self._waiting
+        return self.waiting
 
     def __iter__(self) -> Iterator[Waiter]:
         for level in self._levels:
@@ -149,7 +152,7 @@ class Queue:
             heappush(level.heap, (flow.start, next(self._numbers), flow))
         waiter.flow = flow
         level.waiting += 1
-        self._waiting += 1
+        self.waiting += 1
 
     def remove(self, waiter: Waiter, *, admitted: bool) -> None:
         """Take one out, wherever it stands. Only who is admitted has had a turn."""
@@ -169,12 +172,12 @@ class Queue:
         if not flow.waiters:
             level.active -= 1
         level.waiting -= 1
-        self._waiting -= 1
+        self.waiting -= 1
         level.tidy()
 
     def head(self) -> Waiter | None:
         """Who is next; None if nobody waits."""
-        if not self._waiting:
+        if not self.waiting:
             return None
         waiting = [level for level in self._levels if level.waiting]
         level = waiting[-1]

@@ -178,25 +178,28 @@ class _Bucket:
 class Told:
     """All that a provider tells of one account's limits for a model.
 
+    Attributes:
+        buckets: by kind; empty where nothing is told.
+
     Args:
         weights: what the headers that speak of tokens count: input, output.
     """
 
     def __init__(self, weights: tuple[int, int] = (1, 1)) -> None:
         self._weights = (0, *weights)
-        self._buckets: dict[str, _Bucket] = {}
+        self.buckets: dict[str, _Bucket] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._buckets)
+        return bool(self.buckets)
 
     @property
     def counts_tokens(self) -> bool:
         """Whether any of it is about tokens."""
-        return _TOKENS in self._buckets or _PROJECT in self._buckets
+        return _TOKENS in self.buckets or _PROJECT in self.buckets
 
     def limit(self, kind: str) -> int | None:
         """How many `requests` or `tokens` a minute it allows."""
-        bucket = self._buckets.get(kind)
+        bucket = self.buckets.get(kind)
         return None if bucket is None else bucket.limit
 
     def hear(self, headers: Mapping[str, str], ticket: Ticket, since: int, now: float) -> bool:
@@ -213,7 +216,7 @@ class Told:
             text = headers.get(limited)
             if text is None:
                 continue
-            bucket = self._buckets.get(kind)
+            bucket = self.buckets.get(kind)
             if bucket is None or bucket.text != text:
                 limit = _count(text)
                 if not limit:
@@ -221,7 +224,7 @@ class Told:
                 changed = True
                 if bucket is None:
                     weights = (1, 0, 0) if kind == _REQUESTS else self._weights
-                    bucket = self._buckets[kind] = _Bucket(text, limit, weights, since, now)
+                    bucket = self.buckets[kind] = _Bucket(text, limit, weights, since, now)
                 else:
                     bucket.resize(text, limit)
             remaining = _count(headers.get(left))
@@ -231,29 +234,29 @@ class Told:
 
     def forget(self, now: float) -> bool:
         """Drop what was not repeated for long; whether there was anything."""
-        if not any(bucket.stale(now) for bucket in self._buckets.values()):
+        if not any(bucket.stale(now) for bucket in self.buckets.values()):
             return False
-        stale = [kind for kind, bucket in self._buckets.items() if bucket.stale(now)]
+        stale = [kind for kind, bucket in self.buckets.items() if bucket.stale(now)]
         for kind in stale:
-            del self._buckets[kind]
+            del self.buckets[kind]
         return True
 
     def wait(self, demand: Demand, now: float) -> float:
         """Seconds until there is room for a call."""
         wait = 0.0
-        for bucket in self._buckets.values():
+        for bucket in self.buckets.values():
             wait = max(wait, bucket.wait(bucket.amount(1, demand), now))
         return wait
 
     def take(self, ticket: Ticket) -> None:
         """A call goes."""
         ticket.settled = False
-        for bucket in self._buckets.values():
+        for bucket in self.buckets.values():
             bucket.take(ticket)
 
     def correct(self, ticket: Ticket, requests: int, used: Demand) -> None:
         """What a call uses is known better."""
-        for bucket in self._buckets.values():
+        for bucket in self.buckets.values():
             before = bucket.amount(ticket.requests, ticket.demand)
             bucket.correct(ticket, bucket.amount(requests, used) - before)
         ticket.requests, ticket.demand = requests, used
@@ -261,7 +264,7 @@ class Told:
     def state(self, now: float) -> dict[str, dict[str, float]]:
         """Limit and what should be left, by kind."""
         return {
-            kind: {"limit": bucket.limit, "left": round(bucket.level(now), 1)} for kind, bucket in self._buckets.items()
+            kind: {"limit": bucket.limit, "left": round(bucket.level(now), 1)} for kind, bucket in self.buckets.items()
         }
 
 
