@@ -52,7 +52,8 @@ def test_responses_first(most, model, operation):
 
 def test_a_wish_is_asked_as_it_stands():
     """Nothing is added but the bound of the answer; our own doors store nothing at the provider."""
-    call = asked(Wish(prompt="Hi"), user="anna", tags={"team": "a"}, timeout=5, priority=7, caller=Caller(key="web"))
+    wishes = {"tags": {"team": "a"}, "timeout": 5, "priority": 7}
+    call = asked(Wish(prompt="Hi"), user="anna", wishes=wishes, caller=Caller(key="web"))
     assert call.body.view == {"input": "Hi", "max_output_tokens": 2000, "user": "anna", "store": False}
     assert (call.user, call.tags, call.priority, call.caller.key) == ("anna", {"team": "a"}, 7, "web")
     assert call.deadline == pytest.approx(call.started + 5)

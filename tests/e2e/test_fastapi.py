@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
 from headgate import fastapi as gated
 from headgate.fastapi import GateDep
@@ -41,6 +41,11 @@ def application(address: str, **settings: Any) -> FastAPI:
     @app.get("/stream")
     async def stream(gate: GateDep, question: str = "Hi", model: str = "gpt-5.4-mini") -> Response:
         return gated.sse_response(gate.stream(question, model=model))
+
+    @app.get("/watched")
+    async def watched(gate: GateDep, request: Request) -> str:
+        async with gated.while_connected(request):
+            return (await gate.generate_response("Hi", model="gpt-6-luna")).text
 
     @app.get("/wrong")
     async def wrong(gate: GateDep) -> str:
@@ -212,9 +217,9 @@ async def _until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("silent", [False, True])
-def test_a_caller_who_leaves_takes_the_provider_s_connection_along(silent, hosted, recording, streamed):
-    """Within a second, in mid-stream and before the first word."""
+@pytest.mark.parametrize(("path", "silent"), [("/stream", False), ("/stream", True), ("/watched", True)])
+def test_a_caller_who_leaves_takes_the_provider_s_connection_along(path, silent, hosted, recording, streamed):
+    """Within a second: in mid-stream, before the first word, and where a route watches for it."""
 
     async def story():
         async with recording().listening() as upstream:
@@ -222,7 +227,7 @@ def test_a_caller_who_leaves_takes_the_provider_s_connection_along(silent, hoste
             async with hosted(application(upstream.address)) as address:
                 host, _, port = address.removeprefix("http://").rpartition(":")
                 reader, writer = await asyncio.open_connection(host, int(port))
-                writer.write(b"GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
                 await upstream.asked.wait()
                 if not silent:
                     await reader.readuntil(b"three.")

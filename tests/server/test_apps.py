@@ -86,6 +86,23 @@ def test_a_provider_s_failure_is_told_by_the_gateway_s_matrix(simulated_gate, cl
     assert got.headers["x-request-id"] == f"req_{row.call_id}"
 
 
+def test_a_call_with_a_name_is_made_once(simulated_gate, client):
+    """`Idempotency-Key` holds here as on `/v1`."""
+
+    async def story():
+        async with simulated_gate(**KEYS) as gate:
+            here = client(application(gate, clock=VirtualClock()))
+            headers = (JSON, KEY, ("idempotency-key", "one"))
+            answers = [await here.post("/generate", {"prompt": "Hi", "max_tokens": 20}, headers) for _ in range(2)]
+            other = await here.post("/generate", {"prompt": "Ho", "max_tokens": 20}, headers)
+            return answers, other, [row.attempt async for row in gate.rows(Query()) if row.attempt]
+
+    (first, second), other, attempts = virtual_time(story())
+    assert first.json["content"] == second.json["content"]
+    assert (other.status, "detail" in other.json) == (422, True)
+    assert attempts == [1]
+
+
 def test_the_log_tells_of_it_once_by_the_same_name(simulated_gate, client, caplog):
     """The story of the call; what never became one is told as any other page's refusal."""
     caplog.set_level("INFO", "headgate.calls")

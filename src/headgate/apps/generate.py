@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from headgate.apps.events import Events, connected
 from headgate.apps.failures import Failed, to_callers, to_users
-from headgate.core.call import ANONYMOUS, NO_TAGS, Call, Caller, Operation
+from headgate.core.call import ANONYMOUS, Call, Caller, Operation
 from headgate.core.errors import ConfigError, HeadgateError
 from headgate.core.money import show_usd
 from headgate.core.reply import Reply
@@ -58,7 +58,9 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         gate: answers.
         gateway: the caller is one of the gateway, who may know who answered and why nobody did.
         model: whom to ask; None for the default model.
-        caller, user, tags, timeout, priority: of the call.
+        caller: the holder of a key.
+        user: the end user, for the books.
+        wishes: what is asked for beside: `tags`, `timeout`, …, as `Gate.call` takes it.
     """
 
     gate: Gate
@@ -66,9 +68,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     caller: Caller = ANONYMOUS
     user: str | None = None
-    tags: Mapping[str, str] = NO_TAGS
-    timeout: float | None = None
-    priority: int = 5
+    wishes: Mapping[str, Any] = {}
 
     def call(self, wish: Wish, *, stream: bool = False) -> Call:
         """The call that a wish becomes.
@@ -83,10 +83,8 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         operation = Operation.RESPONSES if responds else Operation.CHAT
         options = {"model": self.model, "user": self.user, "stream": stream, **wish.model_dump(exclude={"prompt"})}
         try:
-            return self.gate.call(
-                operation, msgspec.json.encode(PROMPTS[operation](wish.prompt, options)), caller=self.caller,
-                tags=self.tags, timeout=self.timeout, priority=self.priority, unsupported="drop",
-            )  # fmt: skip
+            raw = msgspec.json.encode(PROMPTS[operation](wish.prompt, options))
+            return self.gate.call(operation, raw, caller=self.caller, unsupported="drop", **self.wishes)
         except HeadgateError as error:
             raise self.failed(error) from error
 

@@ -21,7 +21,7 @@ def routes(gate: Gate, keys: Anyone | Keys) -> APIRouter:
     async def who(request: Request) -> Asking:
         head = read_head(request.scope)
         try:
-            return Asking(gate=gate, gateway=True, model=model, caller=keys.caller(head), **asked(head))
+            return Asking(gate=gate, gateway=True, model=model, caller=keys.caller(head), wishes=asked(head))
         except HeadgateError as error:
             raise to_callers(error) from error
 

@@ -160,10 +160,7 @@ class Intake:
                 raise BadRequestError(f"The header `{name}` must be plain ASCII.", code="invalid_header", param=name)
         if self._hop in (hop.strip() for hop in head.get(HOP.encode(), b"").split(b",")):
             raise LoopError("This call has passed this gateway before.")
-        wishes: dict[str, Any] = {"headers": travels or NO_TAGS, **asked(head)}
-        if _IDEMPOTENCY in head:
-            wishes["idempotency_key"] = ask.idempotency_key(_header(head, _IDEMPOTENCY))
-        return wishes
+        return {"headers": travels or NO_TAGS, **asked(head)}
 
     async def _body(self, head: Head, receive: Receive) -> bytes | None:
         announced = head.get(b"content-length", b"")
@@ -221,6 +218,8 @@ def asked(head: Head) -> dict[str, Any]:
         wishes["timeout"] = ask.deadline(deadline)
     if priority is not None:
         wishes["priority"] = ask.priority(priority)
+    if _IDEMPOTENCY in head:
+        wishes["idempotency_key"] = ask.idempotency_key(_header(head, _IDEMPOTENCY))
     return wishes
 
 
