@@ -1,162 +1,66 @@
-"""Covers jobs/batch/cycle.py: a process that dies between any two steps loses no row and pays for none twice."""
+"""Covers jobs/batch/cycle.py: a process that dies between any two steps loses no row and pays for none twice.
+
+Here it dies at the first step of each kind; `tests/chaos/test_batches.py` has it die at every single one.
+"""
 
 import asyncio
-from collections import Counter
-from contextlib import suppress
 
 import msgspec
 import pytest
 
 from headgate.core.errors import APIError, UnreachableError
-from headgate.gate.batching import Batching
 from headgate.jobs.batch.cycle import LOST, Cycle
 from headgate.jobs.batch.reading import Unsent
 from headgate.jobs.batch.wire import Wire
-from headgate.stores.batches import BatchBook, State
-from tests.jobs.batch.conftest import each, row
-
-ROWS = [row(number, user="ann" if number % 2 else None) for number in range(1, 13)]
-BAD = [row(number, raw=b'{"model": "gpt-6-luna"}') for number in (20, 21)]
-BUDGET = {"name": "all", "scope": "gateway", "limit_usd": 1, "window": "total"}
-STEPS = {
-    Wire: ("upload", "find_file", "create", "look", "cancel", "find"),
-    BatchBook: ("intend", "change", "claim"),
-    Batching: ("lend", "release", "settle"),
-}
-"""Whatever changes something outside of the process."""
+from headgate.providers.simulator import SimulatorTransport
+from headgate.stores.batches import State
+from tests.jobs.batch.conftest import each
+from tests.jobs.batch.deaths import BAD, BUDGET, ROWS, Steps, survive
 
 
-class Died(BaseException):
-    """The process was killed."""
-
-
-class Steps:
-    """Counts steps, and dies just before or just after one of them."""
-
-    def __init__(self, monkeypatch):
-        self.count = 0
-        self.names = []
-        self.dies = (0, "")
-        for owner, names in STEPS.items():
-            for name in names:
-                monkeypatch.setattr(owner, name, self._counted(name, getattr(owner, name)))
-
-    def _counted(self, name, method):
-        async def step(*args, **kwargs):
-            self.count += 1
-            self.names.append(name)
-            number, moment = self.dies
-            if self.count == number and moment == "before":
-                raise Died
-            result = await method(*args, **kwargs)
-            if self.count == number and moment == "after":
-                raise Died
-            return result
-
-        return step
-
-
-def collected(found, outcomes):
-    """Outcomes by row, each once: what a planner keeps of those that were given before a death and after it."""
-    kept = {(one.row if isinstance(one, Unsent) else one).number: one for one in found}
-    for one in outcomes:
-        number = (one.row if isinstance(one, Unsent) else one).number
-        if number in kept:
-            # Said again, it is the same.
-            assert kept[number] == one
-        kept[number] = one
-    return kept
-
-
-async def survive(made, steps, dies, deadline=None):
-    """A job whose process is killed at a step, and that a second one finishes. Gives what was kept."""
-    await made.start()
-    until = None if deadline is None else made.gate.batching.clock.time() + deadline
-    steps.count, steps.dies, steps.names = 0, dies, []
-    first = []
-    with suppress(Died):
-        async for one in made.lane(rows=8).run(each([*ROWS, *BAD]), job="job", deadline=until):
-            first.append(one)  # noqa: PERF401  those before the death count
-    steps.dies = (0, "")
-    kept = collected([], first)
-    rest = [one for one in (*ROWS, *BAD) if one.number not in kept]
-    again = await made.run(rest, limits={"rows": 8}, deadline=until)
-    kept = collected(first, again)
-    await made.agree(kept.values())
-    served = Counter(row.custom_id for batch in made.made() for row in batch.rows[: batch.done])
-    assert set(served.values()) <= {1}, "no row was answered twice"
-    assert {record.state for record in await made.records()} <= {State.DONE, State.VOID}
-    return kept
-
-
-LIVES = {
-    "whole": ({}, None),
-    "expiring": ({"window": 60}, None),
-    "late": ({}, 50),
-    "slow lists": ({"listing": 30}, None),
-}
-
-
-@pytest.mark.parametrize("life", LIVES)
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_death_at_any_step_loses_nothing_and_pays_nothing_twice(stage, monkeypatch, life, moment):
-    """Before and after each single step of a job that is split, refused in part, goes on, and is given back."""
-    batch, deadline = LIVES[life]
+def test_a_death_at_a_step_of_each_kind_loses_nothing_and_pays_nothing_twice(stage, monkeypatch, moment):
+    """Intent, upload, claim, loan, making, looking, booking, giving back: before the first of each, and after it."""
     steps = Steps(monkeypatch)
-    number = 0
-    while True:
 
-        async def story(made, dies):
-            return await survive(made, steps, dies, deadline)
+    def story(dies):
+        return stage(lambda made: survive(made, steps, dies), budgets=[BUDGET])
 
-        dies = (number, moment)
-        kept = stage(lambda made, dies=dies: story(made, dies), batch, budgets=[BUDGET])
+    whole = story((0, moment))
+    first = {name: number for number, name in reversed([*enumerate(steps.names, 1)])}
+    assert first.keys() == {"intend", "upload", "change", "claim", "lend", "create", "look", "settle", "release"}
+    assert {one.number for one in whole.values() if not one.succeeded} == {20, 21}
+    for number in first.values():
+        kept = story((number, moment))
         assert sorted(kept) == sorted(one.number for one in (*ROWS, *BAD))
-        failed = [one.number for one in kept.values() if not isinstance(one, Unsent) and not one.succeeded]
-        assert set(failed) <= {20, 21}
-        if number and steps.count < number:
-            break
-        number += 1
-    assert number > 25
+        assert not any(isinstance(one, Unsent) for one in kept.values())
 
 
-def test_a_batch_whose_making_was_lost_is_adopted(stage, monkeypatch):
-    """The answer never came, the list is slow: it is found by its mark, and not made a second time."""
+@pytest.mark.parametrize("listing", [0, 60])
+def test_a_batch_whose_making_was_lost_is_adopted(stage, monkeypatch, listing):
+    """It was made and the connection broke, the list is slow: found by its mark, not made again, neither by retries."""
+    send, lost = SimulatorTransport.send, []
 
-    async def story(made):
-        await made.start()
-        lane = made.lane()
-        create = Wire.create
+    async def losing(self, outgoing, **facts):
+        incoming = await send(self, outgoing, **facts)
+        if outgoing.method == "POST" and outgoing.url.endswith("/batches") and not lost:
+            lost.append(outgoing)
+            await incoming.close()
+            raise UnreachableError("The connection was reset.")
+        return incoming
 
-        async def lost(self, *args, **facts):
-            await create(self, *args, **facts)
-            raise UnreachableError("reset")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Wire, "create", lost)
-            patch.setattr("headgate.jobs.batch.cycle._not_made", lambda _: False)
-            async for _ in lane.run(each(ROWS), job="job"):
-                break
-        outcomes = [one async for one in made.lane().follow("job")]
-        assert len(made.made()) == 1
-        assert made.made()[0].asked.metadata["headgate"] == (await made.records())[0].mark
-        assert {record.state for record in await made.records()} == {State.DONE}
-        del outcomes
-
-    stage(story, {"listing": 60})
-
-
-@pytest.mark.parametrize(("kind", "made_twice"), [("reset", False), ("status", False)])
-def test_a_provider_that_fails_while_making_is_asked_once_and_looked_at(stage, kind, made_twice):
-    """The gate's own retries do not make a batch twice either."""
-    fault = {"kind": kind, "times": 1}
+    monkeypatch.setattr(SimulatorTransport, "send", losing)
 
     async def story(made):
         outcomes = await made.run(ROWS)
+        assert len(lost) == 1
+        assert len(made.made()) == 1
+        (record,) = await made.records()
+        assert made.made()[0].asked.metadata["headgate"] == record.mark
         await made.agree(outcomes)
-        assert (len(made.made()) > 1) is made_twice
+        assert len(outcomes) == len(ROWS)
 
-    stage(story, faults=[fault])
+    stage(story, {"listing": listing})
 
 
 def test_a_batch_that_is_nowhere_is_made_when_it_must_be_in_lists(stage, monkeypatch):
@@ -190,10 +94,6 @@ def test_a_batch_that_was_made_twice_is_ended_once(stage):
     async def story(made):
         await made.start()
         lane = made.lane()
-        pack = None
-        async for _ in lane.run(each([]), job="empty"):
-            pass
-        del pack
         record = (await lane.gather(each(ROWS), job="job", deadline=None, tags={}))[0]
         file, mark = record.facts.file, record.mark
         await lane.wire.create("sim", file=file, endpoint="/v1/chat/completions", mark=mark, job="job")
