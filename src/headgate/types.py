@@ -1,9 +1,11 @@
 """The types that a Python caller meets: answers, their parts, the books, and the errors."""
 
+from headgate.client.accounts import SummaryReport
 from headgate.client.batches import BatchRequest, BatchResult
 from headgate.client.drawing import ImageResponse
 from headgate.client.embedding import EmbeddingResponse
 from headgate.client.moderation import Moderation, ModerationResponse
+from headgate.client.openai_config import BatchConfig, OpenAIConfig, RateLimitConfig, RetryConfig
 from headgate.client.options import Message, Options, Wishes
 from headgate.client.picture import Picture
 from headgate.client.report import UsageReport
@@ -38,12 +40,14 @@ from headgate.core.errors import (
 from headgate.core.usage import TokenUsage
 from headgate.gate.structured import Partial
 from headgate.jobs.batch.jobs import BatchJob, BatchJobStatus
+from headgate.jobs.quote import LaneQuote, Quote
 
 __all__ = [
     "APIError",
     "Answered",
     "AuthenticationError",
     "BadRequestError",
+    "BatchConfig",
     "BatchJob",
     "BatchJobStatus",
     "BatchRequest",
@@ -58,11 +62,13 @@ __all__ = [
     "HeadgateError",
     "ImageResponse",
     "InterruptedError",
+    "LaneQuote",
     "Message",
     "ModelNotFoundError",
     "ModelResponse",
     "Moderation",
     "ModerationResponse",
+    "OpenAIConfig",
     "Options",
     "OverloadedError",
     "Partial",
@@ -71,10 +77,14 @@ __all__ = [
     "Piece",
     "ProviderError",
     "QuotaError",
+    "Quote",
+    "RateLimitConfig",
     "RateLimitError",
     "RefusalError",
     "Refused",
+    "RetryConfig",
     "StoppingError",
+    "SummaryReport",
     "TimeoutError",
     "TokenUsage",
     "TruncatedError",

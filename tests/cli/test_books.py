@@ -211,3 +211,16 @@ def test_the_gate_of_the_books_asks_nobody():
     assert (found.providers, found.models, found.store) == ({}, {}, "sqlite:///./headgate.db")
     with pytest.raises(ConfigError):
         module.books(config.model_copy(update={"store": "memory://"}))
+
+
+def test_how_it_went_lately(asked):
+    """For people a line for each figure, for scripts the figures; a span that is none is told."""
+    facts = asked("usage", "--summary", "--json").json
+    assert (facts["status"], facts["calls"], facts["minutes"]) == ("degraded", 5, 60)
+    lines = asked("usage", "--summary", "--last", "2h").out.splitlines()
+    assert lines[0].split() == ["minutes", "120.0"]
+    assert lines[1].split() == ["status", "degraded"]
+    assert asked("usage", "--summary", "--csv").out.startswith("minutes,status,reasons,calls,")
+    done = asked("usage", "--summary", "--last", "soon")
+    assert (done.code, done.said.splitlines()[0]) == (2, "error: --last 'soon' is no duration.")
+    assert asked("usage", "--summary", "--budgets").code == 2

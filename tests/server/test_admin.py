@@ -20,7 +20,7 @@ ASK = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Hello"}]
 EVERY = [
     ("GET", "/admin/keys"), ("POST", "/admin/keys"), ("GET", "/admin/keys/own"), ("DELETE", "/admin/keys/own"),
     ("POST", "/admin/keys/own/rotate"), ("GET", "/admin/audit"), ("GET", "/admin/budgets"),
-    ("POST", "/admin/usage/resolve"), ("GET", "/admin/usage"),
+    ("POST", "/admin/usage/resolve"), ("GET", "/admin/usage"), ("GET", "/admin/summary"),
 ]  # fmt: skip
 
 
@@ -231,7 +231,7 @@ def test_they_are_described(run):
     told = run(story)
     assert {path for path in told["paths"] if path.startswith("/admin")} == {
         "/admin/keys", "/admin/keys/{name}", "/admin/keys/{name}/rotate", "/admin/audit", "/admin/budgets",
-        "/admin/usage/resolve", "/admin/usage",
+        "/admin/usage/resolve", "/admin/usage", "/admin/summary",
     }  # fmt: skip
     assert told["paths"]["/admin/keys"]["post"]["security"] == [{"admin": []}]
     wish = told["components"]["schemas"]["KeyWish"]["properties"]
@@ -256,6 +256,20 @@ def test_usage_as_the_command_line_prints_it(run):
         for wrong, param in (("by=colour", "by"), ("since=soon", "since"), ("where=x", "where"), ("only=all", "only")):
             got = await desk.do("GET", "/admin/usage", query=wrong)
             assert (got.status, got.code, got.json["error"]["param"]) == (400, "invalid_request", param)
+
+    run(story)
+
+
+def test_how_it_went_lately(run):
+    """The summary of the last minutes."""
+
+    async def story(desk, _gate):
+        assert (await desk.do("GET", "/admin/summary")).json["status"] == "no_data"
+        assert await desk.ask("hg-own") == 200
+        told = (await desk.do("GET", "/admin/summary", query="minutes=5")).json
+        assert (told["status"], told["calls"], told["success_rate"], told["minutes"]) == ("healthy", 1, 1.0, 5)
+        got = await desk.do("GET", "/admin/summary", query="minutes=0")
+        assert (got.status, got.json["error"]["param"]) == (400, "minutes")
 
     run(story)
 

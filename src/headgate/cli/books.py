@@ -195,9 +195,11 @@ async def _budgets(config: Config, shape: Shape) -> None:
 
 def _minutes(last: str) -> float:
     try:
-        return seconds(last if last[-1:].isalpha() else f"{last}m") / 60
-    except (TypeError, ValueError):
-        raise BadRequestError(f"--last {last!r} is no duration.", hint="Write 60m, 24h or 7d.") from None
+        if isinstance(ago := seconds(last if last[-1:].isalpha() else f"{last}m"), float):
+            return ago / 60
+    except ValueError:
+        pass
+    raise BadRequestError(f"--last {last!r} is no duration.", hint="Write 60m, 24h or 7d.")
 
 
 async def _summary(config: Config, minutes: float, shape: Shape) -> None:

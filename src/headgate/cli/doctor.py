@@ -8,16 +8,19 @@ import asyncio
 import platform
 import sys
 from collections.abc import Container
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
 
+from headgate.cli.production import checklist
 from headgate.cli.voice import FAILED, WRONG_USE, ConfigFile, Json, Simulate, configuration, put, visible
 from headgate.core.errors import HeadgateError
 from headgate.gate.config import Config
 from headgate.gate.gate import Gate
+from headgate.gate.loaded import Loaded
 from headgate.gate.problems import masked
+from headgate.gate.summary import Summary
 
 
 class Item(NamedTuple):
@@ -27,9 +30,17 @@ class Item(NamedTuple):
     good: bool
     found: str
     cure: str = ""
+    state: str = "ok"
 
 
-def doctor(config: ConfigFile = None, simulate: Simulate = False, json: Json = False) -> None:
+def doctor(
+    config: ConfigFile = None,
+    simulate: Simulate = False,
+    production: Annotated[
+        bool, typer.Option("--production", help="Walk the checklist of a launch, item by item.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Look whether configuration, store, journal and providers work."""
     items = [_python()]
     code = FAILED
@@ -42,16 +53,39 @@ def doctor(config: ConfigFile = None, simulate: Simulate = False, json: Json = F
         names = ", ".join(loaded.config.providers)
         items.append(Item("configuration", good=True, found=f"{loaded.source}, providers: {names}"))
         items += asyncio.run(_inside(loaded.config))
+        if production:
+            items += _production(loaded)
     for item in items:
         cure = "" if item.good else item.cure
         if json:
-            put(msgspec.json.encode({**item._asdict(), "cure": cure}).decode())
+            state = item.state if item.good else "fail"
+            put(msgspec.json.encode({**item._asdict(), "cure": cure, "state": state}).decode())
             continue
-        put(visible(f"{'ok   ' if item.good else 'FAIL '} {item.name}: {item.found}"))
+        mark = "FAIL " if not item.good else "ok   " if item.state == "ok" else "-    "
+        put(visible(f"{mark} {item.name}: {item.found}"))
         if cure:
             put(visible(f"      hint: {cure}"))
     if not all(item.good for item in items):
         raise typer.Exit(code)
+
+
+def _production(loaded: Loaded) -> list[Item]:
+    """The checklist. What cannot be judged fails nothing."""
+    try:
+        summary = asyncio.run(_lately(loaded.config))
+    except HeadgateError:
+        summary = None
+    found = checklist(loaded, summary)
+    marked = [(one, "" if one.state in {"ok", "fail"} else f"{one.state}: ") for one in found]
+    return [
+        Item(f"{one.part}: {one.name}", one.state != "fail", mark + one.found, one.cure, one.state)
+        for one, mark in marked
+    ]  # fmt: skip
+
+
+async def _lately(config: Config) -> Summary:
+    async with await Gate.open(config) as gate:
+        return await gate.summaries.last(24 * 60)
 
 
 def _python() -> Item:

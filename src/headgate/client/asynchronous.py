@@ -8,13 +8,14 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Literal, Self, Unpack, cast, overload
 
 import msgspec
 
 from headgate.client import asking, batch, combining, drawing, embedding, moderation, response, structured
+from headgate.client.accounts import Accounts
 from headgate.client.batches import AsyncBatches
+from headgate.client.bulk import Bulk
 from headgate.client.configuration import loaded
 from headgate.client.drawing import ImageResponse
 from headgate.client.embedding import EmbeddingResponse
@@ -22,9 +23,9 @@ from headgate.client.exchange import Exchange
 from headgate.client.http import AsyncClient, Client, async_client, sync_client
 from headgate.client.loop import wait_for
 from headgate.client.moderation import ModerationResponse
+from headgate.client.openai_config import BatchConfig, OpenAIConfig
 from headgate.client.options import Options, Wishes, check, for_the_gate
 from headgate.client.picture import Picture
-from headgate.client.report import BudgetReport, UsageReport, budget_report, query, report
 from headgate.client.response import ModelResponse, Piece
 from headgate.core.body import Body
 from headgate.core.call import Call, Operation, Origin
@@ -41,15 +42,16 @@ from headgate.gate.structured import Draft, Partial, Question, answer
 log = logging.getLogger("headgate")
 
 
-class AsyncHeadgate:
+class AsyncHeadgate(Accounts, Bulk):
     """A gate in this process.
 
     The configuration is read and checked at once; nothing is opened before the first use, or `async with`. An instance
     belongs to the event loop that it is first used on.
 
     Args:
-        config: a file, or the settings themselves as a mapping, or a `Config` that was loaded. None: the file that
-            `HEADGATE_CONFIG` names, else `headgate.yaml` here, else the environment (`OPENAI_API_KEY`, …) alone.
+        config: a file, or the settings themselves as a mapping, a `Config` that was loaded, or an `OpenAIConfig`. None:
+            the file that `HEADGATE_CONFIG` names, else `headgate.yaml` here, else the environment (`OPENAI_API_KEY`,
+            …) alone.
         simulate: put the simulator in place of the configured providers.
         api_key: takes the place of `OPENAI_API_KEY`.
         base_url: takes the place of `OPENAI_BASE_URL`.
@@ -68,7 +70,7 @@ class AsyncHeadgate:
 
     def __init__(
         self,
-        config: str | os.PathLike[str] | Mapping[str, Any] | Config | None = None,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config | OpenAIConfig | None = None,
         *,
         simulate: bool = False,
         api_key: str | None = None,
@@ -82,6 +84,7 @@ class AsyncHeadgate:
                 log.warning(warning)
         self.config: Config = found.config
         """What this gate is made of: final, with every default filled in."""
+        self._batch = config.batch if isinstance(config, OpenAIConfig) else BatchConfig()
         self._clock = SystemClock()
         self._opening = asyncio.Lock()
         self._gate: Gate | None = None
@@ -244,32 +247,6 @@ class AsyncHeadgate:
         async with await (await self._ready())(call) as reply:
             event = await reply.read()
             return call, Said(event.text, event.finish, refused(Body(event.raw).view))
-
-    async def batch_generate(
-        self,
-        prompts: Iterable[str],
-        *,
-        concurrency: int = 32,
-        progress: bool = False,
-        **options: Unpack[Options],
-    ) -> list[ModelResponse]:
-        """Ask a model many prompts; results come in the order of the prompts.
-
-        Args:
-            prompts: the questions.
-            concurrency: how many calls may run at the same time.
-            progress: draw a bar on stderr, where that is a terminal.
-            **options: of each call; see `Options`.
-
-        Raises:
-            PartialFailureError: calls failed; its `results` hold what succeeded and the errors, in order.
-            BadRequestError: `concurrency` is less than 1, `prompts` is a single one, or one key is to name them all.
-        """
-        asked = batch.checked(prompts, options, concurrency)
-        results = await batch.all_of(
-            asked, lambda prompt: self._whole(prompt, options), concurrency=concurrency, progress=progress
-        )
-        return batch.or_raise(results)
 
     async def combine(
         self, prompts: Iterable[str], *, items: int = 10, seconds: float = 2.0, **options: Unpack[Options]
@@ -454,36 +431,6 @@ class AsyncHeadgate:
             work.close()
             raise StoppingError("This gate is not open yet.", hint="Open it with `async with`.")
         return wait_for(work, self._loop)
-
-    async def usage(
-        self,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        by: str | Iterable[str] = (),
-        where: Mapping[str, str] | None = None,
-    ) -> UsageReport:
-        """What was used and what it cost, from the ledger.
-
-        Args:
-            since: from when on; with a time zone.
-            until: until when, excluded; with a time zone.
-            by: dimensions to group by: `model`, `provider`, `key`, `project`, `user`, `operation`, `day`, `tag:NAME`.
-            where: exact matches on dimensions.
-
-        Raises:
-            BadRequestError: a time has no zone, or a dimension is not known.
-        """
-        asked = query(since, until, by, where)
-        return report(*await (await self._ready()).usage(asked))
-
-    async def budgets(self) -> list[BudgetReport]:
-        """How every budget stands in its window of today: what is spent, what processes may still spend, what is left.
-
-        Raises:
-            StoreError: the store cannot be asked.
-        """
-        return [budget_report(balance) for balance in await (await self._ready()).budgets()]
 
     async def models(self) -> list[str]:
         """The names that calls may ask for, beside any name that the route `*` takes."""

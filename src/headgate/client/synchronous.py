@@ -6,16 +6,17 @@ Every method runs `AsyncHeadgate`'s method of the same name on a loop thread of 
 import contextlib
 import functools
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Concatenate, ParamSpec, Self, Unpack
 
 from headgate.client.asynchronous import AsyncHeadgate
 from headgate.client.batches import Batches
 from headgate.client.http import Client, sync_client
 from headgate.client.loop import LoopThread
+from headgate.client.openai_config import OpenAIConfig
 from headgate.client.options import Options
-from headgate.client.response import Piece
-from headgate.core.errors import StoppingError
+from headgate.client.response import ModelResponse, Piece
+from headgate.core.errors import HeadgateError, StoppingError
 from headgate.gate.config import Config
 from headgate.gate.shapes import T, Wanted
 from headgate.gate.structured import Partial
@@ -48,7 +49,7 @@ class Headgate:
 
     def __init__(
         self,
-        config: str | os.PathLike[str] | Mapping[str, Any] | Config | None = None,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config | OpenAIConfig | None = None,
         *,
         simulate: bool = False,
         api_key: str | None = None,
@@ -68,12 +69,14 @@ class Headgate:
     generate_response = _waiting(AsyncHeadgate.generate_response)
     parse = _waiting(AsyncHeadgate.parse)
     batch_generate = _waiting(AsyncHeadgate.batch_generate)
+    estimate = _waiting(AsyncHeadgate.estimate)
     combine = _waiting(AsyncHeadgate.combine)
     embed = _waiting(AsyncHeadgate.embed)
     moderate = _waiting(AsyncHeadgate.moderate)
     image = _waiting(AsyncHeadgate.image)
     usage = _waiting(AsyncHeadgate.usage)
     budgets = _waiting(AsyncHeadgate.budgets)
+    summary = _waiting(AsyncHeadgate.summary)
     models = _waiting(AsyncHeadgate.models)
     health = _waiting(AsyncHeadgate.health)
 
@@ -87,6 +90,21 @@ class Headgate:
             **options: see `Options`.
         """
         return self._each(self._gate.stream(prompt, **options))
+
+    def batch_stream(
+        self, prompts: Iterable[str], *, concurrency: int | None = None, **options: Unpack[Options]
+    ) -> Iterator[ModelResponse | HeadgateError]:
+        """Ask a model prompts that may never end; see `AsyncHeadgate.batch_stream`.
+
+        Leaving the loop early ends the calls in flight; so does the iterator's `close`. Prompts are taken on the
+        thread of the gate: they must not wait for long.
+
+        Args:
+            prompts: the questions.
+            concurrency: how many calls may run at the same time; None for as many as fill the limits.
+            **options: of each call; see `Options`.
+        """
+        return self._each(self._gate.batch_stream(prompts, concurrency=concurrency, **options))
 
     def stream_parse(
         self,

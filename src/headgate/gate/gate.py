@@ -38,6 +38,7 @@ from headgate.gate.ports import SystemChance, SystemClock
 from headgate.gate.spending import Spending
 from headgate.gate.spool import Spool
 from headgate.gate.statements import Statements
+from headgate.gate.summary import Summaries
 from headgate.gate.targets import States, configured, resting, shown, states
 from headgate.gate.tasks import Tasks
 from headgate.policies.meter import Meter
@@ -114,6 +115,7 @@ class Gate:
         self.issuer = Issuer(config, self.keys, clock, chance)
         caps = Caps(config.budgets, clock)
         self.statements = Statements(self.usage, ledger, caps, clock)
+        self.summaries = Summaries(ledger, self._book, clock)
         self._following = False
         self._plans: Mapping[str, Plan] = wiring.plans(config)
         self._default = _default_model(config)

@@ -87,7 +87,14 @@ def load(
             _must_be_usable(config, skipped)
     origins = {dotted(at): f"{file}:{line}" for at, line in read.lines.items()}
     origins |= {dotted(at): variable for at, variable in places.variables.items()}
-    return Loaded(config=config, warnings=tuple(warnings), source=places.source, simulated=simulate, origins=origins)
+    return Loaded(
+        config=config,
+        warnings=tuple(warnings),
+        source=places.source,
+        simulated=simulate,
+        origins=origins,
+        referenced=frozenset(map(dotted, references.written)),
+    )
 
 
 def _file(path: File | None, environment: Mapping[str, str], folder: File | None) -> File | None:

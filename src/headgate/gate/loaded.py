@@ -23,6 +23,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         source: the file's path, or `settings`, `environment` or `simulate` where there is no file.
         simulated: the simulator was asked for in place of the configured providers.
         origins: for each setting that is not a default, by dotted key: `FILE:LINE`, or the variable that made it.
+        referenced: settings whose value is written as `${NAME}`, by dotted key.
     """
 
     config: Config
@@ -30,6 +31,11 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     simulated: bool = False
     origins: Mapping[str, str] = {}
+    referenced: frozenset[str] = frozenset()
+
+    def from_environment(self, key: str) -> bool:
+        """Whether a variable made a setting, rather than a file that may be read by others."""
+        return key in self.referenced or ":" not in self.origins.get(key, ":")
 
 
 def show(loaded: Loaded) -> str:

@@ -130,6 +130,15 @@ def _spending(router: APIRouter, gate: Gate, admin: Callable[[Request], Awaitabl
             return StreamingResponse(lines, media_type="application/x-ndjson", headers=_FRESH)
         return _answer(usage_json(asked, *await gate.usage(asked)))
 
+    @router.get(
+        "/summary",
+        summary="Summary",
+        description="How the last `?minutes=60` went: healthy, degraded (with reasons) or no_data.",
+        openapi_extra=_SECURED,
+    )
+    async def summary(minutes: float = 60) -> Response:
+        return _answer((await gate.summaries.last(minutes)).facts())
+
     @router.post(
         "/usage/resolve",
         summary="Resolve an attempt",
