@@ -284,3 +284,14 @@ def test_import_of_headgate_loads_no_tokenizer():
     code = "import sys, headgate; print({'tiktoken', 'headgate.catalog.encodings'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
+
+
+def test_what_is_said_at_once(tokens):
+    """By the vocabulary where it has been read, else by bytes; also of what is too long to be counted at once."""
+    said(tokens, "read it")
+    assert tokens.soon("Hello, world!", "gpt-4o") == said(tokens, "Hello, world!").tokens == 4
+    assert tokens.soon("", "gpt-4o") == 0
+    assert tokens.soon("word " * 2000, "gpt-4o") == 2500
+    fresh = Tokens()
+    assert (fresh.soon("Hello, world!", "gpt-4o"), fresh.soon("\ud800", "gpt-4o")) == (4, 1)
+    assert not fresh._encodings.ready("o200k_base"), "nobody waits for it"
