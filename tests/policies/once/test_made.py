@@ -101,7 +101,7 @@ async def _play(tale, shop, houses, steps):
 
 
 @given(st.lists(st.one_of(ASKS, ASKS, HARMS), max_size=14), st.lists(HOW, min_size=1, max_size=5))
-@settings(max_examples=150)
+@settings(max_examples=200)
 def test_a_call_is_made_once(steps, how):
     """No two attempts at the same time; none after an answer, nor after one that a death has cut short."""
 
