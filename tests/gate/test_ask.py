@@ -79,10 +79,19 @@ def test_a_priority_is_one_digit():
             ask.priority(value)
 
 
+def test_an_idempotency_key_is_short_printable_ascii():
+    """And is taken as it is, quotes included."""
+    for value in ("k", '"8e03978e-40d5-43e8-bc93-6894a57f9324"', "a b", "~" * 255):
+        assert ask.idempotency_key(value) == value
+    for value in ("", "~" * 256, "caf\u00e9", "a\tb", "a\n"):
+        with pytest.raises(BadRequestError, match="idempotency-key"):
+            ask.idempotency_key(value)
+
+
 @given(st.text())
 def test_any_text_is_read_or_refused(value):
     """Whatever is sent, the answer is a value or a BadRequestError."""
-    for read in (ask.tags, ask.deadline, ask.priority):
+    for read in (ask.tags, ask.deadline, ask.priority, ask.idempotency_key):
         with contextlib.suppress(BadRequestError):
             read(value)
 
