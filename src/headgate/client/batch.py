@@ -1,20 +1,23 @@
 """Many calls at once, a bounded number at a time, results in the order of the questions.
 
-Decides how many run together, how progress is shown, and what happens when some fail. Refuses to know what a call is:
+Decides how many run together, and what happens when some fail. Refuses to know what a call is:
 pacing, retry and budgets are the gate's.
 """
 
 import asyncio
-import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from headgate.client.options import Options
+from headgate.client.progress import bar
 from headgate.core.errors import BadRequestError, HeadgateError, PartialFailureError
+from headgate.gate.tasks import Tasks
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+
+AHEAD = 4
+"""Questions that are taken for each that may be asked: so many may wait behind one that takes long."""
 
 
 def checked(prompts: Iterable[str], options: Options, concurrency: int = 1) -> list[str]:
@@ -51,7 +54,7 @@ async def all_of(
     results: dict[int, A | HeadgateError] = {}
     # One iterator for all workers: each question is taken exactly once, and nothing waits that need not.
     waiting = iter(enumerate(questions))
-    with _bar(len(questions), shown=progress) as tell:
+    with bar(len(questions), shown=progress) as tell:
 
         async def work() -> None:
             for place, question in waiting:
@@ -59,7 +62,7 @@ async def all_of(
                     results[place] = await ask(question)
                 except HeadgateError as error:
                     results[place] = error
-                tell()
+                tell(results[place])
 
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(concurrency, len(questions))):
@@ -84,15 +87,50 @@ def or_raise(results: list[A | HeadgateError]) -> list[A]:
     return good
 
 
-@contextmanager
-def _bar(total: int, *, shown: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on a terminal's stderr; elsewhere nothing."""
-    if not (shown and sys.stderr.isatty()):
-        yield lambda: None
-        return
-    from rich.console import Console  # noqa: PLC0415  who shows no bar does not pay for one
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415  ditto
+async def each_of(
+    questions: Iterable[Q] | AsyncIterable[Q], ask: Callable[[Q], Awaitable[A]], *, concurrency: int
+) -> AsyncGenerator[A | HeadgateError, None]:
+    """Ask questions that may never end; results come in their order, an error of the house in place of its result.
 
-    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task("calls", total=total)
-        yield lambda: progress.advance(task)
+    No more than `AHEAD` times as many questions are taken as may be asked together, so whoever takes results slowly
+    slows the questions down. Leaving early ends the calls in flight.
+    """
+    tasks = Tasks()
+    running, ahead = asyncio.Semaphore(concurrency), asyncio.Semaphore(AHEAD * concurrency)
+    asked: asyncio.Queue[asyncio.Task[A | HeadgateError] | Exception | None] = asyncio.Queue()
+
+    async def one(question: Q) -> A | HeadgateError:
+        async with running:
+            try:
+                return await ask(question)
+            except HeadgateError as error:
+                return error
+
+    async def feed() -> None:
+        end = None
+        try:
+            async for question in _taken(questions):
+                await ahead.acquire()
+                asked.put_nowait(tasks.start(one(question), "a question of many"))
+        except Exception as error:  # noqa: BLE001  whoever takes the results gets it
+            end = error
+        asked.put_nowait(end)
+
+    tasks.start(feed(), "questions")
+    try:
+        while (task := await asked.get()) is not None:
+            if isinstance(task, Exception):
+                raise task
+            yield await task
+            ahead.release()
+    finally:
+        await tasks.close()
+
+
+async def _taken(questions: Iterable[Q] | AsyncIterable[Q]) -> AsyncIterator[Q]:
+    if isinstance(questions, AsyncIterable):
+        async for question in questions:
+            yield question
+        return
+    for question in questions:
+        yield question

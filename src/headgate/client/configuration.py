@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headgate.client.openai_config import OpenAIConfig
 from headgate.core.errors import ConfigError
 from headgate.gate.config import Config
 from headgate.gate.environment import process_environment
@@ -16,7 +17,7 @@ from headgate.gate.loaded import Loaded
 
 
 def loaded(
-    config: str | os.PathLike[str] | Mapping[str, Any] | Config | None,
+    config: str | os.PathLike[str] | Mapping[str, Any] | Config | OpenAIConfig | None,
     *,
     simulate: bool,
     api_key: str | None,
@@ -28,6 +29,8 @@ def loaded(
     Raises:
         ConfigError: it is wrong.
     """
+    if isinstance(config, OpenAIConfig):
+        config = config.settings()
     if not isinstance(config, str | os.PathLike | Mapping | Config | None):
         message = f"The configuration is of the type {type(config).__name__}; it takes a path, a mapping or a `Config`."
         raise ConfigError(message, hint='Write `Headgate("headgate.yaml")` or `Headgate({"providers": …})`.')

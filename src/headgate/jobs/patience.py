@@ -66,15 +66,25 @@ class Patience:
         clock: tells the time.
         chance: spreads those who wait.
         deadline: when answers are of no use any more, on the monotonic clock.
+        hopeless: seconds without any answer after which it is of no use to go on.
 
     Attributes:
         stopped: why nobody is asked any more; None while somebody is.
         trouble: what was met since somebody was answered; None where it was nothing.
     """
 
-    def __init__(self, *, max_attempts: int, clock: Clock, chance: Chance, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_attempts: int,
+        clock: Clock,
+        chance: Chance,
+        deadline: float | None = None,
+        hopeless: float = HOPELESS,
+    ) -> None:
         self._max_attempts = max_attempts
         self._deadline = inf if deadline is None else deadline
+        self._hopeless = hopeless
         self._clock = clock
         self._chance = chance
         self._busy = 0
@@ -148,7 +158,8 @@ class Patience:
         if self._bad_since is None:
             self._bad_since = now
         self.trouble = error
-        refusals, seconds = (SHUT_OUT, HOPELESS) if self._worked else (SHUT_OUT_AT_ONCE, HOPELESS_AT_ONCE)
+        refusals, seconds = (SHUT_OUT, self._hopeless) if self._worked else (SHUT_OUT_AT_ONCE, HOPELESS_AT_ONCE)
+        seconds = min(seconds, self._hopeless)
         if self._shut_out >= refusals or now - self._bad_since > seconds:
             self.stop(error)
         return self.stopped is not None or waiting or attempts < self._max_attempts
