@@ -146,12 +146,15 @@ def _routes(config: Config) -> dict[str, Route]:
     return {name: one for name, one in config.models.items() if not isinstance(one, str)}
 
 
-def _cached(config: Config) -> list[str]:
-    default = config.policies.cache.enabled
-    return [
-        name for name, one in _routes(config).items()
-        if (one.cache if "cache" in one.model_fields_set else default) is not False
-    ]  # fmt: skip
+def _cached(config: Config) -> dict[str, float]:
+    """The routes whose answers are kept, and for how many seconds."""
+    general = config.policies.cache
+    own = {name: route.cache for name, route in _routes(config).items()}
+    return {
+        name: general.ttl if cache is None or cache.ttl is None else cache.ttl
+        for name, cache in own.items()
+        if (general.enabled if cache is None else cache.enabled)
+    }
 
 
 def _cache(config: Config, summary: Summary | None) -> Item:
@@ -208,8 +211,8 @@ def _saving(config: Config) -> list[Item]:
     compressed = [name for name, one in routes.items() if one.compress is not None]
     cheap = [name for name, one in routes.items() if one.strategy == "cost"]
     several = len({target.model for one in routes.values() for target in one.targets}) > 1
-    ttl, retry = config.policies.cache.ttl, config.policies.retry
-    at_least, off = _cached(config) and ttl >= DAY, "off" if not _cached(config) else f"{ttl / 3600:g} h"
+    retry = config.policies.retry
+    kept = max(_cached(config).values(), default=0.0)
 
     def saved(name: str, good: object, found: str, cure: str) -> Item:
         return _item("saving", name, good, found, cure)
@@ -217,7 +220,7 @@ def _saving(config: Config) -> list[Item]:
     return [
         saved("batching", combined, f"combined by {', '.join(combined)}" if combined else "no route combines calls",
               "Set `combine: true` on routes with many small calls; `headgate run --mode batch` halves bulk."),
-        saved("cache of a day or more", at_least, f"{ttl / 3600:g} h" if at_least else off,
+        saved("cache of a day or more", kept >= DAY, f"{kept / 3600:g} h" if kept else "off",
               "Switch the cache on, with `policies.cache.ttl: 24h` or more."),
         saved("cheaper models for simple tasks", cheap or several, f"by cost: {', '.join(cheap)}" if cheap
               else "routes lead to several models" if several else "one model answers everything",
