@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from headgate.cli.local import installed
 from headgate.client.asynchronous import AsyncHeadgate
+from headgate.client.response import ModelResponse
 from headgate.core.errors import (
     ContextLengthError,
     HeadgateError,
@@ -358,5 +359,19 @@ def test_a_dozen_schemas(home):
             assert len(parts) > 3
             assert isinstance(parts[-1].value, Animal)
             assert (await door.usage()).calls == len(OBJECTS) + 1
+
+    asyncio.run(story())
+
+
+def test_small_questions_together(home):
+    """What so small a model leaves out, or garbles, is asked alone; everybody gets an answer, and no token is lost."""
+
+    async def story():
+        async with gate(home, defaults={"temperature": 0}) as door:
+            found = await door.combine([QUESTION, "What colour is the sky?"], items=2, max_tokens=30, system=SYSTEM)
+            assert all(isinstance(one, ModelResponse) and one.text.strip() for one in found)
+            group = await rows(door)
+            assert 2 <= group.attempts == sum(one.attempts for one in found) <= 4
+            assert group.prompt_tokens > 0 < group.completion_tokens
 
     asyncio.run(story())

@@ -133,7 +133,7 @@ def test_a_hundred_small_questions_become_ten_calls(operation, body):
     effort=st.sampled_from(["none", "low"]),
     seed=st.integers(0, 3),
 )
-@settings(max_examples=25)
+@settings(max_examples=50)
 def test_shares_add_up_to_the_bill_whatever_is_asked(texts, cap, effort, seed):
     """Any words, any cap (answers that are too long are asked for again), with and without thoughts."""
 
@@ -293,7 +293,7 @@ def test_a_budget_of_one_that_is_short_refuses_that_one_alone():
     st.lists(st.tuples(st.integers(1, 60), st.sampled_from(["a", "b", "c"])), min_size=2, max_size=25),
     st.integers(0, 9),
 )
-@settings(max_examples=20)
+@settings(max_examples=40)
 def test_no_cap_is_exceeded(questions, seed):
     """With answers that vary, faults, and a budget that fits some of them: spent and held stay below the cap."""
 
@@ -404,6 +404,7 @@ def test_who_leaves(when):
                     first.call_id,
                 )
             assert gate._drain.health()["status"] == "ok"
+            assert gate.meter.counters.unpriced == 0
             await gate._drain.once()
             assert not gate._drain._join._calls, "nothing waits for an end that never comes"
 

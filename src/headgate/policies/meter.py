@@ -82,7 +82,8 @@ class Counters:
                 # What budgets are charged for it is no cost yet.
                 self.unknown += 1
             elif attempt.cost is None:
-                self.unpriced += 1
+                # Of a call that others share, and that this caller has left, the ledger alone hears the end.
+                self.unpriced += attempt.settled is not None
             else:
                 self.cost += attempt.cost
 
