@@ -85,8 +85,12 @@ class Once:
             OutcomeUnknownError: the process was taken for dead, and somebody else makes the call.
             StoreError: the store is away; nothing has left.
         """
-        made = self._board.made.get(call.id) if self._board.made else None
-        return next(call) if made is None else _leaving(made, call, next)
+        made = self._board.made
+        if not made:
+            return next(call)
+        names = [call.id] if call.together is None else [one.id for one in call.together.calls]
+        leaving = [made[name] for name in names if name in made]
+        return _leaving(leaving, call, next) if leaving else next(call)
 
     async def close(self) -> None:
         """End all calls that go on, and say what is owed to the store."""
@@ -201,9 +205,10 @@ class Once:
         return min(pause * _GROWS, LONGEST_PAUSE)
 
 
-async def _leaving(made: Made, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
+async def _leaving(leaving: Sequence[Made], call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
     try:
-        await made.leaves()
+        for made in leaving:
+            await made.leaves()
     except StoreError as error:
         raise _away(error) from error
     return await next(call)
