@@ -2,12 +2,15 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from headgate.core.call import Caller, Origin
 from headgate.core.errors import HeadgateError, OverloadedError
+from headgate.core.together import Together
 from headgate.policies.once.owner import LEASE
 from headgate.testing import virtual_time
+from tests.policies.once.shop import House
 
 
 def test_without_a_key_nothing_happens(house, shop):
@@ -351,5 +354,27 @@ def test_what_cannot_be_read_is_not_made_again(house, shop):
         blob = await shop.store.get(name)
         await shop.store.replace(name, blob, b"\x93what", 60)
         assert (await house.error()).http_status == 409
+
+    virtual_time(story())
+
+
+def test_what_leaves_together_with_others_has_left(shop):
+    """Calls that are put together leave under another id; what is said of each in the store is the same."""
+
+    async def below(call):
+        together = Together(calls=(call, house.call("x")), asked=(1, 1), said=lambda _: (1, 1))
+        return await house.once.leaving(msgspec.structs.replace(call, id="another", together=together), shop.answer)
+
+    house = House(shop, below)
+    other = House(shop)
+    shop.seconds = 100
+
+    async def story():
+        first = house.start(house.ask())
+        await shop.clock.sleep(1)
+        second = other.start(other.error())
+        await house.die()
+        await asyncio.wait([first])
+        assert (await second).http_status == 409
 
     virtual_time(story())
