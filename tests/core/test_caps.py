@@ -3,7 +3,7 @@
 import pytest
 
 from headgate.core.body import Body
-from headgate.core.caps import Caps, Fields, caps, known
+from headgate.core.caps import Caps, Fields, caps, fields, is_plain, known, read_before, with_cap
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,14 @@ def test_what_a_door_has_read_is_not_read_again():
     told = Fields(max_tokens=7, n=3)
     assert caps(known(b"never looked at", told)) == Caps(7, 3)
     assert caps(known(b'{"max_tokens": 9}', None)) == Caps(9, 1)
+
+
+def test_a_cap_is_added_and_the_rest_stays_known():
+    """Nothing is read again, and what is known is what would be read."""
+    body = known(b'{"n":2,"max_tokens":null}', Fields(n=2, max_tokens=None), plain=True)
+    capped = with_cap(body, "max_completion_tokens", 9)
+    assert capped.raw == b'{"max_completion_tokens":9,"n":2,"max_tokens":null}'
+    assert read_before(capped) == fields(Body(capped.raw)) == Fields(n=2, max_tokens=None, max_completion_tokens=9)
+    assert is_plain(capped)
+    assert not is_plain(Body(capped.raw))
+    assert read_before(Body(capped.raw)) is None

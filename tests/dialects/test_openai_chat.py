@@ -227,7 +227,21 @@ def test_no_server_is_too_strange(datas):
 def test_read_request(request_, facts):
     """The few fields are read; explicit nulls are as good as absent."""
     found = CHAT.read_request(json.dumps(request_).encode())
-    assert found._replace(fields=None) == facts
+    assert found._replace(fields=None, plain=False) == facts
+
+
+@pytest.mark.parametrize(
+    ("raw", "plain"),
+    [
+        (b'{"model":"m","messages":[{"role":"user","content":"type, audio"}]}', True),
+        (b'{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]}]}', False),
+        (b'{"messages":[],"web_search_options":{}}', False),
+        (b'{"messages":[{"t\\u0079pe":"image_url"}]}', False),
+    ],
+)
+def test_what_is_nothing_but_text_is_told(raw, plain):
+    """A typed part, a reference, or what may hide one: then somebody has to look."""
+    assert CHAT.read_request(raw).plain is plain
 
 
 def test_bounds_are_read_together_with_the_rest():

@@ -222,7 +222,7 @@ def test_no_server_is_too_strange(datas):
 )
 def test_read_request(request_, facts):
     """The few fields are read; the usage is always part of the stream."""
-    assert RESPONSES.read_request(json.dumps(request_).encode())._replace(fields=None) == facts
+    assert RESPONSES.read_request(json.dumps(request_).encode())._replace(fields=None, plain=False) == facts
 
 
 @pytest.mark.parametrize("raw", [b'{"model": 5}', b'{"model":"a","model":"b"}', b'{"MODEL":"a"}', b"[]", b"", b"\xff"])

@@ -102,10 +102,10 @@ class Body:
 
     def with_new_field(self, name: str, value: bytes) -> "Body":
         """The same body with a top-level field in front that is known not to be there, in any spelling."""
-        first = _FIRST_FIELD.match(self.raw)
-        if first is None:
+        raw = self.raw
+        if not raw.startswith(b'{"'):
             return self.with_field(name, value)
-        return Body(b'%s"%s":%s,%s' % (first[0], name.encode(), value, self.raw[first.end() :]))
+        return Body(b'{"%s":%s,%s' % (name.encode(), value, raw[1:]))
 
     def with_field(self, name: str, value: bytes) -> "Body":
         """The same body with a top-level field set to a JSON value; every other byte stays as it is."""

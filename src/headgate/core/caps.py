@@ -55,12 +55,45 @@ def fields(body: Body) -> Fields:
     return body.once(_read)
 
 
-def known(raw: bytes, found: Fields | None) -> Body:
-    """A body whose fields a door has read already, if it has: they are not read again."""
+def known(raw: bytes, found: Fields | None, *, plain: bool = False) -> Body:
+    """A body whose fields a door has read already, if it has: they are not read again.
+
+    Args:
+        raw: its bytes.
+        found: the fields.
+        plain: the door has seen that there is nothing in it but text; see `is_plain`.
+    """
     body = Body(raw)
     if found is not None:
         body.found[_read] = found
+    if plain:
+        body.found[is_plain] = True
     return body
+
+
+def read_before(body: Body) -> Fields | None:
+    """What a door has read, its own fields included; None where it has not."""
+    found: Fields | None = body.found.get(_read)
+    return found
+
+
+def is_plain(body: Body) -> bool:
+    """Whether a door has seen that nothing in it stands for more than its own bytes: no typed part, no reference."""
+    return is_plain in body.found
+
+
+def with_cap(body: Body, name: str, cap: int) -> Body:
+    """The same body with an output cap that is `UNSET` in it. What is known of the rest stays known.
+
+    Example:
+        >>> with_cap(Body(b'{"n": 2}'), "max_tokens", 9).raw
+        b'{"max_tokens":9,"n": 2}'
+    """
+    capped = body.with_new_field(name, b"%d" % cap)
+    capped.found[_read] = msgspec.structs.replace(fields(body), **{name: cap})
+    if is_plain in body.found:
+        capped.found[is_plain] = True
+    return capped
 
 
 def caps(body: Body) -> Caps:

@@ -26,6 +26,7 @@ class RequestFacts(NamedTuple):
         opaque: the answer is bytes of any kind (sound, subtitles).
         names: ids of the provider's objects that it names.
         fields: the bounds that it sets to its own answer, where they were read together with the rest.
+        plain: nothing in it stands for more than its own bytes, as far as it was seen; see `core.caps.is_plain`.
     """
 
     model: str | None = None
@@ -35,6 +36,7 @@ class RequestFacts(NamedTuple):
     opaque: bool = False
     names: tuple[str, ...] = ()
     fields: Fields | None = None
+    plain: bool = False
 
 
 class StreamReader(Protocol):

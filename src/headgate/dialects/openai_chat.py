@@ -12,7 +12,7 @@ import msgspec
 
 from headgate.core.body import Body, ObjectReader
 from headgate.core.call import Operation
-from headgate.core.caps import Fields
+from headgate.core.caps import Fields, read_before
 from headgate.core.errors import Answer, BadRequestError, GarbledError, HeadgateError, OverloadedError, ProviderError
 from headgate.core.reply import Event, Kind
 from headgate.core.upload import Form, Upload
@@ -24,6 +24,8 @@ from headgate.dialects.openai_fields import ABSENT, chat_usage, decode, measure,
 from headgate.dialects.openai_names import FILES, names
 from headgate.dialects.sse import ServerEvent
 
+_MORE = ("type", "audio", "web_search_options", "functions")
+"""Words of which one stands in every request that holds more than text."""
 _NULL = b"null"
 _NOTHING = (b"", _NULL)
 _BRACE = ord("{")
@@ -104,7 +106,8 @@ class _Whole(msgspec.Struct, gc=False):
     service_tier: str | None = None
 
 
-_REQUEST = ObjectReader(_Request, marks=FILES)
+_FILES = frozenset(b'"%s"' % name.encode() for name in FILES)
+_REQUEST = ObjectReader(_Request, marks=(*FILES, *_MORE))
 _OPTIONS = ObjectReader(_Options)
 _OUTBOUND = msgspec.json.Decoder(_Outbound)
 _STREAM_OPTIONS = msgspec.json.Decoder(_Options)
@@ -256,13 +259,14 @@ class ChatDialect:
         options = bytes(request.stream_options)
         wanted = options not in _NOTHING and _usage_wanted(options)
         user = request.user or request.safety_identifier or None
-        found = names(raw) if marks else ()
-        return RequestFacts(request.model, bool(request.stream), wanted, user, False, found, request)  # noqa: FBT003  a record
+        found = names(raw) if marks and not marks.isdisjoint(_FILES) else ()
+        return RequestFacts(request.model, bool(request.stream), wanted, user, False, found, request, not marks)  # noqa: FBT003  a record
 
     def prepare(self, body: Body | Upload, *, model: str | None, stream: bool) -> Body:
         """Set the model, and ask for usage if it streams; the same body where nothing is to be done."""
         assert isinstance(body, Body), "the address takes JSON"
-        now = _OUTBOUND.decode(body.raw)
+        known = read_before(body)
+        now = known if isinstance(known, _Request) else _OUTBOUND.decode(body.raw)
         if model is not None:
             body = with_model(body, now.model, model)
         return _asking_for_usage(body, bytes(now.stream_options)) if stream else body

@@ -12,7 +12,7 @@ import msgspec
 
 from headgate.core.body import Body, ObjectReader
 from headgate.core.call import Operation
-from headgate.core.caps import Fields
+from headgate.core.caps import Fields, read_before
 from headgate.core.errors import Answer, GarbledError, HeadgateError, ProviderError
 from headgate.core.reply import Event, Kind
 from headgate.core.upload import Form, Upload
@@ -96,7 +96,9 @@ class _Response(msgspec.Struct, gc=False):
     service_tier: str | None = None
 
 
-_REQUEST = ObjectReader(_Request, marks=REFERENCES)
+_MORE = frozenset((b'"type"', b'"prompt"'))
+# Words beside these of which one stands in every request that holds more than text.
+_REQUEST = ObjectReader(_Request, marks=(*REFERENCES, "type", "prompt"))
 _OUTBOUND = msgspec.json.Decoder(_Outbound)
 _WIRE = msgspec.json.Decoder(_Wire)
 _RESPONSE = msgspec.json.Decoder(_Response)
@@ -251,13 +253,17 @@ class ResponsesDialect:
         assert isinstance(raw, bytes), "the address takes JSON"
         request, marks = _REQUEST.survey(raw)
         user = request.user or request.safety_identifier or None
-        found = marked_names(raw, marks)
-        return RequestFacts(request.model, bool(request.stream), True, user, False, found, request)  # noqa: FBT003  a record
+        found = marked_names(raw, marks - _MORE)
+        return RequestFacts(request.model, bool(request.stream), True, user, False, found, request, not marks)  # noqa: FBT003  a record
 
     def prepare(self, body: Body | Upload, *, model: str | None, stream: bool) -> Body:  # noqa: ARG002  usage comes unasked
         """Set the model; the same body where nothing is to be done."""
         assert isinstance(body, Body), "the address takes JSON"
-        return body if model is None else with_model(body, _OUTBOUND.decode(body.raw).model, model)
+        if model is None:
+            return body
+        known = read_before(body)
+        now = known if isinstance(known, _Request) else _OUTBOUND.decode(body.raw)
+        return with_model(body, now.model, model)
 
     def read_answer(self, raw: bytes) -> Event:
         """Read a whole answer. One that is still `queued` or `in_progress` is an answer without usage.

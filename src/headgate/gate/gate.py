@@ -270,7 +270,7 @@ class Gate:
             self.new_id(),
             operation,
             model,
-            known(raw, facts.fields) if isinstance(raw, bytes) else raw,
+            known(raw, facts.fields, plain=facts.plain) if isinstance(raw, bytes) else raw,
             now,
             self._today(),
             address,

@@ -23,7 +23,7 @@ from headgate.catalog.prices import Prices
 from headgate.catalog.tokens import COUNTED, Tokens
 from headgate.core.body import Body
 from headgate.core.call import FREE, Call, Operation
-from headgate.core.caps import fields
+from headgate.core.caps import fields, is_plain, with_cap
 from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError, OverBudgetError, UnboundedError, UnpricedError
 from headgate.core.shares import split
@@ -256,7 +256,9 @@ class Holds:
 
     def _case(self, call: Call, model: str) -> _Case:
         body, operation = call.body, call.operation
-        prompt = bound(operation, body.raw) if isinstance(body, Body) else None
+        prompt = None
+        if isinstance(body, Body):
+            prompt = body.size if is_plain(body) else bound(operation, body.raw)
         if prompt is None or not isinstance(body, Body):
             return self._estimate(call, model)
         asked = fields(body)
@@ -281,9 +283,9 @@ class Holds:
             default *= len(call.together.calls)
             default = default if most is None else min(default, most)
         if default is not None and default != most:
-            # One that is null would have to go.
+            # One that is null has to go.
             new = getattr(asked, names[0]) is UNSET
-            body = (body.with_new_field if new else body.with_field)(names[0], b"%d" % default)
+            body = with_cap(body, names[0], default) if new else body.with_field(names[0], b"%d" % default)
             return _Case(body, prompt, default, choices, tier)
         if most is not None:
             return _Case(body, prompt, most, choices, tier)
