@@ -138,6 +138,7 @@ def test_the_schema_is_a_strict_one():
         ('{"answers": [{"id": "a", "answer": "1"}, {"id": "b", "answer": "2"}, {"id": "a", "answer": "3"}]}',
          {"b": "2"}),
         ('{"answers": [{"id": "a", "answer": ""}, {"id": "b", "answer": 2}, {"id": 3, "answer": "2"}, "x", null]}', {}),
+        ('```json\n{"answers": [{"id": "a", "answer": "`1`"}]}\n```\n', {"a": "`1`"}),
         ('{"answers": {"a": "1"}}', {}), ('["a"]', {}), ("", {}), ("I'm sorry.", {}), ("null", {}), ("[" * 10_000, {}),
         ('{"answers": [{"id": "a", "answer": "\\ud83d"}]}', {}),
     ],

@@ -353,20 +353,52 @@ def test_a_request_that_is_refused_for_its_content_is_asked_one_by_one():
     virtual_time(story())
 
 
-def test_nobody_knows_how_it_ended():
-    """Each is charged what was held for it, and no more: together the worst case of one call."""
+def test_embeddings_are_charged_to_their_own_budgets():
+    """Held by bytes, charged by tokens; a budget that is short refuses its own."""
+
+    async def story():
+        budgets = [
+            {"name": "each", "scope": "key", "limit_usd": 1, "window": "total"},
+            {"name": "poor", "scope": "key", "key": "k3", "limit_usd": "0.0000001", "window": "total"},
+        ]
+        async with await gate_of(config(budgets=budgets, combine={"seconds": 0.1})) as gate:
+
+            async def embed(n):
+                raw = json.dumps({"model": EMBED, "input": f"Text {n} " * 9}).encode()
+                return await ask(gate, raw, Operation.EMBEDDINGS, caller=Caller(key=f"k{n}", project="p"))
+
+            await asyncio.gather(*(embed(n) for n in range(3)))
+            assert len(gate.simulators["p"].log) == 1
+            lines = await rows(gate)
+            assert all(0 < row.cost < row.held for row in lines)
+            assert sum(row.cost for row in lines) == bill(gate)
+            found = await asyncio.gather(*(embed(n) for n in range(4)), return_exceptions=True)
+            assert [type(one) for one in found] == [tuple] * 3 + [OverBudgetError]
+            assert sum(row.cost for row in await rows(gate)) == bill(gate)
+
+    virtual_time(story())
+
+
+@pytest.mark.parametrize(("rule", "part"), [("charge", 1), ("estimate", 0.9), ("release", 0)])
+def test_nobody_knows_how_it_ended(rule, part):
+    """Each is charged what was held for it, and no more: together the worst case of one call; or as the rule has it."""
 
     async def story():
         budget = {"name": "all", "limit_usd": 1, "window": "total"}
         provider = {"timeout": {"total": 1}, "max_retries": 0}
-        async with await gate_of(config(budgets=[budget], faults=[{"kind": "silence"}], provider=provider)) as gate:
+        policies = {"budget": {"on_unknown": rule}}
+        faults = [{"kind": "silence"}]
+        async with await gate_of(config(budgets=[budget], faults=faults, provider=provider, policies=policies)) as gate:
             found = await asyncio.gather(
                 *(ask(gate, chat("Hi", max_completion_tokens=100)) for _ in range(4)), return_exceptions=True
             )
             assert {one.code for one in found} == {"upstream_timeout"}
             lines = await rows(gate)
             assert {row.settled for row in lines} == {Settled.UNKNOWN}
-            assert all(row.cost == row.held > 0 for row in lines)
+            if rule == "estimate":
+                assert all(0 < row.cost < row.held * part for row in lines)
+            else:
+                assert all(row.cost == row.held * part for row in lines)
 
     virtual_time(story())
 

@@ -257,6 +257,8 @@ def answers(text: str) -> dict[str, str]:
         >>> answers('{"answers": [{"id": "a", "answer": "yes"}, {"id": "a", "answer": "no"}]}')
         {}
     """
+    # Servers that hold no model to a schema let it write what it is used to: a fenced block.
+    text = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
         # Of an answer that was cut off, what is whole stands.
         told = from_json(text, allow_partial=True)

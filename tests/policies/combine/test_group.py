@@ -69,12 +69,14 @@ def test_an_error_is_a_copy_for_each():
         for member in members:
             found.add(member)
         error = TimeoutError("late", retry_after=3.0, hint="Wait.")
+        error.attempts = ["of all"]
         found.fail(error)
         copies = [member.answered.exception() for member in members]
         assert copies[0] is not copies[1]
         for member, copy in zip(members, copies, strict=True):
             assert (type(copy), copy.message, copy.retry_after, copy.hint) == (TimeoutError, "late", 3.0, "Wait.")
             assert copy.attempts is member.call.trail
-            assert copy.__cause__ is error
+            assert (copy.__cause__, str(copy), copy.__notes__) == (error, "late", ["hint: Wait."])
+        assert error.attempts == ["of all"]
 
     asyncio.run(story())

@@ -4,7 +4,6 @@ Decides nothing of when a group goes and what is asked (`combine.py`).
 """
 
 import asyncio
-import copy
 from typing import Any
 
 from headgate.core.call import Call
@@ -92,9 +91,16 @@ class Group:
     def fail(self, error: BaseException) -> None:
         """Everybody gets the error, each a copy: it says what was tried for whom."""
         for member in self.members:
-            own = error
-            if isinstance(error, HeadgateError):
-                own = copy.copy(error)
-                own.attempts = member.call.trail
-                own.__cause__ = error
-            member.fail(own)
+            member.fail(_own(error, member.call))
+
+
+def _own(error: BaseException, call: Call) -> BaseException:
+    """The error as one caller gets it."""
+    if not isinstance(error, HeadgateError):
+        return error
+    # Not `copy.copy`, which would ask its class to make a new one, of arguments that nobody knows here.
+    own = type(error).__new__(type(error), *error.args)
+    own.__dict__.update(error.__dict__)
+    own.attempts = call.trail
+    own.__cause__ = error
+    return own
