@@ -111,7 +111,7 @@ class AsyncBatches:
             HeadgateError: the provider did not take it; nothing runs.
         """
         check(options, Options)
-        for name in ("images", "timeout", "priority"):
+        for name in ("images", "timeout", "priority", "idempotency_key"):
             if options.get(name) is not None:
                 raise BadRequestError(f"`{name}` is not for batches.", param=name)
         if isinstance(requests, str):

@@ -32,6 +32,7 @@ _ASK_HEADERS = (
     (ask.TAGS, "Tags of the call in the books: `team=a,feature=b`."),
     (ask.DEADLINE, "When the answer is of no use any more: `30s`, `500ms`, `2m`."),
     (ask.PRIORITY, "0 to 9; 9 goes first."),
+    (ask.IDEMPOTENCY, "A name for the call: it is made once, and whoever sends it again gets what came of it."),
     ("x-headgate-trailer", "`1`: a stream ends with a comment that tells its cost."),
 )
 _TOLD_HEADERS = {
