@@ -128,9 +128,10 @@ class Batching:
         """
         parts = self._parts
         guard = parts.config.policies.guard
-        if guard.input or guard.output:
+        if (guard.input or guard.output) and guard.batches == "refuse":
             message = "`policies.guard` judges what is asked and answered, and nothing judges the rows of a batch."
-            raise BadRequestError(message, code="unguarded", hint="Ask them at once, or take the guard's rules out.")
+            hint = "Ask them at once, or set `policies.guard.batches: allow`."
+            raise BadRequestError(message, code="unguarded", hint=hint)
         plan = parts.plans.get(model) or parts.plans.get(ANY)
         if plan is None:
             raise UnknownModelError(f"The model {model[:80]!r} does not exist here.", param="model")

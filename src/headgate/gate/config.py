@@ -355,6 +355,9 @@ class GuardSettings(Section):
 
     input: list[GuardRule] = Field(default_factory=list, description="rules for what goes in")
     output: list[GuardRule] = Field(default_factory=list, description="rules for what comes out")
+    batches: Literal["refuse", "allow"] = Field(
+        "refuse", description="batches, whose rows nobody judges: none where there are rules, or all"
+    )
 
 
 class BudgetPolicy(Section):

@@ -33,7 +33,7 @@ def guard(config: Config) -> "Guard | None":
     chains = _chains(config)
     from headgate.policies.guard.guard import Guard  # noqa: PLC0415  an extra, which few need
 
-    return Guard(chains)
+    return Guard(chains, batches=config.policies.guard.batches == "allow")
 
 
 def names(config: Config) -> "Names | None":

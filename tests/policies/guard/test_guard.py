@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from headgate.core.body import Body
-from headgate.core.call import Call, Operation, Origin
-from headgate.core.errors import GuardError
+from headgate.core.call import Address, Call, Operation, Origin
+from headgate.core.errors import BadRequestError, GuardError
 from headgate.core.reply import Event, Kind, Reply
 from headgate.policies.guard.guard import Guard
 from headgate.policies.guard.rules import Chains, Rule
@@ -94,3 +94,29 @@ def test_subtitles_are_judged_as_a_whole():
     assert b"".join(event.raw for event in events) == b"[name]!"
     assert reply.finished
     CALL.verdicts.clear()
+
+
+@pytest.mark.parametrize(("method", "path", "begins"), [
+    ("POST", "/batches", True), ("GET", "/batches", False), ("POST", "/batches/b/cancel", False),
+])  # fmt: skip
+def test_a_batch_is_not_begun_past_the_rules(method, path, begins):
+    """Nobody judges its rows; it may be looked at and cancelled; and it may be allowed."""
+    call = Call(
+        id="1", operation=Operation.BATCHES, model="", body=Body(b'{"input_file_id": "f"}'), started=0,
+        day="2027-01-15", address=Address(method, path),
+    )  # fmt: skip
+    below = Below()
+
+    async def ask(*, batches):
+        async with await Guard(Chains({"input": [MASK], "output": []}), batches=batches)(call, below):
+            pass
+
+    if begins:
+        with pytest.raises(BadRequestError, match="rows of a batch") as error:
+            asyncio.run(ask(batches=False))
+        assert error.value.code == "unguarded"
+        assert below.calls == []
+    else:
+        asyncio.run(ask(batches=False))
+    asyncio.run(ask(batches=True))
+    assert below.calls[-1].address == call.address

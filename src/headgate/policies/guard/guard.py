@@ -8,7 +8,7 @@ secret is neither sent nor kept nor written down, and a blocked question costs n
 import msgspec
 
 from headgate.core.call import Call, Operation, Origin
-from headgate.core.errors import HeadgateError
+from headgate.core.errors import BadRequestError, HeadgateError
 from headgate.core.policy import Handler
 from headgate.core.reply import Event, Kind, Reply
 from headgate.dialects.openai_texts import OUTPUT
@@ -25,10 +25,12 @@ class Guard:
 
     Args:
         chains: the rules.
+        batches: batches pass. They name files, whose rows nobody judges.
     """
 
-    def __init__(self, chains: Chains) -> None:
+    def __init__(self, chains: Chains, *, batches: bool = False) -> None:
         self._chains = chains
+        self._batches = batches
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Judge what a call says, pass it on, and judge what is answered.
@@ -36,9 +38,14 @@ class Guard:
         Raises:
             GuardError: a rule blocks the question, or the whole answer; of a stream, iterating raises it.
             GuardDownError: a rule could not run.
+            BadRequestError: it would begin a batch.
         """
         if call.origin is not Origin.CALLER:
             return await next(call)
+        if call.operation is Operation.BATCHES and not self._batches and _begins(call):
+            message = "There are rules for what is asked and answered, and nobody judges the rows of a batch."
+            hint = "Ask them one by one; or whoever runs the gateway sets `policies.guard.batches: allow`."
+            raise BadRequestError(message, code="unguarded", param="input_file_id", hint=hint)
         asked, said = self._chains.of("input", call.model), self._chains.of("output", call.model)
         judge = Judge(call, next)
         if asked is not None:
@@ -80,6 +87,10 @@ class Guard:
         raw = await judge.text(raw.decode(errors="replace").encode(), chain)
         end = Event(kind=Kind.TERMINAL)
         return _around(reply, [Event(kind=Kind.CONTENT, raw=raw), end], stream=True)
+
+
+def _begins(call: Call) -> bool:
+    return call.address is None or (call.address.method, call.address.path) == ("POST", "/batches")
 
 
 def _around(inner: Reply, held: list[Event], source: Guarded | None = None, *, stream: bool = False) -> Reply:
