@@ -12,6 +12,7 @@ from headgate.cli import (
     demo,
     doctor,
     embedding,
+    forgetting,
     judging,
     keys,
     local,
@@ -22,7 +23,7 @@ from headgate.cli import (
     serving,
     settings,
 )
-from headgate.cli.bench import pace
+from headgate.cli.bench import bulk, pace
 from headgate.cli.voice import WRONG_USE, complain, put, say
 from headgate.core.errors import HeadgateError
 
@@ -60,12 +61,14 @@ app.add_typer(books.app, name="usage")
 books.app.command()(resolving.resolve)
 app.command()(models.models)
 app.add_typer(keys.app, name="keys")
+app.add_typer(forgetting.app, name="cache")
 app.add_typer(local.app, name="local")
 local.app.command()(local_demo.demo)
 app.add_typer(settings.app, name="config")
 app.command()(doctor.doctor)
 app.add_typer(pace.app, name="bench")
 pace.app.command()(pace.pace)
+pace.app.command()(bulk.bulk)
 
 
 def run() -> None:

@@ -27,13 +27,13 @@ def scenario(limits=WIDE, **changes):
 def watched(monkeypatch):
     """The simulators of the plays."""
     seen = []
-    use_up = stage._use_up
+    use_up = stage.use_up
 
     async def note(simulator, limits):
         seen.append(simulator)
         await use_up(simulator, limits)
 
-    monkeypatch.setattr(stage, "_use_up", note)
+    monkeypatch.setattr(stage, "use_up", note)
     return seen
 
 

@@ -75,7 +75,7 @@ async def play(scenario: Scenario, client: Client, *, seed: int) -> Outcome:
     ]
     stage, workers = (_headgate, scenario.workers) if client == "headgate" else (_openai, scenario.semaphore)
     async with stage(scenario, seed) as (ask, simulator):
-        await _use_up(simulator, scenario.limits)
+        await use_up(simulator, scenario.limits)
         start = clock.time()
         work = Work(ask, prompts, clock)
         async with asyncio.TaskGroup() as group:
@@ -197,7 +197,7 @@ async def _ask_openai(client: "AsyncOpenAI", prompt: str) -> str | None:
     return None
 
 
-async def _use_up(simulator: Simulator, limits: Limits) -> None:
+async def use_up(simulator: Simulator, limits: Limits) -> None:
     """Leave nothing of the account's minute: somebody was here until now."""
     simulator.allow(Limits(group=GROUP))
     simulator.allow(limits)
