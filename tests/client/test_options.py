@@ -4,6 +4,7 @@ import pytest
 
 from headgate.client.options import Options, Wishes, check, for_the_gate
 from headgate.core.errors import BadRequestError
+from headgate.core.wish import Wish
 
 
 def test_any_call_may_say_the_same():
@@ -25,9 +26,38 @@ def test_an_unknown_option_is_named():
 
 def test_what_the_gate_keeps():
     """Tags, time and priority; five where nobody says anything."""
-    assert for_the_gate({}) == {"tags": {}, "timeout": None, "priority": 5, "idempotency_key": None}
-    kept = {"tags": {"team": "a"}, "timeout": 3.0, "priority": 0, "idempotency_key": "k"}
+    assert for_the_gate({}) == {"tags": {}, "timeout": None, "priority": 5, "idempotency_key": None, "cache": None}
+    kept = {"tags": {"team": "a"}, "timeout": 3.0, "priority": 0, "idempotency_key": "k", "cache": None}
     assert for_the_gate({**kept, "user": "u"}) == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "wish"),
+    [
+        ({"cache": True}, Wish(on=True)),
+        ({"cache": False}, Wish(on=False)),
+        ({"cache": "refresh, ttl=1h"}, Wish(on=True, refresh=True, ttl=3600.0)),
+        ({"cache_key": "creative:cars"}, Wish(on=True, key="creative:cars")),
+        ({"cache_key": "k", "cache": "ttl=60"}, Wish(on=True, ttl=60.0, key="k")),
+        ({"cache_key": "k", "cache": False}, Wish(on=False, key="k")),
+    ],
+)
+def test_what_is_wanted_of_the_cache(given, wish):
+    """As in the header, or by truth; a key of one's own switches it on."""
+    assert for_the_gate(given)["cache"] == wish
+
+
+@pytest.mark.parametrize("given", [{"cache": 5}, {"cache": "never"}, {"cache_key": ""}, {"cache_key": 5}])
+def test_what_cannot_be_wanted_of_the_cache(given):
+    """Is refused with its value."""
+    with pytest.raises(BadRequestError, match="cache"):
+        for_the_gate(given)
+
+
+def test_each_part_of_a_question_has_an_answer_of_its_own():
+    """Or the second portion of texts would get the vectors of the first."""
+    found = [for_the_gate({"cache_key": "k"}, part)["cache"].key for part in range(2)]
+    assert found == ["k", "k#1"]
 
 
 def test_each_part_of_a_question_has_a_name_of_its_own():

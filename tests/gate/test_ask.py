@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.core.errors import BadRequestError
+from headgate.core.wish import Wish
 from headgate.gate import ask
 
 
@@ -111,3 +112,31 @@ def test_only_named_headers_travel():
     for value in ("a\r\nx-evil: 1", "caf\u00e9"):
         with pytest.raises(BadRequestError, match="openai-beta"):
             ask.travelling({"openai-beta": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "wish"),
+    [
+        ("on", Wish(on=True)),
+        (" OFF ", Wish(on=False)),
+        ("refresh", Wish(on=True, refresh=True)),
+        ("ttl=600", Wish(on=True, ttl=600.0)),
+        ("ttl=1h", Wish(on=True, ttl=3600.0)),
+        ("ttl=0.5, refresh", Wish(on=True, refresh=True, ttl=0.5)),
+    ],
+)
+def test_what_is_wanted_of_the_cache(value, wish):
+    """On, off, a new answer, or one that is not too old."""
+    assert ask.cache(value) == wish
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "yes", "on,off", "off,refresh", "refresh,refresh", "ttl", "ttl=", "ttl=0", "ttl=-1", "ttl=nan", "ttl=1e9",
+     "ttl=1,ttl=2", "on,ttl=5", "no-store"],
+)  # fmt: skip
+def test_what_cannot_be_wanted_of_the_cache(value):
+    """Anything else is refused, and named."""
+    with pytest.raises(BadRequestError, match="x-headgate-cache") as caught:
+        ask.cache(value)
+    assert caught.value.param == "x-headgate-cache"

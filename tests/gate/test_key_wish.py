@@ -19,6 +19,7 @@ ALL = {
     "priority": 3,
     "tags": {"team": "a"},
     "passthrough": ["/v1/fine_tuning/*"],
+    "cache": True,
 }
 
 
@@ -35,6 +36,7 @@ def test_a_wish_becomes_a_scope_and_is_told_again():
         priority=3,
         tags={"team": "a"},
         passthrough=("/v1/fine_tuning/*",),
+        cache=True,
     )
     assert {"name": "web", **key_wish.told(scope)} == {**ALL, "budget": {**ALL["budget"], "limit_usd": "2.5"}}
 
@@ -44,7 +46,7 @@ def test_a_name_is_enough():
     assert key_wish.scope(key_wish.read({"name": "a"})) == Scope()
     told = key_wish.told(Scope())
     assert (told.pop("tags"), told.pop("passthrough")) == ({}, [])
-    assert list(told.values()) == [None] * 6
+    assert list(told.values()) == [None] * 7
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ EVERY = [
     ("GET", "/admin/keys"), ("POST", "/admin/keys"), ("GET", "/admin/keys/own"), ("DELETE", "/admin/keys/own"),
     ("POST", "/admin/keys/own/rotate"), ("GET", "/admin/audit"), ("GET", "/admin/budgets"),
     ("POST", "/admin/usage/resolve"), ("GET", "/admin/usage"), ("GET", "/admin/summary"),
+    ("DELETE", "/admin/cache"),
 ]  # fmt: skip
 
 
@@ -222,6 +223,30 @@ def test_keys_are_in_no_log(run, caplog):
     assert "the-admin-key" not in caplog.text
 
 
+def test_answers_are_forgotten(run):
+    """By model, by tag, or all; it is told how many, and written down; both at once, or no tag, is refused."""
+
+    async def story(desk, gate):
+        async def ask(cache, tags="team=a"):
+            more = [("x-headgate-cache", cache), ("x-headgate-tags", tags)]
+            got = await desk._client.post(
+                "/v1/chat/completions", ASK, [("authorization", "Bearer hg-own"), JSON, *more]
+            )
+            return got.headers["x-headgate-cache"]
+
+        assert [await ask("on"), await ask("on"), await ask("off")] == ["miss", "hit", "off"]
+        assert (await desk.do("DELETE", "/admin/cache", query="model=other")).json == {"forgotten": 0}
+        assert (await desk.do("DELETE", "/admin/cache", query="tag=team=a")).json == {"forgotten": 1}
+        assert [await ask("on"), await ask("refresh")] == ["miss", "miss"]
+        assert (await desk.do("DELETE", "/admin/cache")).json == {"forgotten": 1}
+        for query in (b"tag=team", b"tag=team=a&model=m"):
+            assert (await desk.do("DELETE", "/admin/cache", query=query)).status == 400
+        notes = [(note.action, note.subject, note.details) for note in await gate.keys.notes()]
+        assert notes[:2] == [("purge", "all answers", {"forgotten": 1}), ("purge", "tag:team=a", {"forgotten": 1})]
+
+    run(story)
+
+
 def test_they_are_described(run):
     """In `/openapi.json`, with the fields of a key."""
 
@@ -231,7 +256,7 @@ def test_they_are_described(run):
     told = run(story)
     assert {path for path in told["paths"] if path.startswith("/admin")} == {
         "/admin/keys", "/admin/keys/{name}", "/admin/keys/{name}/rotate", "/admin/audit", "/admin/budgets",
-        "/admin/usage/resolve", "/admin/usage", "/admin/summary",
+        "/admin/usage/resolve", "/admin/usage", "/admin/summary", "/admin/cache",
     }  # fmt: skip
     assert told["paths"]["/admin/keys"]["post"]["security"] == [{"admin": []}]
     wish = told["components"]["schemas"]["KeyWish"]["properties"]

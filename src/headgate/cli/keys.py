@@ -60,6 +60,9 @@ def create(
     passthrough: Annotated[
         list[str] | None, typer.Option("--passthrough", help="A further /v1 path that it may use; may be repeated.")
     ] = None,
+    cache: Annotated[
+        bool | None, typer.Option("--cache/--no-cache", help="Its answers may be kept.  [default: as the route says]")
+    ] = None,
     json: Json = False,
     path: ConfigFile = None,
 ) -> None:
@@ -78,6 +81,7 @@ def create(
         priority=priority,
         tags=_tags(tag or ()),
         passthrough=passthrough or None,
+        cache=cache,
     )
     _tell(_on_the_store(path, lambda issuer: issuer.create(facts, me())), "made", json=json)
 

@@ -271,6 +271,7 @@ def _call(gate: Gate, found: Found, raw: bytes | Upload, request: httpx2.Request
         timeouts=_timeouts(request),
         priority=ask.priority(headers[ask.PRIORITY]) if ask.PRIORITY in headers else 5,
         idempotency_key=ask.idempotency_key(headers[ask.IDEMPOTENCY]) if ask.IDEMPOTENCY in headers else None,
+        cache=ask.cache(headers[ask.CACHE]) if ask.CACHE in headers else None,
     )
 
 

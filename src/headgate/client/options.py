@@ -6,9 +6,12 @@ Decides the names and types of a method's options; refuses to know how they trav
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+import msgspec
+
 from headgate.client.picture import Picture
 from headgate.core.call import NO_TAGS
 from headgate.core.errors import BadRequestError
+from headgate.core.wish import Wish
 from headgate.gate import ask
 
 Message = Mapping[str, Any]
@@ -25,6 +28,9 @@ class Wishes(TypedDict, total=False):
         priority: 0 to 9; 9 goes first. 5 where nobody says anything.
         idempotency_key: your name for the call, of 1 to 255 printable ASCII characters: it is made once, however often
             it is sent; whoever sends it again gets what came of it.
+        cache: whether the answer may come from the past, and be kept: True, False, or as the header `x-headgate-cache`
+            has it (`refresh`, `ttl=600`). The route says where nobody does.
+        cache_key: keep the answer under this name, whatever the question says. It switches the cache on.
     """
 
     tags: Mapping[str, str] | None
@@ -32,6 +38,8 @@ class Wishes(TypedDict, total=False):
     timeout: float | None
     priority: int | None
     idempotency_key: str | None
+    cache: bool | str | None
+    cache_key: str | None
 
 
 class Options(Wishes, total=False):
@@ -70,7 +78,7 @@ class Options(Wishes, total=False):
 
 CHAT_ONLY = frozenset(("stop", "seed"))
 """Options that Responses does not have."""
-OURS = frozenset(("tags", "timeout", "priority", "idempotency_key"))
+OURS = frozenset(("tags", "timeout", "priority", "idempotency_key", "cache", "cache_key"))
 """Options that the gate keeps to itself."""
 
 
@@ -95,7 +103,7 @@ def for_the_gate(given: Wishes, part: int = 0) -> dict[str, Any]:
         part: which of several calls this one is that a question is split into: each has a name of its own.
 
     Raises:
-        BadRequestError: a tag, the priority or the idempotency key is not allowed.
+        BadRequestError: a tag, the priority, the idempotency key or what is wanted of the cache is not allowed.
     """
     tags = given.get("tags") or NO_TAGS
     if not isinstance(tags, Mapping):
@@ -117,4 +125,21 @@ def for_the_gate(given: Wishes, part: int = 0) -> dict[str, Any]:
         "timeout": given.get("timeout"),
         "priority": 5 if priority is None else priority,
         "idempotency_key": key,
+        "cache": _wish(given.get("cache"), given.get("cache_key"), part),
     }
+
+
+def _wish(cache: object, key: object, part: int) -> Wish | None:
+    """What is wanted of the cache."""
+    if cache is None and key is None:
+        return None
+    if not (cache is None or isinstance(cache, (bool, str))):
+        hint = "Write True, False, 'refresh' or 'ttl=600'."
+        raise BadRequestError(f"`cache` is {cache!r}, neither truth nor text.", param="cache", hint=hint)
+    wish = ask.cache(cache) if isinstance(cache, str) else Wish(on=cache is not False)
+    if key is None:
+        return wish
+    if not isinstance(key, str) or not key:
+        message = f"`cache_key` is {key!r}, not a text."
+        raise BadRequestError(message, param="cache_key", hint="Name what the answer is, as `creative:cars`.")
+    return msgspec.structs.replace(wish, key=f"{key}#{part}" if part else key)

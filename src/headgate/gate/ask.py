@@ -1,8 +1,8 @@
-"""What a caller may ask for in headers, beside the request itself: tags, a deadline, a priority, and to be made once.
+"""What a caller may ask for in headers, beside the request itself: tags, a deadline, a priority, an old answer or one.
 
-Decides how the values of `x-headgate-tags`, `-deadline`, `-priority` and `Idempotency-Key` are read, and which of a
-caller's headers travel upstream, for every door that has headers. Refuses to know how a door holds its headers and
-what policies make of the values.
+Decides how the values of `x-headgate-tags`, `-deadline`, `-priority`, `-cache` and `Idempotency-Key` are read, and
+which of a caller's headers travel upstream, for every door that has headers. Refuses to know how a door holds its
+headers and what policies make of the values.
 """
 
 import re
@@ -10,11 +10,13 @@ from collections.abc import Mapping
 
 from headgate.core.call import NO_TAGS
 from headgate.core.errors import BadRequestError
+from headgate.core.wish import Wish
 from headgate.gate.values import seconds
 
 TAGS = "x-headgate-tags"
 DEADLINE = "x-headgate-deadline"
 PRIORITY = "x-headgate-priority"
+CACHE = "x-headgate-cache"
 IDEMPOTENCY = "idempotency-key"
 
 TRAVELS = frozenset({"openai-beta"})
@@ -23,6 +25,8 @@ TRAVELS = frozenset({"openai-beta"})
 MAX_TAGS = 20
 MAX_TAG_VALUE = 256
 MAX_IDEMPOTENCY_KEY = 255
+MAX_TTL = 30 * 86400.0
+"""Thirty days: nothing is kept longer."""
 MAX_DEADLINE = 7 * 86400.0
 """A week. Nobody waits longer for one answer; a larger number is a slip of units."""
 
@@ -121,6 +125,40 @@ def idempotency_key(value: str) -> str:
         wanted = f"1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters"
         raise _wrong(IDEMPOTENCY, value, wanted, "Send a UUID, or leave it out.")
     return value
+
+
+def cache(value: str) -> Wish:
+    """Read `x-headgate-cache`: `on`, `off`, `refresh` or `ttl=600`; `refresh` and `ttl` may stand together.
+
+    Raises:
+        BadRequestError: it is anything else.
+
+    Example:
+        >>> cache("refresh, ttl=10m")
+        Wish(on=True, refresh=True, ttl=600.0, key=None)
+    """
+    words = [word.strip().lower() for word in value.split(",")]
+    if words == ["off"]:
+        return Wish(on=False)
+    refresh, ttl = False, None
+    for word in words:
+        if word == "refresh" and not refresh:
+            refresh = True
+        elif word.startswith("ttl=") and ttl is None:
+            ttl = _ttl(value, word.removeprefix("ttl="))
+        elif words != ["on"]:
+            raise _wrong(CACHE, value, "`on`, `off`, `refresh` or `ttl=600`", "Leave it out for what the route says.")
+    return Wish(on=True, refresh=refresh, ttl=ttl)
+
+
+def _ttl(value: str, text: str) -> float:
+    try:
+        wanted = seconds(text)
+    except ValueError:
+        wanted = None
+    if not isinstance(wanted, float) or not 0 < wanted <= MAX_TTL:
+        raise _wrong(CACHE, value, "a `ttl` of up to thirty days", "Write `ttl=600` or `ttl=1h`.")
+    return wanted
 
 
 def travelling(headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -9,6 +9,8 @@ from hashlib import sha256
 import msgspec
 
 from headgate.core.clock import Clock
+from headgate.core.errors import BadRequestError
+from headgate.gate import ask
 from headgate.gate.config import Config, Route
 from headgate.gate.tasks import Start
 from headgate.policies.cache.cache import Cache
@@ -30,6 +32,25 @@ def cache(config: Config, blobs: Blobs, clock: Clock, start: Start, journal: Jou
         journal=journal,
         largest=int(config.policies.cache.max_entry_kb * 1024),
     )
+
+
+def label(*, model: str | None = None, tag: str | None = None) -> str | None:
+    """What answers are forgotten by; None for all of them.
+
+    Raises:
+        BadRequestError: both are named, or the tag is none.
+
+    Example:
+        >>> label(tag="team=a")
+        'tag:team=a'
+    """
+    if model is not None and tag is not None:
+        raise BadRequestError("Answers are forgotten by their model or by a tag, not by both.", hint="Name one.")
+    if tag is not None:
+        name, equals, value = tag.partition("=")
+        ask.check_tag(name, value, shown=tag if equals else None)
+        return f"tag:{tag}"
+    return None if model is None else f"model:{model}"
 
 
 def rules(config: Config) -> Callable[[str], Rule]:

@@ -443,6 +443,7 @@ class Key(Section):
     tags: dict[str, str] = Field(default_factory=dict, description="tags of all its calls")
     priority: int | None = Field(None, ge=0, le=9, description="highest priority it may claim")
     passthrough: list[str] = Field(default_factory=list, description="further `/v1` paths it may use")
+    cache: bool | None = Field(None, description="its answers may be kept (default: as the route says)")
 
 
 class Alerts(Section):

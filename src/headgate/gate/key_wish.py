@@ -56,6 +56,7 @@ class KeyWish(Section):
     priority: int | None = Field(None, ge=0, le=9)
     tags: dict[str, str] = Field(default_factory=dict, max_length=ask.MAX_TAGS)
     passthrough: list[str] = Field(default_factory=list)
+    cache: bool | None = None
 
     @field_validator("project")
     @classmethod
@@ -135,6 +136,7 @@ def scope(wish: KeyWish) -> Scope:
         priority=wish.priority,
         tags=wish.tags,
         passthrough=tuple(wish.passthrough),
+        cache=wish.cache,
     )
 
 
@@ -152,6 +154,7 @@ def told(scope: Scope) -> dict[str, Any]:
         "priority": scope.priority,
         "tags": dict(scope.tags),
         "passthrough": list(scope.passthrough),
+        "cache": scope.cache,
     }  # fmt: skip
 
 

@@ -157,6 +157,7 @@ def scope_of(key: Key) -> Scope:
         priority=key.priority,
         tags=dict(key.tags),
         passthrough=tuple(key.passthrough),
+        cache=key.cache,
     )
 
 
@@ -178,6 +179,7 @@ def _caller(name: str, scope: Scope) -> Caller:
         limits=scope.limits,
         priority=9 if scope.priority is None else scope.priority,
         budget=scope.budget,
+        cache=scope.cache,
     )
 
 

@@ -15,7 +15,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from headgate.core.errors import BadRequestError, TooLargeError
 from headgate.core.money import from_usd
-from headgate.gate import bodies, present, usage_query
+from headgate.gate import bodies, caching, present, usage_query
 from headgate.gate.gate import Gate
 from headgate.gate.issuing import Issued, Who
 from headgate.gate.ports import SystemClock
@@ -94,6 +94,20 @@ def routes(gate: Gate) -> APIRouter:
         if not 0 < limit <= MOST_NOTES:
             raise BadRequestError(f"`limit` is {limit}; it may be 1 to {MOST_NOTES}.", param="limit")
         return _answer({"object": "list", "data": [_note(note) for note in await gate.keys.notes(limit)]})
+
+    @router.delete(
+        "/cache",
+        summary="Forget answers",
+        description="`?model=NAME` those of a model, `?tag=NAME=VALUE` those with a tag, neither: all of them.",
+        openapi_extra=_SECURED,
+    )
+    async def forget(who: Admin, model: str | None = None, tag: str | None = None) -> Response:
+        label = caching.label(model=model, tag=tag)
+        told = {"forgotten": await gate.cache.purge(label)}
+        now, subject = SystemClock().time(), label or "all answers"
+        note = Note(time=now, actor=who.actor, origin=who.origin, action="purge", subject=subject, details=told)
+        await gate.keys.tell(note)
+        return _answer(told)
 
     _spending(router, gate, admin)
     return router

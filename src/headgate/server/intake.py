@@ -30,8 +30,9 @@ _JSON = b"application/json"
 _TRAVELS = tuple((name, name.encode()) for name in sorted(ask.TRAVELS | {HOP}))
 _ASKS = tuple(name.encode() for name in (ask.TAGS, ask.DEADLINE, ask.PRIORITY))
 _IDEMPOTENCY = ask.IDEMPOTENCY.encode()
+_CACHE = ask.CACHE.encode()
 _BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
-_OPTIONAL = frozenset((*_ASKS, _IDEMPOTENCY, *(raw for _, raw in _TRAVELS)))
+_OPTIONAL = frozenset((*_ASKS, _IDEMPOTENCY, _CACHE, *(raw for _, raw in _TRAVELS)))
 _READ = frozenset((*KEY_HEADERS, *_BODY, *_OPTIONAL, TRAILER))
 _OURS = frozenset((b"same-origin", b"none"))
 _DIGITS = 15
@@ -220,6 +221,8 @@ def asked(head: Head) -> dict[str, Any]:
         wishes["priority"] = ask.priority(priority)
     if _IDEMPOTENCY in head:
         wishes["idempotency_key"] = ask.idempotency_key(_header(head, _IDEMPOTENCY))
+    if _CACHE in head:
+        wishes["cache"] = ask.cache(_header(head, _CACHE))
     return wishes
 
 

@@ -34,6 +34,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         priority: the highest that it may claim; None for any.
         tags: of all its calls.
         passthrough: further paths below `/v1` that it may use.
+        cache: answers to its calls may come from the past; None where the route says.
     """
 
     project: str | None = None
@@ -44,6 +45,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: int | None = None
     tags: Mapping[str, str] = NO_TAGS
     passthrough: tuple[str, ...] = ()
+    cache: bool | None = None
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
