@@ -24,6 +24,7 @@ from headgate.apps.failures import to_users
 from headgate.apps.generate import Asking, router
 from headgate.client.asynchronous import AsyncHeadgate
 from headgate.core.errors import HeadgateError
+from headgate.core.wish import Wish
 from headgate.gate.config import Config
 
 __all__ = [
@@ -137,16 +138,21 @@ async def _nobody() -> None:
 
 
 def generate_router(
-    *, model: str | None = None, user: Callable[..., str | Awaitable[str | None] | None] = _nobody
+    *,
+    model: str | None = None,
+    user: Callable[..., str | Awaitable[str | None] | None] = _nobody,
+    cache: bool = True,
 ) -> APIRouter:
     """`POST /generate` and `POST /generate-stream`, the same as the gateway's.
 
     Args:
         model: whom to ask; None for the default model.
         user: a dependency that gives the id of the application's user, for the books.
+        cache: what was asked before, by whichever user, is answered from the cache.
     """
+    wishes = {"cache": Wish(on=cache)}
 
     async def who(gate: GateDep, user: Annotated[str | None, Depends(user)]) -> Asking:
-        return Asking(gate=await gate.exchange.gate(), model=model, user=user)
+        return Asking(gate=await gate.exchange.gate(), model=model, user=user, wishes=wishes)
 
     return router(who)

@@ -1,12 +1,13 @@
-"""What becomes of a wish: which API is asked, with what, and on whose behalf."""
+"""What becomes of a prompt: which API is asked, with what, and on whose behalf."""
 
 import pytest
 from pydantic import ValidationError
 
 from headgate.apps.failures import Failed
-from headgate.apps.generate import Asking, Wish
+from headgate.apps.generate import Asking, Prompt
 from headgate.core.call import Caller, Operation
 from headgate.core.errors import RateLimitError
+from headgate.core.wish import Wish
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.testing import VirtualClock, virtual_time
@@ -33,9 +34,9 @@ def with_gate(act, settings=SETTINGS):
     return virtual_time(story())
 
 
-def asked(wish, *, stream=False, **asking):
-    """The call that a wish becomes."""
-    return with_gate(lambda gate: Asking(gate=gate, **asking).call(wish, stream=stream))
+def asked(prompt, *, stream=False, **asking):
+    """The call that a prompt becomes."""
+    return with_gate(lambda gate: Asking(gate=gate, **asking).call(prompt, stream=stream))
 
 
 @pytest.mark.parametrize(
@@ -44,31 +45,37 @@ def asked(wish, *, stream=False, **asking):
 )
 def test_responses_first(most, model, operation):
     """Chat completions where a target has no Responses, or where they would not take so short an answer."""
-    call = asked(Wish(prompt="Hi", max_tokens=most), model=model)
+    call = asked(Prompt(prompt="Hi", max_tokens=most), model=model)
     assert call.operation is Operation(operation)
     field = "max_output_tokens" if operation == "responses" else "max_completion_tokens"
     assert call.body.view[field] == most
 
 
-def test_a_wish_is_asked_as_it_stands():
+def test_a_prompt_is_asked_as_it_stands():
     """Nothing is added but the bound of the answer; our own doors store nothing at the provider."""
     wishes = {"tags": {"team": "a"}, "timeout": 5, "priority": 7}
-    call = asked(Wish(prompt="Hi"), user="anna", wishes=wishes, caller=Caller(key="web"))
+    call = asked(Prompt(prompt="Hi"), user="anna", wishes=wishes, caller=Caller(key="web"))
     assert call.body.view == {"input": "Hi", "max_output_tokens": 2000, "user": "anna", "store": False}
     assert (call.user, call.tags, call.priority, call.caller.key) == ("anna", {"team": "a"}, 7, "web")
     assert call.deadline == pytest.approx(call.started + 5)
     assert call.unsupported == "drop"
+    assert call.cache.on
     assert not call.stream
-    warm = asked(Wish(prompt="Hi", temperature=0.5, max_tokens=9), stream=True)
+    warm = asked(Prompt(prompt="Hi", temperature=0.5, max_tokens=9), stream=True)
     assert warm.stream
     assert warm.body.view["temperature"] == 0.5
+
+
+def test_the_cache_may_be_switched_off():
+    """Whoever asks decides."""
+    assert asked(Prompt(prompt="Hi"), wishes={"cache": Wish(on=False)}).cache == Wish(on=False)
 
 
 def test_a_key_that_may_not_ask_the_model_is_refused():
     """In the words of whoever serves the app."""
     who = {"caller": Caller(models=frozenset({"else"}))}
     with pytest.raises(Failed) as told:
-        asked(Wish(prompt="Hi"), gateway=True, **who)
+        asked(Prompt(prompt="Hi"), gateway=True, **who)
     assert told.value.status_code == 403
     assert "'new'" in told.value.detail
 
@@ -78,10 +85,10 @@ def test_a_gate_without_a_model_to_ask_is_the_operator_s_to_mend(gateway):
     """500, not the caller's fault; only the gateway's callers are told the cure."""
     settings = {**SETTINGS, "models": {"new": SETTINGS["models"]["new"]}}
     with pytest.raises(Failed) as told:
-        with_gate(lambda gate: Asking(gate=gate, gateway=gateway).call(Wish(prompt="Hi")), settings)
+        with_gate(lambda gate: Asking(gate=gate, gateway=gateway).call(Prompt(prompt="Hi")), settings)
     assert told.value.status_code == 500
     assert ("apps.generate.model" in told.value.detail) == gateway
-    named = with_gate(lambda gate: Asking(gate=gate, model="new").call(Wish(prompt="Hi")), settings)
+    named = with_gate(lambda gate: Asking(gate=gate, model="new").call(Prompt(prompt="Hi")), settings)
     assert named.model == "new"
 
 
@@ -101,8 +108,8 @@ def test_who_is_told_what():
 
 def test_bounds():
     """Of the model itself; how they are told is tested at both doors."""
-    assert Wish(prompt="x" * 5000, max_tokens=1, temperature=0).max_tokens == 1
-    assert Wish(prompt="x").model_dump() == {"prompt": "x", "max_tokens": 2000, "temperature": None}
+    assert Prompt(prompt="x" * 5000, max_tokens=1, temperature=0).max_tokens == 1
+    assert Prompt(prompt="x").model_dump() == {"prompt": "x", "max_tokens": 2000, "temperature": None}
     for wrong in ({"prompt": ""}, {"prompt": "x", "max_tokens": 2001}, {"prompt": "x", "temperature": 2.001}):
         with pytest.raises(ValidationError):
-            Wish.model_validate(wrong)
+            Prompt.model_validate(wrong)

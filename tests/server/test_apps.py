@@ -103,6 +103,26 @@ def test_a_call_with_a_name_is_made_once(simulated_gate, client):
     assert attempts == [1]
 
 
+def test_what_is_asked_twice_costs_once(simulated_gate, client):
+    """Whole or streamed, the second answer comes from the cache, unless the caller does not want that."""
+
+    async def story():
+        async with simulated_gate(**KEYS) as gate:
+            # What was cut off is not kept.
+            here, body = client(application(gate, clock=VirtualClock())), {"prompt": "Hi"}
+            first = await here.post("/generate", body, (JSON, KEY))
+            again = await here.post("/generate", body, (JSON, KEY))
+            streamed = await here.post("/generate-stream", body, (JSON, KEY))
+            fresh = await here.post("/generate", body, (JSON, KEY, ("x-headgate-cache", "off")))
+            return first, again, streamed, fresh
+
+    first, again, streamed, fresh = virtual_time(story())
+    assert [got.headers["x-headgate-cache"] for got in (first, again, streamed, fresh)] == ["miss", "hit", "hit", "off"]
+    assert again.json == {**first.json, "cost": "0"}
+    assert streamed.body.endswith(b'data: {"type": "done"}\n\n')
+    assert fresh.json["cost"] != "0"
+
+
 def test_the_log_tells_of_it_once_by_the_same_name(simulated_gate, client, caplog):
     """The story of the call; what never became one is told as any other page's refusal."""
     caplog.set_level("INFO", "headgate.calls")
@@ -125,5 +145,5 @@ def test_they_are_described(simulated_gate, client):
 
     described = virtual_time(story()).json
     assert {"/generate", "/generate-stream"} <= set(described["paths"])
-    assert described["components"]["schemas"]["Wish"]["properties"]["prompt"]["maxLength"] == 5000
+    assert described["components"]["schemas"]["Prompt"]["properties"]["prompt"]["maxLength"] == 5000
     assert "text/event-stream" in described["paths"]["/generate-stream"]["post"]["responses"]["200"]["content"]

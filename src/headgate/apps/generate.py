@@ -21,6 +21,7 @@ from headgate.core.errors import ConfigError, HeadgateError
 from headgate.core.money import show_usd
 from headgate.core.reply import Reply
 from headgate.core.usage import TokenUsage
+from headgate.core.wish import Wish
 from headgate.dialects.openai_prompt import PROMPTS
 from headgate.gate import present
 from headgate.gate.gate import Gate
@@ -29,11 +30,13 @@ LONGEST_PROMPT = 5000
 MOST_TOKENS = 2000
 MOST_BODY = 256 * 1024
 """Bytes of a request: a prompt of 5000 characters has at most 60,000, however it is escaped."""
+CACHED = Wish(on=True)
+"""What is asked twice costs once."""
 _FEWEST = 16
 """The least that the Responses API takes as a limit of its answer."""
 
 
-class Wish(BaseModel):
+class Prompt(BaseModel):
     """What is asked for."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -60,7 +63,8 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         model: whom to ask; None for the default model.
         caller: the holder of a key.
         user: the end user, for the books.
-        wishes: what is asked for beside: `tags`, `timeout`, …, as `Gate.call` takes it.
+        wishes: what is asked for beside: `tags`, `timeout`, …, as `Gate.call` takes it. Answers may come from the
+            cache unless its `cache` says otherwise.
     """
 
     gate: Gate
@@ -70,8 +74,8 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     wishes: Mapping[str, Any] = {}
 
-    def call(self, wish: Wish, *, stream: bool = False) -> Call:
-        """The call that a wish becomes.
+    def call(self, prompt: Prompt, *, stream: bool = False) -> Call:
+        """The call that a prompt becomes.
 
         Raises:
             Failed: it cannot be one.
@@ -79,12 +83,13 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         if self.model is None and self.gate.default_model is None:
             hint = "Set `apps.generate.model`, `models.default` or `OPENAI_MODEL`."
             raise self.failed(ConfigError("`/generate` has no model to ask.", hint=hint))
-        responds = wish.max_tokens >= _FEWEST and self.gate.speaks(self.model, Operation.RESPONSES)
+        responds = prompt.max_tokens >= _FEWEST and self.gate.speaks(self.model, Operation.RESPONSES)
         operation = Operation.RESPONSES if responds else Operation.CHAT
-        options = {"model": self.model, "user": self.user, "stream": stream, **wish.model_dump(exclude={"prompt"})}
+        options = {"model": self.model, "user": self.user, "stream": stream, **prompt.model_dump(exclude={"prompt"})}
         try:
-            raw = msgspec.json.encode(PROMPTS[operation](wish.prompt, options))
-            return self.gate.call(operation, raw, caller=self.caller, unsupported="drop", **self.wishes)
+            raw = msgspec.json.encode(PROMPTS[operation](prompt.prompt, options))
+            wishes = {"cache": CACHED, **self.wishes}
+            return self.gate.call(operation, raw, caller=self.caller, unsupported="drop", **wishes)
         except HeadgateError as error:
             raise self.failed(error) from error
 
@@ -111,8 +116,8 @@ def router(who: Who) -> APIRouter:
     By = Annotated[Asking, Depends(who)]  # noqa: N806  a type
 
     @routes.post("/generate", summary="Words", description="Asks a model.", max_body_size=MOST_BODY)
-    async def generate(wish: Wish, request: Request, response: Response, asking: By) -> Answer:
-        call = asking.call(wish)
+    async def generate(prompt: Prompt, request: Request, response: Response, asking: By) -> Answer:
+        call = asking.call(prompt)
         try:
             async with connected(request.receive), await asking.gate(call) as reply:
                 event = await reply.read()
@@ -132,8 +137,8 @@ def router(who: Who) -> APIRouter:
         response_class=Events,
         status_code=200,
     )
-    async def generate_stream(wish: Wish, asking: By) -> Response:
-        call = asking.call(wish, stream=True)
+    async def generate_stream(prompt: Prompt, asking: By) -> Response:
+        call = asking.call(prompt, stream=True)
 
         async def words() -> AsyncGenerator[str, None]:
             try:
