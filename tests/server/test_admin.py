@@ -239,7 +239,7 @@ def test_answers_are_forgotten(run):
         assert (await desk.do("DELETE", "/admin/cache", query="tag=team=a")).json == {"forgotten": 1}
         assert [await ask("on"), await ask("refresh")] == ["miss", "miss"]
         assert (await desk.do("DELETE", "/admin/cache")).json == {"forgotten": 1}
-        for query in (b"tag=team", b"tag=team=a&model=m"):
+        for query in ("tag=team", "tag=team=a&model=m"):
             assert (await desk.do("DELETE", "/admin/cache", query=query)).status == 400
         notes = [(note.action, note.subject, note.details) for note in await gate.keys.notes()]
         assert notes[:2] == [("purge", "all answers", {"forgotten": 1}), ("purge", "tag:team=a", {"forgotten": 1})]
