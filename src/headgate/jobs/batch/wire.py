@@ -192,6 +192,8 @@ class Wire:
         async with await self._gate(call) as reply:
             async for event in reply:
                 *ended, last = event.raw.split(b"\n")
+                if size + len(ended[0] if ended else last) > LONGEST_LINE:
+                    raise GarbledError(f"A line of the file {file!r} is longer than {LONGEST_LINE // 1024**2} MB.")
                 for end in ended:
                     line = b"".join([*rest, end]) if rest else end
                     rest, size = [], 0
@@ -200,8 +202,6 @@ class Wire:
                 if last:
                     rest.append(last)
                     size += len(last)
-                    if size > LONGEST_LINE:
-                        raise GarbledError(f"A line of the file {file!r} is longer than {LONGEST_LINE // 1024**2} MB.")
         if (line := b"".join(rest)).strip():
             yield line
 
