@@ -4,7 +4,9 @@ A dialect belongs to an operation. It reads requests, answers, events and errors
 request for a provider, and writes an error into a stream. It keeps no state but that of one stream.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from headgate.core.body import Body
 from headgate.core.call import Operation
@@ -15,7 +17,7 @@ from headgate.core.upload import Form, Upload
 from headgate.dialects.sse import ServerEvent
 
 
-class RequestFacts(NamedTuple):
+class RequestFacts(msgspec.Struct, frozen=True):
     """What the gate reads of a request, and all it reads.
 
     Attributes:

@@ -17,7 +17,6 @@ figure of a provider shall lock nobody out for weeks. The gate's own calls are n
 from collections.abc import Awaitable
 from functools import partial
 from math import floor, inf, isinf
-from typing import NamedTuple
 
 import msgspec
 
@@ -92,15 +91,6 @@ class _Known:
         self.tokens = None if tokens is None else _Shown("tokens", tokens)
 
 
-class _Hold(NamedTuple):
-    """What a call has taken, until it ends."""
-
-    known: _Known
-    grant: Grant
-    held: Demand
-    forecast: Forecast | None
-
-
 class Admit:
     """The policy.
 
@@ -135,7 +125,7 @@ class Admit:
         grant = self._rates.decide(rule, held) or await self._rates.take(rule, held)
         if grant.limited is not None:
             raise _refusal(call.caller, known, grant)
-        end = partial(self._end, call, _Hold(known, grant, held, forecast))
+        end = partial(self._end, call, known, grant, held, forecast)
         try:
             reply = await next(call)
         except BaseException as error:
@@ -159,16 +149,25 @@ class Admit:
             found = self._forecasts[model] = Forecast()
         return found
 
-    def _end(self, call: Call, hold: _Hold, error: BaseException | None) -> None:
-        used = _used(call, hold.held, error)
-        if used is not None and hold.forecast is not None:
-            used = _credible(hold.known.most, used)
-        self._rates.settle(hold.known.rule, hold.grant, hold.held, used)
-        if hold.forecast is None or not call.trail:
+    def _end(  # noqa: PLR0917  watchers get positions, and a record made for them takes longer
+        self,
+        call: Call,
+        known: _Known,
+        grant: Grant,
+        held: Demand,
+        forecast: Forecast | None,
+        error: BaseException | None,
+    ) -> None:
+        """Give back what a call has taken and not used."""
+        used = _used(call, held, error)
+        if used is not None and forecast is not None:
+            used = _credible(known.most, used)
+        self._rates.settle(known.rule, grant, held, used)
+        if forecast is None or not call.trail:
             return
         last = call.trail[-1]
         if last.usage is not None and last.basis is Basis.REPORTED:
-            hold.forecast.learn(call, last.usage)
+            forecast.learn(call, last.usage)
 
 
 def _used(call: Call, held: Demand, error: BaseException | None) -> Demand | None:

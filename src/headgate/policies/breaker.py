@@ -145,6 +145,8 @@ class Breaker:
 
     def _enter(self, call: Call) -> bool:
         """Let an attempt pass; whether it is a probe."""
+        if self._until is None and not self._rates.resting(self._name):
+            return False
         now = self._clock.monotonic()
         self._listen(now)
         if self._until is None:

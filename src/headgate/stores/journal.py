@@ -89,7 +89,7 @@ class FileJournal:
         # Lines, and the records in them.
         self._owed: list[bytes] = []
         self._owing: list[Record] = []
-        self._paying = False
+        self._paying: asyncio.AbstractEventLoop | None = None
         self._unwritten = 0
         self._error: str | None = None
         self._closed = False
@@ -128,14 +128,15 @@ class FileJournal:
         """Write down how an attempt ended, soon. Never fails: what cannot be written is owed."""
         self._owed.append(_encode(record) + b"\n")
         self._owing.append(record)
-        if self._paying:
-            return
         try:
-            asyncio.get_running_loop().call_soon(self._pay)
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             self._pay()  # outside a loop there is no soon
-        else:
-            self._paying = True
+            return
+        if self._paying is not loop:
+            # One look for all calls that end in this turn of the loop, whoever pays first.
+            self._paying = loop
+            loop.call_soon(self._pay_soon)
 
     def call(self, record: CallEnd) -> None:
         """Write down how a call ended. Never fails: what cannot be written is owed.
@@ -219,8 +220,11 @@ class FileJournal:
             "error": self._error,
         }
 
+    def _pay_soon(self) -> None:
+        self._paying = None
+        self._pay()
+
     def _pay(self) -> None:
-        self._paying = False
         if not self._owed:
             return
         try:
@@ -244,7 +248,6 @@ class FileJournal:
             self._recent.add(records, start, self._end)
             records.clear()
             self._owed.clear()
-            self._paying = False
         self._error = None
 
     def _write(self, line: bytes, *, sync: bool) -> None:

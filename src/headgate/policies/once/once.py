@@ -76,7 +76,7 @@ class Once:
             StoreError: the store is away, and nothing can be promised.
             TimeoutError: the call's deadline has passed.
         """
-        return self._once(call, next) if record.concerns(call) else next(call)
+        return next(call) if call.idempotency_key is None or not record.concerns(call) else self._once(call, next)
 
     def leaving(self, call: Call, next: Handler) -> Awaitable[Reply]:  # noqa: A002  the field's word
         """The policy that stands where attempts leave: what may have left is said in the store before.

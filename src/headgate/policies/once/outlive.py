@@ -45,7 +45,7 @@ class Outlive:
 
     def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:  # noqa: A002  the field's word
         """Send a call on in a task of its own, where it is made once."""
-        return self._apart(call, next) if concerns(call) else next(call)
+        return next(call) if call.idempotency_key is None or not concerns(call) else self._apart(call, next)
 
     async def _apart(self, call: Call, next: Handler) -> Reply:  # noqa: A002  ditto
         reader = Reader(self._clock)
