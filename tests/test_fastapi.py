@@ -15,6 +15,8 @@ from headgate.client.asynchronous import AsyncHeadgate
 from headgate.core.errors import ConfigError, GarbledError, HeadgateError, ProviderError, RateLimitError, StoppingError
 from headgate.fastapi import GateDep, exception_handlers, generate_router, lifespan_with, while_connected
 
+MODELS = {"default": "gpt-6-luna", "*": {"targets": [{"provider": "sim"}]}}
+
 
 @pytest.fixture(autouse=True)
 def _nothing_configured(monkeypatch, tmp_path):
@@ -216,6 +218,27 @@ def test_the_router_without_a_user():
     with TestClient(app) as client:
         answer = client.post("/generate", json={"prompt": "Hi", "max_tokens": 16})
     assert (answer.status_code, set(answer.json())) == (200, {"content", "tokens_used", "cost"})
+
+
+@pytest.mark.parametrize("path", ["/generate", "/generate-stream"])
+def test_the_router_s_errors_are_the_application_s(path):
+    """By the matrix, or by a handler of its own."""
+    faults = [{"kind": "status", "status": 401}]
+    settings = {"store": "memory://", "providers": {"sim": {"type": "simulator", "faults": faults}}, "models": MODELS}
+
+    async def mine(_request, error):
+        return JSONResponse({"mine": type(error).__name__}, 418)
+
+    app = application(lifespan_with(settings))
+    app.include_router(generate_router())
+    with TestClient(app) as client:
+        answer = client.post(path, json={"prompt": "Hi"})
+    assert (answer.status_code, "credentials" in answer.json()["detail"]) == (401, True)
+    app = application(lifespan_with(settings), exception_handlers={ProviderError: mine})
+    app.include_router(generate_router())
+    with TestClient(app) as client:
+        answer = client.post(path, json={"prompt": "Hi"})
+    assert (answer.status_code, answer.json()) == (418, {"mine": "AuthenticationError"})
 
 
 def test_a_dependency_may_be_put_in_its_place():

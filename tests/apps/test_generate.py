@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from headgate.apps.failures import Failed
 from headgate.apps.generate import Asking, Prompt
 from headgate.core.call import Caller, Operation
-from headgate.core.errors import RateLimitError
+from headgate.core.errors import ConfigError, NotAllowedError, RateLimitError
 from headgate.core.wish import Wish
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
@@ -72,38 +72,36 @@ def test_the_cache_may_be_switched_off():
 
 
 def test_a_key_that_may_not_ask_the_model_is_refused():
-    """In the words of whoever serves the app."""
-    who = {"caller": Caller(models=frozenset({"else"}))}
-    with pytest.raises(Failed) as told:
-        asked(Prompt(prompt="Hi"), gateway=True, **who)
-    assert told.value.status_code == 403
-    assert "'new'" in told.value.detail
+    """As on `/v1`."""
+    with pytest.raises(NotAllowedError, match="'new'"):
+        asked(Prompt(prompt="Hi"), caller=Caller(models=frozenset({"else"})))
 
 
-@pytest.mark.parametrize("gateway", [True, False])
-def test_a_gate_without_a_model_to_ask_is_the_operator_s_to_mend(gateway):
-    """500, not the caller's fault; only the gateway's callers are told the cure."""
+def test_a_gate_without_a_model_to_ask_is_the_operator_s_to_mend():
+    """Not the caller's fault, and the cure is named."""
     settings = {**SETTINGS, "models": {"new": SETTINGS["models"]["new"]}}
-    with pytest.raises(Failed) as told:
-        with_gate(lambda gate: Asking(gate=gate, gateway=gateway).call(Prompt(prompt="Hi")), settings)
-    assert told.value.status_code == 500
-    assert ("apps.generate.model" in told.value.detail) == gateway
+    with pytest.raises(ConfigError) as told:
+        with_gate(lambda gate: Asking(gate=gate).call(Prompt(prompt="Hi")), settings)
+    assert "apps.generate.model" in told.value.hint
     named = with_gate(lambda gate: Asking(gate=gate, model="new").call(Prompt(prompt="Hi")), settings)
     assert named.model == "new"
 
 
 def test_who_is_told_what():
-    """Callers of the gateway by the error's own status and words, users of an application by the application's."""
+    """Callers of the gateway by the error's own status and words; an application tells its users by itself."""
     error = RateLimitError("3 RPM at x")
 
-    def both(gate):
-        return [Asking(gate=gate, gateway=gateway).failed(error, "req_1") for gateway in (True, False)]
+    def fail(gate, gateway):
+        asking = Asking(gate=gate, gateway=gateway)
+        with asking.telling(asking.call(Prompt(prompt="Hi"))):
+            raise error
 
-    callers, users = with_gate(both)
-    assert callers.detail == "3 RPM at x"
-    assert callers.headers["x-request-id"] == "req_1"
-    assert "RPM" not in users.detail
-    assert users.headers == {"Retry-After": "60"}
+    with pytest.raises(Failed) as told:
+        with_gate(lambda gate: fail(gate, gateway=True))
+    assert (told.value.status_code, told.value.detail) == (429, "3 RPM at x")
+    assert told.value.headers["x-request-id"].startswith("req_")
+    with pytest.raises(RateLimitError):
+        with_gate(lambda gate: fail(gate, gateway=False))
 
 
 def test_bounds():

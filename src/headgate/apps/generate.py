@@ -4,7 +4,8 @@ Decides what a request may say and what an answer says. The same router stands i
 applications; who asks, and what those who ask may know, is decided by whoever serves it (`Asking`).
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from headgate.apps.events import Events, connected
-from headgate.apps.failures import Failed, to_callers, to_users
+from headgate.apps.failures import to_callers
 from headgate.core.call import ANONYMOUS, Call, Caller, Operation
 from headgate.core.errors import ConfigError, HeadgateError
 from headgate.core.money import show_usd
@@ -78,24 +79,32 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         """The call that a prompt becomes.
 
         Raises:
-            Failed: it cannot be one.
+            HeadgateError: it cannot be one.
         """
         if self.model is None and self.gate.default_model is None:
             hint = "Set `apps.generate.model`, `models.default` or `OPENAI_MODEL`."
-            raise self.failed(ConfigError("`/generate` has no model to ask.", hint=hint))
+            raise ConfigError("`/generate` has no model to ask.", hint=hint)
         responds = prompt.max_tokens >= _FEWEST and self.gate.speaks(self.model, Operation.RESPONSES)
         operation = Operation.RESPONSES if responds else Operation.CHAT
         options = {"model": self.model, "user": self.user, "stream": stream, **prompt.model_dump(exclude={"prompt"})}
-        try:
-            raw = msgspec.json.encode(PROMPTS[operation](prompt.prompt, options))
-            wishes = {"cache": CACHED, **self.wishes}
-            return self.gate.call(operation, raw, caller=self.caller, unsupported="drop", **wishes)
-        except HeadgateError as error:
-            raise self.failed(error) from error
+        raw = msgspec.json.encode(PROMPTS[operation](prompt.prompt, options))
+        wishes = {"cache": CACHED, **self.wishes}
+        return self.gate.call(operation, raw, caller=self.caller, unsupported="drop", **wishes)
 
-    def failed(self, error: HeadgateError, request_id: str = "") -> Failed:
-        """What whoever asks is told of a failure."""
-        return to_callers(error, request_id) if self.gateway else to_users(error)
+    @contextmanager
+    def telling(self, call: Call | None = None) -> Iterator[None]:
+        """Tell callers of the gateway what fails inside. Users of an application are told by the application.
+
+        Raises:
+            Failed: a call failed.
+            HeadgateError: the same, for an application.
+        """
+        try:
+            yield
+        except HeadgateError as error:
+            if not self.gateway:
+                raise
+            raise to_callers(error, "" if call is None else call.request_id) from error
 
     def headers(self, call: Call, reply: Reply) -> dict[str, str]:
         """What whoever asks is told beside the answer."""
@@ -117,12 +126,11 @@ def router(who: Who) -> APIRouter:
 
     @routes.post("/generate", summary="Words", description="Asks a model.", max_body_size=MOST_BODY)
     async def generate(prompt: Prompt, request: Request, response: Response, asking: By) -> Answer:
-        call = asking.call(prompt)
-        try:
+        with asking.telling():
+            call = asking.call(prompt)
+        with asking.telling(call):
             async with connected(request.receive), await asking.gate(call) as reply:
                 event = await reply.read()
-        except HeadgateError as error:
-            raise asking.failed(error, call.request_id) from error
         response.headers.update(asking.headers(call, reply))
         usage = event.usage or (reply.attempts[-1].usage if reply.attempts else None) or TokenUsage()
         cost = present.total_cost(reply.attempts)
@@ -138,17 +146,16 @@ def router(who: Who) -> APIRouter:
         status_code=200,
     )
     async def generate_stream(prompt: Prompt, asking: By) -> Response:
-        call = asking.call(prompt, stream=True)
+        with asking.telling():
+            call = asking.call(prompt, stream=True)
 
         async def words() -> AsyncGenerator[str, None]:
-            try:
+            with asking.telling(call):
                 async with await asking.gate(call) as reply:
                     # Nothing has been sent before the first word.
                     events.headers.update(asking.headers(call, reply))
                     async for event in reply:
                         yield event.text
-            except HeadgateError as error:
-                raise asking.failed(error, call.request_id) from error
 
         events = Events(words())
         return events
