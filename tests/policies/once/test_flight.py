@@ -2,7 +2,7 @@
 
 import pytest
 
-from headgate.core.errors import GuardError, OverloadedError
+from headgate.core.errors import GuardError, InterruptedError, OverloadedError  # noqa: A004  the house's word
 from headgate.core.reply import Event, Kind
 from headgate.core.verdict import Verdict
 from headgate.policies.once.flight import Flight, of_ones_own
@@ -66,5 +66,25 @@ def test_all_hear_of_its_failure():
         assert isinstance(flight.error, OverloadedError)
         with pytest.raises(OverloadedError):
             await anext(reader)
+
+    virtual_time(story())
+
+
+def test_who_reads_a_large_answer_too_slowly_is_cut_off():
+    """Its bytes are kept by nobody else; who keeps up gets all of it."""
+
+    async def story():
+        clock, flight = VirtualClock(), Flight(b"", 10)
+        slow, quick = Reader(clock), Reader(clock)
+        flight.join(slow)
+        flight.join(quick)
+        for _ in range(10):
+            flight.note(Event(kind=Kind.CONTENT, raw=b"four"))
+            await anext(quick)
+        flight.end()
+        assert [event.raw async for event in quick] == []
+        assert slow.unread < 20
+        with pytest.raises(InterruptedError):
+            [event async for event in slow]
 
     virtual_time(story())

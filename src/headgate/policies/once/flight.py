@@ -7,6 +7,7 @@ leases. What it has come to is said once, by one of `begin`, `stands` and `fail`
 import asyncio
 
 from headgate.core.clock import Clock
+from headgate.core.errors import InterruptedError  # noqa: A004  the house's word
 from headgate.core.reply import Event
 from headgate.policies.once.reader import Reader, within
 from headgate.policies.once.record import Facts
@@ -85,6 +86,9 @@ class Flight:
             self.events.append(event)
         for reader in self._readers:
             reader.give(event)
+            if self.events is None and reader.unread > self._most:
+                # Nobody else holds these bytes any more.
+                reader.end(InterruptedError("The answer was too long to wait for who reads it so slowly."))
 
     def end(self) -> None:
         """The answer is complete."""

@@ -46,7 +46,7 @@ class Reader:
 
     def give(self, event: Event) -> None:
         """Here is an event."""
-        if not self.left:
+        if not (self.left or self._ended):
             self._events.append(event)
             self._unread += len(event.raw)
             _wake(self._news)
