@@ -4,7 +4,7 @@ import pytest
 
 from headgate.core.errors import GuardError
 from headgate.policies.guard.chain import Window, judged, refusal
-from headgate.policies.guard.rules import Layer, Rule
+from headgate.policies.guard.rules import Chain, Layer, Rule
 
 NAMES = Rule(kind="words", name="names", words=("anna", "ann smith"), action="mask")
 BAD = Rule(kind="words", name="bad", words=("bad",))
@@ -45,3 +45,17 @@ def test_thousands_of_findings_are_one_verdict():
     layer = Layer([NAMES], bounded=False)
     assert judged(layer, "input", told.append, b"anna " * 5000) == b"[names] " * 5000
     assert len(told) == 1
+
+
+@pytest.mark.timeout(60)
+def test_a_key_without_end_is_looked_at_now_and_then():
+    """Cut or not, it is one mask; if each of its pieces were looked at with all before it, this would not end today."""
+    secrets = Chain([Rule(kind="secrets", name="s", action="mask")], "output")
+    text = b"It is -----BEGIN PRIVATE KEY-----" + b"AbCd" * 100_000 + b"-----END PRIVATE KEY----- and that is all."
+    whole = judged(secrets.flat, "output", lambda _: None, text)
+    assert whole == b"It is [private_key]-----END PRIVATE KEY----- and that is all."
+    window = Window(secrets.window, "output", lambda _: None)
+    pieces = [window.feed(text[at : at + 4], last=False) for at in range(0, len(text), 4)]
+    pieces.append(window.feed(b"", last=True))
+    assert b"".join(pieces) == whole
+    assert b"".join(pieces[:8]) == b"It is "

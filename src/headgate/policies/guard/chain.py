@@ -15,6 +15,9 @@ from headgate.policies.guard.rules import Layer, Rule
 
 Tell = Callable[[Verdict], None]
 
+LONG = 4096
+"""Bytes that are held back, beyond which each new word is no reason to look at all of them again."""
+
 _NAMED = frozenset(("secrets", "personal", *PRESETS))
 """Kinds whose patterns have the names of categories."""
 
@@ -28,7 +31,10 @@ class Window:
         tell: is given each verdict.
     """
 
-    __slots__ = ("_at", "_behind", "_covered", "_engine", "_past", "_rules", "_said", "_side", "_tell", "_words")
+    __slots__ = (
+        "_at", "_behind", "_covered", "_engine", "_more", "_past", "_rules", "_said", "_side", "_tell", "_waiting",
+        "_words",
+    )  # fmt: skip
 
     def __init__(self, layer: Layer, side: Side, tell: Tell) -> None:
         assert layer.engine is not None, "it looks for something"
@@ -40,6 +46,9 @@ class Window:
         """What is not decided on, behind one character that is."""
         self._at = 0
         """Where that begins."""
+        self._more: list[bytes] = []
+        self._waiting = 0
+        """What has come and was not looked at, and its size."""
         self._covered = 0
         """Up to here, a mask stands for the words."""
         self._past: dict[int, int] = {}
@@ -55,6 +64,15 @@ class Window:
         Raises:
             GuardError: a rule blocks it. Nothing of what it has found was given.
         """
+        if len(self._words) > LONG:
+            # A key without end may be going on. If there is an eighth more each time, all looks together take time in
+            # proportion to the text.
+            self._more.append(words)
+            self._waiting += len(words)
+            if self._waiting < len(self._words) // 8 and not last:
+                return b""
+            words = b"".join(self._more)
+            self._more, self._waiting = [], 0
         held = self._words = self._words + words if self._words else words
         until = len(held) if last else self._engine.begun(held, self._at)
         given = held[self._at : until] if self._covered <= self._at else None

@@ -38,7 +38,7 @@ class Held:
         self._chain = chain
         self._judge = judge
         self._window = Window(layer, chain.side, judge.tell) if layer is not None and layer.engine is not None else None
-        self._pending = b""
+        self._pending = bytearray()
         """What waits for the end of a sentence, or of all."""
         self._seen = 0
         """Up to here, no sentence ends."""
@@ -70,15 +70,17 @@ class Held:
 
     def _gather(self, words: bytes, *, last: bool, whole: bool) -> bytes:
         """The sentences that are complete."""
-        pending = self._pending = self._pending + words
+        pending = self._pending
+        pending += words
         end = len(pending) if last else 0
         if not last and not whole:
-            for found in _SENTENCE.finditer(pending, self._seen):
-                end = found.end()
-        self._pending = pending[end:]
+            ends = [found.end() for found in _SENTENCE.finditer(pending, self._seen)]
+            end = ends[-1] if ends else 0
+        given = bytes(pending[:end])
+        del pending[:end]
         # The mark of an end may have come, and the space behind it not.
-        self._seen = max(len(self._pending) - 8, 0)
-        return pending[:end]
+        self._seen = max(len(pending) - 8, 0)
+        return given
 
     async def _layers(self, words: bytes) -> bytes:
         for layer in (self._chain.sentence, self._chain.whole):
