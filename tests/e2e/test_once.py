@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
+from fractions import Fraction
 
 import httpx2
 import openai
@@ -101,6 +102,11 @@ def test_a_client_that_left_finds_its_answer(stream):
             assert len(simulator.log) == 1
             usage, _ = await gate.usage(Query())
             assert (usage.calls, usage.attempts, usage.errors, usage.cache_hits) == (3, 1, 0, 2)
+            rows = [(row.attempt, row.settled, row.cache, row.status, row.cost) async for row in gate.rows(Query())]
+            (paid,) = {cost for *_, cost in rows} - {0}
+            assert rows[0] == (1, "billed", "off", 200, paid)
+            assert rows[1:] == [(0, "not_billed", "coalesced", 200, 0), (0, "not_billed", "hit", 200, 0)]
+            assert simulator.bill.total == Fraction(paid, 10**12)
 
     asyncio.run(story())
 
