@@ -18,8 +18,9 @@ from headgate.jobs.part import GOOD, NONE, Part
 from headgate.jobs.row import Outcome, Row
 from headgate.jobs.run import Run
 
-RESERVE = 0.2
-"""Share of the time until a deadline that is left for rows that no batch has answered by then."""
+RESERVE, LEAST_RESERVE = 0.2, 900.0
+"""Share of the time until a deadline, and seconds at least, that are left for rows that no batch has answered by then:
+a batch takes up to ten minutes to end."""
 LEAST_ROWS = 1000
 """Rows from which on a job is one for the Batch API."""
 WINDOW = 86_400.0
@@ -45,7 +46,10 @@ class InBatches:
         self._part: Part = run.part
         self._tags = tags
         self._concurrency = concurrency
-        self._until = None if deadline is None else clock.time() + deadline * (1 - RESERVE)
+        self._clock = clock
+        self._until = None
+        if deadline is not None:
+            self._until = clock.time() + deadline - max(deadline * RESERVE, LEAST_RESERVE)
         self._lane = BatchLane(gate)
         self._left: asyncio.Queue[Row | None] = asyncio.Queue(maxsize=concurrency)
 
@@ -82,8 +86,9 @@ class InBatches:
 
     async def _rows(self) -> AsyncIterator[Row]:
         while (row := await self._run.take()) is not None:
-            if self._part.known(row.number) != NONE:
-                # A batch of this job has it already: it would not be sent in another one.
+            late = self._until is not None and self._clock.time() >= self._until
+            if late or self._part.known(row.number) != NONE:
+                # Or a batch of this job has it already, and it would not be sent in another one.
                 await self._left.put(row)
                 continue
             # What a batch has is known to the books; the part file only knows the line again.
