@@ -362,6 +362,25 @@ def test_who_waits_is_told_of_the_end(when):
     virtual_time(story())
 
 
+@pytest.mark.parametrize("name", ["combine", "combined call"])
+def test_a_task_that_is_ended_before_it_has_begun(name):
+    """It cannot tell anybody itself."""
+
+    class Ending(Tasks):
+        def start(self, work, its):
+            task = super().start(work, its)
+            if its == name:
+                task.cancel()
+            return task
+
+    full = told(Provider(), question("a"), question("b"), question("c"), tasks=Ending())
+    (alone,) = told(Provider(), question("a"), tasks=Ending())
+    if name == "combine":
+        assert (full, type(alone)) == ([("A", 0), ("B", 0), ("C", 0)], StoppingError)
+    else:
+        assert ([type(one) for one in full], alone) == ([StoppingError] * 3, ("A", 2))
+
+
 def test_a_group_has_the_earliest_deadline():
     """Of those that have one."""
     provider = Provider()

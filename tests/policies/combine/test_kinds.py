@@ -34,7 +34,9 @@ def chat(text, **fields):
 
 def asked(kind, *calls):
     """The request of a group."""
-    return kind.ask(calls, [kind.part(one) for one in calls], [f"id{n}" for n in range(len(calls))], set())
+    parts = [kind.part(one) for one in calls]
+    tokens = [count(part.text, "m") for part in parts]
+    return kind.ask(calls, parts, tokens, [f"id{n}" for n in range(len(calls))], set())
 
 
 def test_which_operations_can_be_put_together():
@@ -81,7 +83,7 @@ def test_an_answer_beyond_the_cap_is_none():
 def test_vectors_weigh_their_own_words_and_nothing_comes_out():
     """So each is charged what it would be alone."""
     calls = [call(Operation.EMBEDDINGS, input=text) for text in ("one two", "one")]
-    found = asked(Vectors(count), *calls)
+    found = asked(Vectors(), *calls)
     assert (found.together.asked, found.together.said("")) == ((2, 1), [0, 0])
     assert found.body.view == {"model": "m", "input": ["one two", "one"]}
     raw = b'{"data": [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]}'
@@ -91,7 +93,7 @@ def test_vectors_weigh_their_own_words_and_nothing_comes_out():
 
 @pytest.mark.parametrize(
     ("kind", "one", "said"),
-    [(Words(count), chat("a"), "Hi"), (Vectors(count), call(Operation.EMBEDDINGS, input="a"), b"[1.0]")],
+    [(Words(count), chat("a"), "Hi"), (Vectors(), call(Operation.EMBEDDINGS, input="a"), b"[1.0]")],
 )
 def test_an_answer_is_told_in_its_own_dialect(kind, one, said):
     """The event says the same as its bytes."""

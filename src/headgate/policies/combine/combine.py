@@ -21,7 +21,8 @@ them writes could speak to the model of what another one wrote. Streams never wa
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -39,6 +40,8 @@ from headgate.policies.combine.kinds import Kind_, Part, kinds
 
 PATIENCE = 4
 """So many times as long as a group may wait a call must have left; else it goes at once."""
+TURN = 16_000
+"""Bytes of texts that are counted before others get their turn."""
 _ID = 8
 """Hexadecimal digits of the id of a text: nobody can guess it while it matters."""
 
@@ -109,6 +112,7 @@ class Combine:
         if group is None:
             group = self._growing[key] = Group(key, kind, how, next)
             group.timer = self._start(self._grow(group), "combine")
+            group.timer.add_done_callback(partial(self._stopped, group))
         member = Member(call, part)
         group.add(member)
         if group.full:
@@ -121,14 +125,14 @@ class Combine:
         return await next(call) if reply is None else reply
 
     async def _grow(self, group: Group) -> None:
-        try:
-            await self._clock.sleep(group.seconds)
-        except asyncio.CancelledError:
-            if group.timer is not None:
-                group.fail(_stopping())
-            raise
-        if group.timer is not None:
-            self._go(group)
+        await self._clock.sleep(group.seconds)
+        self._go(group)
+
+    def _stopped(self, group: Group, task: asyncio.Task[Any]) -> None:
+        """A task of a group is over. If it was ended from outside, perhaps before it had begun, nobody shall wait."""
+        if task in {group.timer, group.task}:
+            self._close(group)
+            group.fail(StoppingError("The gate was closed while calls were put together."))
 
     def _go(self, group: Group) -> None:
         """From now on nobody joins."""
@@ -137,6 +141,7 @@ class Combine:
             group.members[0].get(None)
         else:
             group.task = self._start(self._ask(group), "combined call")
+            group.task.add_done_callback(partial(self._stopped, group))
 
     def _close(self, group: Group) -> None:
         timer, group.timer = group.timer, None
@@ -165,20 +170,16 @@ class Combine:
                     member.get(None)
             else:
                 group.fail(error)
-        except asyncio.CancelledError:
-            group.fail(_stopping())
-            raise
-        except BaseException as error:
+        except Exception as error:
             group.fail(error)
             raise
 
     async def _answer(self, group: Group) -> None:
         members = group.members
         calls, parts = [member.call for member in members], [member.part for member in members]
-        # So that the vocabulary has been read.
-        await self._tokens.text("", calls[0].model)
-        asked = group.kind.ask(calls, parts, self._ids(len(members)), group.left)
         first = calls[0]
+        tokens = await self._counted(parts, first.model)
+        asked = group.kind.ask(calls, parts, tokens, self._ids(len(members)), group.left)
         call = msgspec.structs.replace(
             first,
             id=self._chance.token(),
@@ -199,6 +200,19 @@ class Combine:
         for member, said in zip(members, asked.answers(event), strict=True):
             if not member.answered.done():
                 member.get(None if said is None else _reply(group.kind, member, reply, event, said))
+
+    async def _counted(self, parts: Sequence[Part], model: str) -> list[int]:
+        """How many tokens each text has."""
+        # Now the vocabulary is read, if it was not.
+        await self._tokens.text("", model)
+        found, size = [], 0
+        for part in parts:
+            found.append(self._tokens.soon(part.text, model))
+            size += part.size
+            if size > TURN:
+                size = 0
+                await self._clock.sleep(0)
+        return found
 
     def _ids(self, number: int) -> list[str]:
         found: dict[str, None] = {}
@@ -221,7 +235,3 @@ def _by_company(error: HeadgateError) -> bool:
     """Whether it may be the company's fault: nobody could have answered that request, but perhaps each alone."""
     hopeless = error.again is Again.NEVER and error.onward in {Onward.NEVER, Onward.LARGER}
     return hopeless or isinstance(error, OversizeError)
-
-
-def _stopping() -> StoppingError:
-    return StoppingError("The gate was closed while calls were put together.")

@@ -89,9 +89,10 @@ class Group:
         return len(self.members) >= self._most
 
     def fail(self, error: BaseException) -> None:
-        """Everybody gets the error, each a copy: it says what was tried for whom."""
+        """Everybody who still waits gets the error, each a copy: it says what was tried for whom."""
         for member in self.members:
-            member.fail(_own(error, member.call))
+            if not member.answered.done():
+                member.fail(_own(error, member.call))
 
 
 def _own(error: BaseException, call: Call) -> BaseException:

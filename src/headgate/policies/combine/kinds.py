@@ -73,8 +73,18 @@ class Kind_(Protocol):  # noqa: N801  `Kind` is the kind of an event
         """What a call asks for, if it may be asked for with others."""
         ...
 
-    def ask(self, calls: Sequence[Call], parts: Sequence[Part], ids: Sequence[str], left: set[str]) -> Asked:
-        """The request of a group."""
+    def ask(
+        self, calls: Sequence[Call], parts: Sequence[Part], tokens: Sequence[int], ids: Sequence[str], left: set[str]
+    ) -> Asked:
+        """The request of a group.
+
+        Args:
+            calls: of the group.
+            parts: what each asks for.
+            tokens: of each one's text.
+            ids: a name for each text.
+            left: will hold the ids of calls whose callers have left.
+        """
         ...
 
     def tell(self, call: Call, part: Part, event: Event, said: str | bytes, usage: TokenUsage | None) -> Event:
@@ -115,7 +125,9 @@ class Words:
         cap = found.shared.cap
         return Part(found.text, found.shared, len(found.text.encode()), 0 if cap is None else cap + words.ENTRY)
 
-    def ask(self, calls: Sequence[Call], parts: Sequence[Part], ids: Sequence[str], left: set[str]) -> Asked:
+    def ask(
+        self, calls: Sequence[Call], parts: Sequence[Part], tokens: Sequence[int], ids: Sequence[str], left: set[str]
+    ) -> Asked:
         """The request of a group."""
         model, shared = calls[0].model, parts[0].shared
         assert isinstance(shared, words.Shared), "it came from here"
@@ -134,10 +146,9 @@ class Words:
             fitting = {name: one for name, one in found.items() if cap is None or count(one, model) <= cap}
             return [fitting.get(name) for name in ids]
 
-        texts = [count(part.text, model) for part in parts]
         # What is around the texts is read on behalf of all alike.
-        around = max(count(raw.decode(), model) - sum(texts), 0)
-        asked = tuple(tokens * len(parts) + around for tokens in texts)
+        around = max(count(raw.decode(), model) - sum(tokens), 0)
+        asked = tuple(each * len(parts) + around for each in tokens)
         return Asked(Body(raw), Together(calls=tuple(calls), asked=asked, said=said, left=left), told)
 
     def tell(self, call: Call, part: Part, event: Event, said: str | bytes, usage: TokenUsage | None) -> Event:
@@ -153,16 +164,9 @@ class Words:
 
 
 class Vectors:
-    """Embeddings.
-
-    Args:
-        count: counts tokens.
-    """
+    """Embeddings."""
 
     most_bytes = vectors.MOST_BYTES
-
-    def __init__(self, count: Count) -> None:
-        self._count = count
 
     def most(self, how: Combining) -> int:
         """How many make a group."""
@@ -174,7 +178,9 @@ class Vectors:
         found = vectors.read(call.body)
         return None if found is None else Part(found.text, found.fields, len(found.text.encode()))
 
-    def ask(self, calls: Sequence[Call], parts: Sequence[Part], ids: Sequence[str], left: set[str]) -> Asked:
+    def ask(
+        self, calls: Sequence[Call], parts: Sequence[Part], tokens: Sequence[int], ids: Sequence[str], left: set[str]
+    ) -> Asked:
         """The request of a group."""
         del ids  # places tell them apart
         model, number = calls[0].model, len(parts)
@@ -186,8 +192,8 @@ class Vectors:
             found = vectors.vectors(event.raw, number)
             return [found.get(place) for place in range(number)]
 
-        asked = tuple(self._count(part.text, model) for part in parts)
-        return Asked(Body(raw), Together(calls=tuple(calls), asked=asked, said=lambda _: [0] * number, left=left), told)
+        together = Together(calls=tuple(calls), asked=tuple(tokens), said=lambda _: [0] * number, left=left)
+        return Asked(Body(raw), together, told)
 
     def tell(self, call: Call, part: Part, event: Event, said: str | bytes, usage: TokenUsage | None) -> Event:
         """The answer to one of them."""
@@ -200,4 +206,4 @@ class Vectors:
 def kinds(count: Count) -> dict[Operation, Kind_]:
     """The operations whose calls may be put together."""
     talk = Words(count)
-    return {Operation.CHAT: talk, Operation.RESPONSES: talk, Operation.EMBEDDINGS: Vectors(count)}
+    return {Operation.CHAT: talk, Operation.RESPONSES: talk, Operation.EMBEDDINGS: Vectors()}
