@@ -260,10 +260,27 @@ def test_without_its_store_a_call_is_refused(house, houses, shop):
         error = await house.error()
         assert (error.http_status, error.code) == (503, "store_unavailable")
         assert "Idempotency-Key" in error.hint
+        assert "It is away." not in error.message
         assert await asyncio.gather(*(lax.ask() for _ in range(3))) == [("a", "off")] * 3
 
     virtual_time(story())
     assert len(shop.calls) == 3
+
+
+def test_the_store_goes_away_while_somebody_waits(house, other, shop):
+    """They are told so, and nothing of where it is and what is wrong with it."""
+
+    async def story():
+        first = house.start(house.ask())
+        await shop.clock.sleep(0.2)
+        second = other.start(other.error())
+        await shop.clock.sleep(0.2)
+        other.blobs.away = True
+        error = await second
+        assert (error.http_status, "It is away." in error.message) == (503, False)
+        await first
+
+    virtual_time(story())
 
 
 def test_the_store_goes_away_before_anything_leaves(house, other, shop):

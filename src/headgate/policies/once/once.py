@@ -124,7 +124,7 @@ class Once:
             if self._board.settings.on_store_lost == "open":
                 made.stands(None)
                 return await next(call)
-            refusal = _away(error)
+            refusal = _away()
             made.fail(refusal)
             raise refusal from error
         except BaseException as error:
@@ -176,15 +176,15 @@ class Once:
                 return _reply(there.facts, there.events, None, cache=cache)
             if isinstance(there, Lost):
                 raise _not_kept(there.call)
-            if await self._board.blobs.get(there.owner) is None:
+            if await self._get(there.owner) is None:
                 # It may have ended in this moment, and said so before it gave its lease back.
-                again = await self._board.blobs.get(name)
+                again = await self._get(name)
                 if again == found:
                     if there.left:
                         gone = "The process that made it is gone, and nobody knows what became of it"
                         raise _unknown(f"{gone} (call {there.call}).")
                     # Nothing has left: the key is free again, for us or for whoever is faster.
-                    await self._board.blobs.replace(name, found, None, 0)
+                    await self._free(name, found)
                     return None
                 found = again
                 continue
@@ -192,8 +192,20 @@ class Once:
             pause = await self._pause(pause, call.deadline)
             if name in self._board.flights:
                 return None
-            found = await self._board.blobs.get(name)
+            found = await self._get(name)
         return None
+
+    async def _get(self, name: str) -> bytes | None:
+        try:
+            return await self._board.blobs.get(name)
+        except StoreError as error:
+            raise _away() from error
+
+    async def _free(self, name: str, claim: bytes) -> None:
+        try:
+            await self._board.blobs.replace(name, claim, None, 0)
+        except StoreError as error:
+            raise _away() from error
 
     async def _pause(self, pause: float, deadline: float | None) -> float:
         clock, wait = self._board.clock, pause
@@ -210,7 +222,7 @@ async def _leaving(leaving: Sequence[Made], call: Call, next: Handler) -> Reply:
         for made in leaving:
             await made.leaves()
     except StoreError as error:
-        raise _away(error) from error
+        raise _away() from error
     return await next(call)
 
 
@@ -229,9 +241,10 @@ def _reply(facts: Facts, events: Sequence[Event], rest: Reader | None, *, cache:
     return reply
 
 
-def _away(error: StoreError) -> StoreError:
-    hint = "Send it again later, or without `Idempotency-Key`: then it may be made twice."
-    return StoreError(f"Nobody can tell whether this call was made before: {error.message}", hint=hint)
+def _away() -> StoreError:
+    # Where the store is and what is wrong with it is not for callers.
+    message = "The store of answers is away: nobody can tell whether this call was made before."
+    return StoreError(message, hint="Send it again later, or without `Idempotency-Key`: then it may be made twice.")
 
 
 def _reused() -> IdempotencyReusedError:
