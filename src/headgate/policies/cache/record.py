@@ -89,7 +89,11 @@ async def unpacked(raw: bytes) -> Record | None:
 
 def _inflated(raw: bytes) -> bytes:
     inflater = zlib.decompressobj()
-    return inflater.decompress(memoryview(raw)[1:], MOST_UNPACKED)
+    found = inflater.decompress(memoryview(raw)[1:], MOST_UNPACKED)
+    if not inflater.eof:
+        message = "cut off, or too large"
+        raise zlib.error(message)
+    return found
 
 
 def told(call: Call) -> dict[str, Any]:
