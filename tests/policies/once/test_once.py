@@ -244,7 +244,7 @@ def test_who_was_taken_for_dead_sends_nothing(house, other, shop):
         queue.set()
         with pytest.raises(HeadgateError) as caught:
             await first
-        assert caught.value.http_status == 409
+        assert caught.value.http_status == 503
         assert await house.ask() == ("a", "hit")
 
     virtual_time(story())
@@ -265,6 +265,19 @@ def test_without_its_store_a_call_is_refused(house, houses, shop):
 
     virtual_time(story())
     assert len(shop.calls) == 3
+
+
+def test_a_store_that_loses_its_memory(house, other, shop):
+    """What is under way is kept all the same when it ends."""
+
+    async def story():
+        first = house.start(house.ask())
+        await shop.clock.sleep(0.5)
+        await shop.store.close()
+        assert await first == ("a", "off")
+        assert await other.ask() == ("a", "hit")
+
+    virtual_time(story())
 
 
 def test_the_store_goes_away_while_somebody_waits(house, other, shop):

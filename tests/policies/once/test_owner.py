@@ -66,6 +66,20 @@ def test_what_is_owed_is_said_when_the_store_is_back():
     virtual_time(story())
 
 
+def test_what_the_store_has_forgotten_is_said_all_the_same():
+    """But that nothing came of it needs no word."""
+    clock = VirtualClock()
+    store = MemoryBlobs(clock)
+
+    async def story():
+        owner = Owner(store, clock, SystemChance(), Tasks().start)
+        await owner.exchange("a", b"1", b"2", 100, None)
+        await owner.exchange("b", b"1", None, 100, None)
+        assert (await store.get("a"), await store.get("b")) == (b"2", None)
+
+    virtual_time(story())
+
+
 def test_what_the_store_does_not_take_is_said_short():
     """It is there, and refuses."""
     clock = VirtualClock()

@@ -10,7 +10,7 @@ import msgspec
 
 from headgate.core.call import Call
 from headgate.core.clock import Clock
-from headgate.core.errors import DeadlineError, OutcomeUnknownError, StoppingError, StoreError
+from headgate.core.errors import DeadlineError, StoppingError, StoreError
 from headgate.core.policy import Handler
 from headgate.core.reply import Abandoned, Event, Kind, Reply
 from headgate.policies.once import record
@@ -106,8 +106,7 @@ class Made:
         """An attempt is about to leave: say so, because from here on nobody else may make the call.
 
         Raises:
-            OutcomeUnknownError: the process was taken for dead, and somebody else makes the call.
-            StoreError: the store is away; nothing has left.
+            StoreError: the store is away, or has no claim of ours any more; nothing has left.
         """
         if self._left:
             return
@@ -117,12 +116,14 @@ class Made:
         self._claims.append(after)
         try:
             ours = await board.blobs.replace(self._name, before, after, board.claimed)
-        except StoreError:
+        except StoreError as error:
             if board.settings.on_store_lost == "closed":
-                raise
+                raise away() from error
         else:
             if not ours:
-                raise OutcomeUnknownError("This gateway was silent for too long, and another one makes the call.")
+                # We were taken for dead, and somebody else makes the call; or the store has lost its memory.
+                message = "The store has no claim of this gateway to this call any more, so it was not sent."
+                raise StoreError(message, hint="Send it again.")
             del self._claims[0]
         self._left = True
 
@@ -228,3 +229,9 @@ class Made:
                 self._end()
             else:
                 self.fail(error)
+
+
+def away() -> StoreError:
+    """What callers are told of a store that is away: not where it is, nor what is wrong with it."""
+    message = "The store of answers is away: nobody can tell whether this call was made before."
+    return StoreError(message, hint="Send it again later, or without `Idempotency-Key`: then it may be made twice.")

@@ -36,7 +36,7 @@ from headgate.core.policy import Handler
 from headgate.core.reply import Event, Kind, Reply
 from headgate.policies.once import record
 from headgate.policies.once.flight import Flight, of_ones_own
-from headgate.policies.once.made import Board, Made, Settings
+from headgate.policies.once.made import Board, Made, Settings, away
 from headgate.policies.once.outlive import Outlive
 from headgate.policies.once.owner import Owner, Start
 from headgate.policies.once.reader import LATE, Reader
@@ -82,8 +82,7 @@ class Once:
         """The policy that stands where attempts leave: what may have left is said in the store before.
 
         Raises:
-            OutcomeUnknownError: the process was taken for dead, and somebody else makes the call.
-            StoreError: the store is away; nothing has left.
+            StoreError: the store is away, or has no claim of ours any more; nothing has left.
         """
         made = self._board.made
         if not made:
@@ -124,7 +123,7 @@ class Once:
             if self._board.settings.on_store_lost == "open":
                 made.stands(None)
                 return await next(call)
-            refusal = _away()
+            refusal = away()
             made.fail(refusal)
             raise refusal from error
         except BaseException as error:
@@ -199,13 +198,13 @@ class Once:
         try:
             return await self._board.blobs.get(name)
         except StoreError as error:
-            raise _away() from error
+            raise away() from error
 
     async def _free(self, name: str, claim: bytes) -> None:
         try:
             await self._board.blobs.replace(name, claim, None, 0)
         except StoreError as error:
-            raise _away() from error
+            raise away() from error
 
     async def _pause(self, pause: float, deadline: float | None) -> float:
         clock, wait = self._board.clock, pause
@@ -218,11 +217,8 @@ class Once:
 
 
 async def _leaving(leaving: Sequence[Made], call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
-    try:
-        for made in leaving:
-            await made.leaves()
-    except StoreError as error:
-        raise _away() from error
+    for made in leaving:
+        await made.leaves()
     return await next(call)
 
 
@@ -239,12 +235,6 @@ def _reply(facts: Facts, events: Sequence[Event], rest: Reader | None, *, cache:
     )
     reply.cache, reply.simulated = cache, facts.simulated
     return reply
-
-
-def _away() -> StoreError:
-    # Where the store is and what is wrong with it is not for callers.
-    message = "The store of answers is away: nobody can tell whether this call was made before."
-    return StoreError(message, hint="Send it again later, or without `Idempotency-Key`: then it may be made twice.")
 
 
 def _reused() -> IdempotencyReusedError:

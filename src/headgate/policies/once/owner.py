@@ -80,7 +80,7 @@ class Owner:
             short: what is said instead where `new` is more than the store takes, or than can be kept until it is back.
         """
         try:
-            await self._blobs.replace(name, old, new, seconds)
+            await self._say(name, old, new, seconds)
         except StoreError:
             owed = sum(len(value or b"") for value, _, _ in self._owed.values())
             self.owe(name, old, new if owed + len(new or b"") <= MOST_OWED else short, seconds, short)
@@ -126,12 +126,17 @@ class Owner:
     async def _pay(self) -> None:
         for (name, old), (new, seconds, short) in list(self._owed.items()):
             try:
-                await self._blobs.replace(name, old, new, seconds)
+                await self._say(name, old, new, seconds)
             except StoreError:
                 # It is here, for the lease was renewed: then it does not take that much.
                 self._owed[name, old] = (short, seconds, short)
                 raise
             self._owed.pop((name, old), None)
+
+    async def _say(self, name: str, old: bytes, new: bytes | None, seconds: float) -> None:
+        if not await self._blobs.replace(name, old, new, seconds) and new is not None:
+            # A store that has lost its memory is told all the same; what somebody else has said stays.
+            await self._blobs.claim(name, new, seconds)
 
     async def _end(self) -> None:
         async with self._lock:
