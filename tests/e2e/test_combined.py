@@ -87,7 +87,7 @@ def test_each_key_its_own_answer_and_no_project_anothers_company():
 
 
 def test_vectors_are_those_of_single_calls():
-    """The SDK asks for base64; five hundred calls at once become five requests. (`tests/gate` compares them all.)"""
+    """The SDK asks for base64; five hundred calls at once become five requests; `tests/gate` compares them all."""
 
     def found(combine, numbers):
         async def story(gate, sdk):
