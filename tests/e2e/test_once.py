@@ -9,6 +9,7 @@ import httpx2
 import openai
 import pytest
 
+from headgate.client.asynchronous import AsyncHeadgate
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.gate.ports import SystemClock
@@ -167,5 +168,33 @@ def test_a_key_that_is_none(key):
             answer = await client.post("chat/completions", headers={"idempotency-key": key}, json=QUESTION)
             assert (answer.status_code, answer.json()["error"]["param"]) == (400, "idempotency-key")
             assert not simulator.log
+
+    asyncio.run(story())
+
+
+def test_in_process():
+    """The SDK over `http_client()`, and the Python door: who leaves finds the answer, and closing waits for it."""
+    provider = {"type": "simulator", "latency": {"first_token": 0.3}}
+    settings = {"store": "memory://", "providers": {"s": provider}, "models": {"default": "gpt-6-luna"}}
+
+    async def story():
+        async with AsyncHeadgate(settings) as gate:
+            sdk = openai.AsyncOpenAI(api_key="unused", http_client=gate.http_client(), max_retries=0)
+            asked = {"model": "gpt-6-luna", "messages": QUESTION["messages"], "extra_headers": KEY}
+            with pytest.raises(openai.APITimeoutError):
+                await sdk.chat.completions.create(**asked, timeout=0.1)
+            again = await sdk.chat.completions.with_raw_response.create(**asked)
+            assert again.headers["x-headgate-cache"] == "coalesced"
+            first = await gate.generate_response("Count.", idempotency_key="k")
+            second = await gate.generate_response("Count.", idempotency_key="k")
+            assert (second.text, second.cost_usd, second.cached) == (first.text, 0, True)
+            vectors = [await gate.embed(["a"] * 2049, dimensions=8, idempotency_key="k-2") for _ in range(2)]
+            assert vectors[0].vectors == vectors[1].vectors
+            (simulator,) = (await gate._ready()).simulators.values()
+            assert len(simulator.log) == 4
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await gate.generate_response("Count again.", idempotency_key="k-3")
+        assert [entry.status for entry in simulator.log] == [200] * 5
 
     asyncio.run(story())

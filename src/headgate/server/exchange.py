@@ -5,7 +5,8 @@ inside the stream. Refuses to know how the call was read and what the gate does 
 
 - Nothing is spent on a call that is answered at once. Our own server tells of a caller who leaves; under another one
   the watch begins after `WATCH_AFTER`. The head of a silent stream is sent after `server.stream_open_after`.
-- Whatever happens, the reply is closed: a caller who leaves takes the call along with its connection upstream.
+- Whatever happens, the reply is closed: a caller who leaves takes the call along with its connection upstream, unless
+  it has an `Idempotency-Key` (then the gate goes on with it).
 """
 
 import asyncio
