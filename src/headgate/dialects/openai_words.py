@@ -2,8 +2,8 @@
 
 Decides which strings of a request are words that a model reads as such, so that a policy may change them and no other
 byte. Refuses to know why they are changed. Beside words of messages there are those of tools: their results, and the
-arguments that a model gave them.
-A request in which one of their fields stands twice has none: readers may see different ones.
+arguments that a model gave them. A request in which one of their fields stands twice has none: readers may see
+different ones.
 """
 
 import re
