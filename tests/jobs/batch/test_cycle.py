@@ -101,7 +101,7 @@ def test_a_batch_that_was_made_twice_is_ended_once(stage):
             record, state=State.CREATING, facts=msgspec.structs.replace(record.facts, remote=None, status=None)
         )
         assert await made.gate.batching.book.change(record, back)
-        cycle = Cycle(lane.wire, made.gate.batching)
+        cycle = Cycle(lane.wire, made.gate)
         after = await cycle.advance(back)
         first, second = made.made()
         assert (after.state, after.facts.remote) == (State.SENT, first.id)

@@ -28,6 +28,7 @@ from headgate.core.errors import (
     RateLimitError,
 )
 from headgate.gate.batching import Batching
+from headgate.gate.gate import Gate
 from headgate.jobs.batch.packing import Pack, endpoint
 from headgate.jobs.batch.wire import Remote, Wire
 from headgate.stores.batches import BatchRecord, Facts, State
@@ -49,16 +50,21 @@ class Cycle:
 
     Args:
         wire: the Batch API.
-        batching: the accounts, and the book of batches.
+        gate: has the accounts, and the book of batches.
         lost: see `LOST`.
     """
 
-    def __init__(self, wire: Wire, batching: Batching, *, lost: float = LOST) -> None:
+    def __init__(self, wire: Wire, gate: Gate, *, lost: float = LOST) -> None:
         self._wire = wire
-        self._batching = batching
-        self._book = batching.book
-        self._clock = batching.clock
+        self._gate = gate
+        self._book = gate.batching.book
+        self._clock = gate.batching.clock
         self._lost = lost
+
+    @property
+    def _batching(self) -> Batching:
+        # A change of the configuration exchanges it.
+        return self._gate.batching
 
     async def begin(self, pack: Pack, job: str, place: int, facts: Facts) -> BatchRecord:
         """Write a batch down and give the provider its rows. It is not made yet.

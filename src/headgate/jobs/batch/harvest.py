@@ -13,6 +13,7 @@ import msgspec
 from headgate.core.call import Operation, Target
 from headgate.dialects.registry import DIALECTS
 from headgate.gate.batching import Batching, Line
+from headgate.gate.gate import Gate
 from headgate.jobs.batch.cycle import FIRST_WAIT, LONGEST_WAIT, Cycle, file_name
 from headgate.jobs.batch.packing import Group, Pack, read_line, write_line
 from headgate.jobs.batch.reading import Found, Tally, Unsent, as_asked, flaws_of, outcome_of, read_result, refused
@@ -33,16 +34,21 @@ class Harvest:
 
     Args:
         wire: the Batch API.
-        batching: the accounts, and the book of batches.
+        gate: has the accounts, and the book of batches.
         cycle: takes batches on.
     """
 
-    def __init__(self, wire: Wire, batching: Batching, cycle: Cycle) -> None:
+    def __init__(self, wire: Wire, gate: Gate, cycle: Cycle) -> None:
         self._wire = wire
-        self._batching = batching
-        self._book = batching.book
-        self._clock = batching.clock
+        self._gate = gate
+        self._book = gate.batching.book
+        self._clock = gate.batching.clock
         self._cycle = cycle
+
+    @property
+    def _batching(self) -> Batching:
+        # A change of the configuration exchanges it.
+        return self._gate.batching
 
     async def collect(self, record: BatchRecord) -> AsyncGenerator[Outcome | Unsent, None]:
         """What became of the rows of a batch that is over; each answer is booked before it is given.

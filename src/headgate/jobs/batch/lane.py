@@ -42,6 +42,8 @@ from headgate.stores.batches import ENDED, BatchRecord, Facts, State
 
 SHORTEST, LONGEST = 1.0, 60.0
 """Seconds between two looks at a job: they grow by half as long as nothing happens."""
+BREATH = 50
+"""Rows after which others get a turn."""
 MOST_FAILURES = 10
 """Looks in a row that may fail of what may pass by itself."""
 _PASSING = (BacklogError, DeadlineError, RestingError, SharedStoreError, StoreError)
@@ -64,13 +66,13 @@ class BatchLane:
 
     def __init__(self, gate: Gate, *, limits: Limits | None = None, lost: float = LOST) -> None:
         self._gate = gate
-        self._batching = gate.batching
         self._book = gate.batching.book
         self._clock = gate.batching.clock
         self._limits = limits or Limits()
+        self._breaths = 0
         self.wire = Wire(gate)
-        self.cycle = Cycle(self.wire, gate.batching, lost=lost)
-        self.harvest = Harvest(self.wire, gate.batching, self.cycle)
+        self.cycle = Cycle(self.wire, gate, lost=lost)
+        self.harvest = Harvest(self.wire, gate, self.cycle)
 
     async def run(
         self,
@@ -107,6 +109,7 @@ class BatchLane:
         packer = Packer(self._limits)
         try:
             async for row in rows:
+                await self._breathe()
                 if row.number in known:
                     continue
                 try:
@@ -141,6 +144,7 @@ class BatchLane:
         packer, packs = Packer(self._limits), []
         try:
             async for row in rows:
+                await self._breathe()
                 full = await self._pack(packer, row, facts, ANONYMOUS)
                 packs += [full] if full is not None else []
             packs += packer.rest()
@@ -217,7 +221,7 @@ class BatchLane:
     def _until(self, records: list[BatchRecord], wait: float) -> float:
         """Not all processes look at the same moment, and a deadline is not slept through."""
         now = self._clock.time()
-        wait *= 0.9 + 0.2 * self._batching.chance.random()
+        wait *= 0.9 + 0.2 * self._gate.batching.chance.random()
         due = [record.facts.deadline - now for record in records if record.facts.deadline is not None]
         return min([wait, *(max(left, SHORTEST / 10) for left in due if left > 0)])
 
@@ -251,12 +255,18 @@ class BatchLane:
             _log.info("The batch %s waits: %s", record.id, error.message)
         return record.place + 1
 
+    async def _breathe(self) -> None:
+        """Let others have a turn: nothing else waits while rows are made to fit."""
+        self._breaths += 1
+        if self._breaths % BREATH == 0:
+            await self._clock.sleep(0)
+
     async def _pack(self, packer: Packer, row: Row, facts: Facts, caller: Caller) -> Pack | None:
         call = self._gate.call(row.operation, row.body, caller=caller, tags=facts.tags, unsupported="drop")
-        target = self._batching.target(call.model, call.operation)
-        fitted = await self._batching.fit(call, target)
+        target = self._gate.batching.target(call.model, call.operation)
+        fitted = await self._gate.batching.fit(call, target)
         group = Group(target, row.operation, call.model, fitted.kept_long)
-        most = self._batching.most_enqueued(target.provider)
+        most = self._gate.batching.most_enqueued(target.provider)
         return packer.add(group, msgspec.structs.replace(row, body=fitted.body), fitted, tokens=most)
 
 
