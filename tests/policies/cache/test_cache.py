@@ -100,6 +100,7 @@ def test_a_store_that_is_away_makes_misses():
 
     async def story(world):
         assert await world.ask() == ("1", "miss")
+        await VirtualClock().sleep(0.1)
         blobs.away = True
         told = await asyncio.gather(*(world.ask() for _ in range(3)))
         assert told == [("2", "miss"), ("2", "coalesced"), ("2", "coalesced")]
