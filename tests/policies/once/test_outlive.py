@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from headgate.core.errors import StoppingError
+from headgate.policies.once.outlive import AHEAD
 from headgate.testing import virtual_time
 from tests.policies.once.shop import House
 
@@ -100,14 +101,15 @@ def test_too_large_an_answer_is_not_wanted_without_its_caller(houses, shop):
 
 
 def test_a_call_waits_for_a_caller_who_reads_slowly(houses, shop):
-    """It is never far ahead."""
-    house = houses(most=1)
-    shop.seconds, shop.script = 0, ["x" * 600_000] * 10
+    """It is never too far ahead."""
+    house, word = houses(most=1), "x" * (AHEAD // 5)
+    shop.seconds, shop.script = 0, [word] * 10
 
     async def story():
         async with await house.handle(house.call(stream=True)) as reply:
             await shop.clock.sleep(1)
-            assert len([event async for event in reply]) == 10
+            assert house.once.outlive._running
+            assert [event.text async for event in reply] == [word] * 10
 
     virtual_time(story())
 
@@ -134,6 +136,20 @@ def test_at_the_end_calls_have_a_grace(house, other, shop, seconds, kept):
         assert (await other.ask())[1] == ("hit" if kept else "off")
 
     virtual_time(story())
+
+
+def test_a_task_that_never_began(house, shop):
+    """It was ended in the moment in which it was made: its caller is told, and does not wait for ever."""
+
+    async def story():
+        first = house.start(house.ask())
+        await asyncio.sleep(0)
+        await house.once.close()
+        with pytest.raises(StoppingError):
+            await first
+
+    virtual_time(story())
+    assert not shop.calls
 
 
 def test_what_waits_for_the_end_of_a_call(house, shop):

@@ -20,8 +20,8 @@ from headgate.policies.once.owner import Start
 from headgate.policies.once.reader import Reader
 from headgate.policies.once.record import concerns
 
-AHEAD = 1024 * 1024
-"""Bytes that a call may be ahead of a caller who reads slowly."""
+AHEAD = 16 * 1024 * 1024
+"""Bytes that a call may be ahead of a caller who reads slowly: much is remembered anyway, and others may be quicker."""
 log = logging.getLogger("headgate")
 
 
@@ -55,12 +55,12 @@ class Outlive:
         task.add_done_callback(partial(self._over, call.id))
         leave = partial(self._leave, call.id, task, reader)
         try:
-            # The task is not ours to cancel, but for `leave`.
-            await asyncio.wait([begun])
+            # The task is not ours to cancel, but for `leave`. One that ends before it begins says nothing.
+            await asyncio.wait((begun, task), return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
             await leave()
             raise
-        inner = begun.result()
+        inner = begun.result() if begun.done() else _stopping()
         if isinstance(inner, BaseException):
             raise inner
         return await _around(inner, reader, leave)
@@ -83,7 +83,7 @@ class Outlive:
                         return
         except BaseException as error:
             cancelled = not isinstance(error, Exception)
-            told = StoppingError("The gate is shutting down; the answer was cut off.") if cancelled else error
+            told = _stopping() if cancelled else error
             if not begun.done():
                 begun.set_result(told)
             reader.end(told)
@@ -140,6 +140,10 @@ class Outlive:
             for task in running:
                 task.cancel()
             await asyncio.wait(running)
+
+
+def _stopping() -> StoppingError:
+    return StoppingError("The gate is shutting down; the answer was cut off.")
 
 
 async def _around(inner: Reply, reader: Reader, leave: Callable[[], Coroutine[Any, Any, None]]) -> Reply:
