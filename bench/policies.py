@@ -23,13 +23,14 @@ import msgspec
 import uvloop
 
 from headgate.core.attempt import Attempt, Basis, Settled
-from headgate.core.body import Body
 from headgate.core.call import Call, Caller, Operation, Target
+from headgate.core.caps import known
 from headgate.core.errors import HeadgateError
 from headgate.core.limits import Limits
 from headgate.core.policy import Handler, Policy, compose
 from headgate.core.reply import Event, Kind, Reply
 from headgate.core.usage import TokenUsage
+from headgate.dialects.registry import DIALECTS
 from headgate.gate import stack
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
@@ -40,6 +41,8 @@ MODEL = "gpt-6-luna"
 TARGET = Target("null", MODEL)
 QUESTION = "What is the capital of France, and on which river does it lie? " * 6
 RAW = msgspec.json.encode({"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "temperature": 0.7})
+FACTS = DIALECTS[Operation.CHAT].read_request(RAW)
+"""What the door has read of it before any policy sees it."""
 USAGE = TokenUsage(prompt_tokens=110, completion_tokens=64)
 SAID = "Paris lies on the Seine. " * 10
 BODY = msgspec.json.encode(
@@ -127,7 +130,7 @@ async def one(handler: Handler, caller: Caller) -> None:
         id="0" * 32,
         operation=Operation.CHAT,
         model=MODEL,
-        body=Body(RAW),
+        body=known(RAW, FACTS.fields, plain=FACTS.plain),
         started=CLOCK.monotonic(),
         day="2027-01-15",
         caller=caller,
