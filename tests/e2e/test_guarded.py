@@ -68,7 +68,7 @@ def cuttings():
     chance = SystemChance(7)
     yield list(TEXT)
     yield [TEXT]
-    for many in range(2, 26, 2):
+    for many in range(2, 26, 4):
         places = sorted({0, len(TEXT), *(int(chance.random() * len(TEXT)) for _ in range(many))})
         yield [TEXT[a:b] for a, b in pairwise(places)]
 

@@ -31,7 +31,7 @@ def once(text, how=How()):  # noqa: B008  frozen
     return Shortener(how).text(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_it_is_never_longer_never_another_and_then_it_is_short(text):
     """Code stays byte by byte; JSON has the same values; and a second look finds nothing."""
@@ -43,7 +43,7 @@ def test_it_is_never_longer_never_another_and_then_it_is_short(text):
     assert "".join(short.split()) == "".join(text.split())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_everything_together(text):
     """All that can be asked for: never longer, and then it is short."""

@@ -65,7 +65,7 @@ def test_gaps_go_where_that_is_asked_for():
     assert spared("x = 1    # y", gaps=True) == "x = 1    # y"
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_a_reader_of_markdown_sees_the_same(text):
     """Rendered, it is the same text; code is the same to the byte; and there is nothing left to take away."""

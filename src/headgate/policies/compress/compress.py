@@ -19,8 +19,8 @@ from headgate.dialects.openai_texts import Text, changed
 from headgate.dialects.openai_words import WORDED, words
 from headgate.policies.compress.shorten import How, Shortener
 
-AT_ONCE = 32_000
-"""Bytes of a body that are shortened without a thread: about a millisecond."""
+AT_ONCE = 8_000
+"""Bytes of a body that are shortened without a thread: a millisecond or two of any text."""
 
 
 class Compress:
