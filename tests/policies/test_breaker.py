@@ -663,3 +663,24 @@ def test_an_attempt_is_noted_on_the_refusal():
         assert [attempt.number for attempt in caught.value.attempts] == [1]
 
     virtual_time(story())
+
+
+def test_other_settings_do_not_wake_a_target():
+    """It rests as long as the one before would have; what was counted is forgiven."""
+
+    async def story():
+        former, now = breaker(failures=1, rest=20), breaker(failures=3, rest=5)
+
+        async def fails(_call):
+            raise OverloadedError("no")
+
+        with pytest.raises(OverloadedError):
+            await former(CALL, fails)
+        now.carry(former)
+        with pytest.raises(RestingError):
+            await now(CALL, fails)
+        assert now.state()["state"] == "open"
+        await asyncio.sleep(20)
+        assert now.state()["state"] == "half_open"
+
+    virtual_time(story())

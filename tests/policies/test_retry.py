@@ -244,3 +244,23 @@ def test_a_batch_that_may_run_is_not_begun_again(sent, status, path, times):
 
     virtual_time(story())
     assert len(target.times) == times
+
+
+def test_a_retry_budget_goes_on_under_other_settings():
+    """What was used stays used; the share is the new one."""
+
+    async def story():
+        clock = VirtualClock()
+        former = RetryBudget(0.1, clock)
+        while former.spend():
+            pass
+        kinds = {"max_attempts": 3, "max_wait": 5, "patience": 60, "clock": clock, "chance": None}
+        old, new = Retry(budget=0.1, **kinds), Retry(budget=0.5, **kinds)
+        old.budget = former
+        new.carry(old)
+        assert not new.budget.spend()
+        new.budget.earn()
+        new.budget.earn()
+        assert new.budget.spend()
+
+    virtual_time(story())

@@ -5,13 +5,12 @@ know any door and any rule: rules are policies, in the order of `stack.py`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
-from headgate.catalog.abilities import Abilities
 from headgate.catalog.names import LONGEST
 from headgate.catalog.prices import Prices
 from headgate.catalog.tokens import Tokens
@@ -24,32 +23,31 @@ from headgate.core.upload import Form, Upload
 from headgate.core.wish import Wish
 from headgate.dialects.endpoints import Found
 from headgate.dialects.registry import DIALECTS
-from headgate.gate import caching, makers, stack, story, wiring
+from headgate.gate import made, story, wiring
 from headgate.gate.alerts import Alerts
-from headgate.gate.batching import Batching
-from headgate.gate.caps import Caps
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config
 from headgate.gate.ids import Ids
-from headgate.gate.issuing import Issuer, Who
+from headgate.gate.issuing import Who
 from headgate.gate.keyring import Keyring
-from headgate.gate.offers import Offer, Offers
+from headgate.gate.made import Ground, Made, check_staying
+from headgate.gate.offers import Offer
 from headgate.gate.ports import SystemChance, SystemClock
 from headgate.gate.spending import Spending
 from headgate.gate.spool import Spool
 from headgate.gate.statements import Statements
 from headgate.gate.summary import Summaries
-from headgate.gate.targets import States, configured, resting, shown, states
+from headgate.gate.targets import States, resting, shown, states
 from headgate.gate.tasks import Tasks
 from headgate.policies.meter import Meter
 from headgate.policies.pace.gauges import Gauges
-from headgate.policies.route import ANY, Plan
+from headgate.policies.route import ANY
 from headgate.providers.provider import Provider
-from headgate.providers.simulator import Simulator
 from headgate.stores.balance import Balance
 from headgate.stores.drain import Drain
 from headgate.stores.journal import FileJournal, MemoryJournal
 from headgate.stores.keys import KeyBook
+from headgate.stores.money import Cap
 from headgate.stores.protocols import Ledger, Query, Usage
 from headgate.stores.purse import Purses
 from headgate.stores.rates import Rates
@@ -68,7 +66,7 @@ class Gate:
     """One gate. `open` makes it; `async with` closes it.
 
     Attributes:
-        config: what it was made of.
+        config: what it is made of now; `change` exchanges it.
         instance: an unguessable name of this very gate; it travels upstream so that a loop is noticed.
         meter: counts of this process since its start.
         once: calls that are made once; they may outlive their callers.
@@ -95,77 +93,89 @@ class Gate:
         ledger: Ledger,
         prices: Prices,
     ) -> None:
-        self.config = config
         self.instance = chance.token()
         ids = Ids(clock, chance)
         self.new_id, self._today = ids.new, ids.today
         self.meter = Meter(journal, clock, story.tell_call)
-        self.simulators: Mapping[str, Simulator] = {
-            name: wiring.simulator(provider, clock)
-            for name, provider in config.providers.items()
-            if provider.type == "simulator"
-        }
         self.tokens = Tokens()
+        self.keys = KeyBook(ledger)
+        self.keyring = Keyring(config.keys, self.keys, clock)
+        self.summaries = Summaries(ledger, self._book, clock)
         self._clock = clock
         self._chance = chance
         self._journal = journal
         self._ledger = ledger
-        self.keys = KeyBook(ledger)
-        self.keyring = Keyring(config.keys, self.keys, clock)
-        self.issuer = Issuer(config, self.keys, clock, chance)
-        caps = Caps(config.budgets, clock)
-        self.statements = Statements(self.usage, ledger, caps, clock)
-        self.summaries = Summaries(ledger, self._book, clock)
-        self._following = False
-        self._plans: Mapping[str, Plan] = wiring.plans(config)
-        self._default = _default_model(config)
-        self.configured = configured(self._plans, self._default)
-        self._offers = Offers(self._plans, prices.catalog, makers.makers(config))
-        self._providers: Mapping[str, Provider] = wiring.providers(config, clock, self.simulators, self.instance)
         self._drain = Drain(journal, ledger, clock)
         self._tasks = Tasks()
+        self._following = False
         self._stopping = False
+        self._changing = asyncio.Lock()
         self._closing = asyncio.Lock()
         self._closed = False
+        self._left: set[Provider] = set()
+        """Providers of former configurations that are still answering."""
         self._purses = Purses(ledger, self._owner, self._tasks.start, clock)
         self._rates: Rates = wiring.rates(config, clock, chance, self._tasks.start)
         self._blobs = wiring.blobs(config, clock, self._tasks.start)
         self.once = wiring.once(config, self._blobs, clock, chance, self._tasks.start)
-        self.cache = caching.cache(config, self._blobs, clock, self._tasks.start, journal)
         self._gauges = Gauges(self._rates, clock)
-        self.spending = Spending(
-            ledger, self.keys, caps, booked=self._book, owner=self._owner, journals=Path(config.journal.path),
-            clock=clock,
-        )  # fmt: skip
         self.alerts = Alerts(
-            ledger, named=caps.named, used=self._purses.caps, clock=clock,
+            ledger, named=self._named, used=self._purses.caps, clock=clock,
             webhook=wiring.webhook(config, clock, chance, self._tasks.start),
         )  # fmt: skip
-        parts = stack.Parts(
-            config=config,
-            clock=clock,
-            chance=chance,
-            journal=journal,
-            prices=prices,
-            catalog=prices.catalog,
-            tokens=self.tokens,
-            providers=self._providers,
-            plans=self._plans,
-            configured=self.configured,
-            abilities=Abilities(prices.catalog, makers.makers(config)),
-            meter=self.meter,
-            once=self.once,
-            cache=self.cache,
-            owners=ledger.owners,
-            caps=caps,
-            purses=self._purses,
-            rates=self._rates,
-            gauges=self._gauges,
-            exceeded=self.alerts.over,
-            start=self._tasks.start,
-        )
-        self._stack = stack.Stack(parts)
-        self.batching = Batching(parts, self._stack.fitted, ledger)
+        self._ground = Ground(
+            clock, chance, journal, ledger, self.keys, self.tokens, self.meter, self.once, self._blobs, self._purses,
+            self._rates, self._gauges, self._tasks.start, self.instance, self.alerts.over,
+        )  # fmt: skip
+        self._become(Made(config, prices, self._ground))
+
+    def _named(self) -> Sequence[Cap]:
+        return self._made.caps.named()
+
+    def _become(self, new: Made) -> None:
+        """Be what was made of a configuration, from the next call on."""
+        self._made = new
+        self.config = new.config
+        self.simulators, self.configured, self.cache = new.simulators, new.configured, new.cache
+        self.issuer, self.batching = new.issuer, new.batching
+        self._plans, self._default, self._offers = new.plans, new.default, new.offers
+        self._providers, self._stack = new.providers, new.stack
+        self.statements = Statements(self.usage, self._ledger, new.caps, self._clock)
+        self.spending = Spending(
+            self._ledger, self.keys, new.caps, booked=self._book, owner=self._owner,
+            journals=Path(new.config.journal.path), clock=self._clock,
+        )  # fmt: skip
+
+    async def change(self, config: Config) -> None:
+        """Go on with another configuration: calls under way end as they began, the next one passes the new rules.
+
+        What is used of limits and budgets stays used, targets that rest go on resting, and connections to providers
+        whose settings are the same stay open.
+
+        Raises:
+            ConfigError: something changes that cannot change while the gate runs, or cannot be used; nothing changes.
+            StoppingError: the gate is closed.
+        """
+        async with self._changing:
+            self._must_be_open()
+            check_staying(self.config, config)
+            prices = made.prices(config)
+            await asyncio.to_thread(prices.load)
+            before, after = self._made, Made(config, prices, self._ground, self._made)
+            self._gauges.renew()
+            self.keyring.renew(config.keys)
+            self._become(after)
+            # What was borrowed of a cap that is lower now must not be spent unasked.
+            await self._purses.give_back()
+            for provider, seconds in before.left(after):
+                self._left.add(provider)
+                self._tasks.start(self._leave(provider, seconds), "provider")
+
+    async def _leave(self, provider: Provider, seconds: float) -> None:
+        """Close a provider when its last answer must have ended."""
+        await self._clock.sleep(seconds)
+        await provider.close()
+        self._left.discard(provider)
 
     @classmethod
     async def open(cls, config: Config, *, clock: Clock | None = None, chance: Chance | None = None) -> Self:
@@ -175,21 +185,14 @@ class Gate:
             ConfigError: the store or the journal cannot be used.
         """
         clock, chance = clock or SystemClock(), chance or SystemChance()
-        prices = Prices(wiring.catalog(config), unknown=config.policies.budget.unknown_price or "allow")
-        journal: FileJournal | MemoryJournal
+        prices, journal = made.prices(config), made.journal(config, chance)
         if config.store == wiring.MEMORY:
             prices.load()
-            ledger, journal = wiring.ledger(config.store, config.retention_days), MemoryJournal()
+            ledger = wiring.ledger(config.store, config.retention_days)
         else:
             # The price data, and a driver, take a while to import; the loop goes on meanwhile.
             await asyncio.to_thread(prices.load)
             ledger = await asyncio.to_thread(wiring.ledger, config.store, config.retention_days)
-            journal = FileJournal(
-                Path(config.journal.path),
-                chance=chance,
-                fsync=config.journal.fsync,
-                max_backlog=int(config.journal.max_backlog_mb * 1_000_000),
-            )
         gate = cls(config, clock=clock, chance=chance, journal=journal, ledger=ledger, prices=prices)
         try:
             await gate._rates.open()
@@ -468,7 +471,7 @@ class Gate:
             if self._closed:
                 return
             await self.once.outlive.finish(self.config.server.shutdown_grace)
-            for provider in self._providers.values():
+            for provider in (*self._providers.values(), *self._left):
                 await provider.close()
             self._gauges.close()
             await self._farewell()
@@ -492,8 +495,3 @@ class Gate:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def _default_model(config: Config) -> str | None:
-    default = config.models.get("default")
-    return default if isinstance(default, str) else "default" if default is not None else None

@@ -60,15 +60,28 @@ class Keyring:
     def __init__(self, keys: Sequence[Key], book: KeyBook, clock: Clock) -> None:
         self._book = book
         self._clock = clock
-        self._names = frozenset(key.name for key in keys)
-        self._own = {entry.digest: entry for entry in map(_configured, keys)}
-        self._entries = self._own
+        self._configured: dict[str, tuple[Key, _Entry]] = {}
         self._stored: dict[str, tuple[KeyRecord, Caller]] = {}
         self._version: int | None = None
+        self._entries: dict[bytes, _Entry] = {}
         self._error: str | None = None
         self._shadowed: frozenset[str] = frozenset()
         self._looking = asyncio.Lock()
         self.known = False
+        self.renew(keys)
+
+    def renew(self, keys: Sequence[Key]) -> None:
+        """Know these keys of the configuration, and no others; those of the store are looked at again."""
+        before = self._configured
+        self._configured = {
+            # The same caller as before, as below.
+            key.name: before[key.name] if key.name in before and before[key.name][0] == key else (key, _configured(key))
+            for key in keys
+        }
+        self._names = frozenset(self._configured)
+        self._own = {entry.digest: entry for _, entry in self._configured.values()}
+        self._version = None
+        self._take([record for record, _ in self._stored.values()])
 
     def caller(self, value: bytes) -> Caller:
         """Whose key this is.

@@ -49,6 +49,7 @@ from headgate.gate.caps import Caps
 from headgate.gate.coherence import auth
 from headgate.gate.config import Config
 from headgate.gate.config import Route as RouteSettings
+from headgate.gate.lasting import Lasting
 from headgate.gate.tasks import Start
 from headgate.policies.admit import Admit
 from headgate.policies.breaker import Breaker
@@ -364,19 +365,31 @@ BELOW: tuple[TargetLayer | SecondLook, ...] = (
 
 
 class Stack:
-    """The whole stack, from the door to the wire. Calling it sends a call through."""
+    """The whole stack, from the door to the wire. Calling it sends a call through.
 
-    def __init__(self, parts: Parts) -> None:
+    Args:
+        parts: what policies are made of.
+        former: the stack of the configuration before; what its policies know of targets goes on.
+    """
+
+    def __init__(self, parts: Parts, former: "Stack | None" = None) -> None:
         self._parts = parts
         self._chains: dict[tuple[str, str], tuple[Handler, Mapping[str, Policy]]] = {}
+        self.always_combining = False
+        self.lasting = Lasting(parts.config)
+        if former is not None:
+            self.lasting.carry(former.lasting, former.targets())
         self._above = {layer.name: layer.build(parts) for layer in ABOVE}
         self._compose()
+        if former is not None and former.always_combining:
+            self.combining()
 
     def _compose(self) -> None:
         self._handle = compose([policy for policy in self._above.values() if policy is not None], self._dispatch)
 
     def combining(self) -> None:
         """From now on calls may ask for themselves to be put together with others, whatever their routes say."""
+        self.always_combining = True
         if self._above["combine"] is None:
             self._above["combine"] = _combine(self._parts, always=True)
             self._compose()
@@ -424,6 +437,7 @@ class Stack:
         policies: dict[str, Policy] = {}
         for layer in BELOW:
             built = layer.build(policies) if isinstance(layer, SecondLook) else layer.build(self._parts, target)
+            built = self.lasting.going_on(built, layer.name, target)
             if built is not None:
                 policies[layer.name] = built
         handle = compose(list(policies.values()), self._parts.providers[target.provider])

@@ -41,6 +41,7 @@ from headgate.stores.sqlite_blobs import SqliteBlobs
 MEMORY = "memory://"
 """The store of a gate that keeps nothing."""
 SQLITE = "sqlite:///"
+_NONE: Mapping[str, Provider] = {}
 
 
 def ledger(store: str, keep_days: int | None = None) -> Ledger:
@@ -175,11 +176,16 @@ def simulator(provider: settings.Provider, clock: Clock) -> Simulator:
 
 
 def providers(
-    config: settings.Config, clock: Clock, simulators: Mapping[str, Simulator], hop: str
+    config: settings.Config,
+    clock: Clock,
+    simulators: Mapping[str, Simulator],
+    hop: str,
+    going_on: Mapping[str, Provider] = _NONE,
 ) -> dict[str, Provider]:
-    """Every provider of the configuration, ready to be called. Nothing is connected yet."""
+    """Every provider of the configuration, ready to be called; those that go on, as they are. Nothing is connected."""
     return {
-        name: _provider(name, provider, clock, simulators.get(name), hop) for name, provider in config.providers.items()
+        name: going_on.get(name) or _provider(name, provider, clock, simulators.get(name), hop)
+        for name, provider in config.providers.items()
     }
 
 

@@ -100,6 +100,15 @@ class Breaker:
         self._spoken: dict[str, float] = {}
         """Since when probes speak, by the ids of their calls."""
 
+    def carry(self, former: "Breaker") -> None:
+        """Rest as long as the one before would. What failed before is forgiven: it was measured by other settings."""
+        self._until, self._growth, self._told = former.resting
+
+    @property
+    def resting(self) -> tuple[float | None, float, bool]:
+        """Until when, by how much longer than at first, and whether another process said so."""
+        return self._until, self._growth, self._told
+
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Make one attempt, if the target may be asked.
 

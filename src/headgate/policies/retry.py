@@ -33,7 +33,7 @@ class RetryBudget:
     """
 
     def __init__(self, share: float, clock: Clock) -> None:
-        self._share = share
+        self.share = share
         self._clock = clock
         self._floor = FLOOR_PER_MINUTE
         self._earned = 0.0
@@ -42,7 +42,7 @@ class RetryBudget:
     def earn(self) -> None:
         """A call has come."""
         self._fade()
-        self._earned += self._share
+        self._earned += self.share
 
     def spend(self) -> bool:
         """Take one retry, if there is one."""
@@ -83,9 +83,14 @@ class Retry:
         self._max_attempts = max_attempts
         self._max_wait = max_wait
         self._patience = patience
-        self._budget = RetryBudget(budget, clock)
+        self.budget = RetryBudget(budget, clock)
         self._clock = clock
         self._chance = chance
+
+    def carry(self, former: "Retry") -> None:
+        """Go on with the retry budget of the one before."""
+        share, self.budget = self.budget.share, former.budget
+        self.budget.share = share
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Ask the target until it answers, or until asking again is of no use.
@@ -93,7 +98,7 @@ class Retry:
         Raises:
             HeadgateError: what the last attempt failed with.
         """
-        self._budget.earn()
+        self.budget.earn()
         sends = 0
         while True:
             sends += 1
@@ -103,7 +108,7 @@ class Retry:
                 if error.again is Again.NEVER or sends >= self._max_attempts or _begun(call):
                     raise
                 wait = self._wait(error, call, sends)
-                if wait is None or not (error.again is Again.AFTER or self._budget.spend()):
+                if wait is None or not (error.again is Again.AFTER or self.budget.spend()):
                     raise
             await self._clock.sleep(wait)
 

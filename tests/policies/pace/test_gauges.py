@@ -73,3 +73,23 @@ def test_nobody_waits_for_a_gate_that_is_closed():
         assert CLOCK.monotonic() == 1.0
 
     virtual_time(story())
+
+
+def test_limits_are_what_they_are_named_next():
+    """After a change, the first who names a gauge says what it holds; nothing else changes."""
+
+    async def story():
+        gauges = Gauges(MemoryRates(CLOCK), CLOCK)
+        gauge, other = gauges.of("p/m", LIMITS, None), gauges.of("p/n", LIMITS, None)
+        assert gauges.of("p/m", Limits(requests_per_minute=60), None) is gauge
+        assert gauge.at_once(NOTHING) is not None
+        assert gauge.at_once(NOTHING) is None
+        gauges.renew()
+        assert gauges.of("p/m", Limits(), None) is gauge
+        assert gauge.at_once(NOTHING) is not None
+        assert gauges.of("p/m", LIMITS, None) is gauge
+        assert gauge.at_once(NOTHING) is not None
+        assert other.at_once(NOTHING) is not None
+        assert other.at_once(NOTHING) is None
+
+    virtual_time(story())

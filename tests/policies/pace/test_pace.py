@@ -124,14 +124,14 @@ def test_a_failure_is_settled_once(below, used):
 def test_it_learns_from_what_is_reported():
     """The next call is expected to use what the last one did."""
     _, pace = paced(Below(usage=USAGE, status=200))
-    assert pace._forecast.expect(calling()).output == 40
+    assert pace.forecast.expect(calling()).output == 40
 
 
 def test_tokens_are_not_counted_where_none_are_limited():
     """Then nothing is held, and nothing learned."""
     settled, pace = paced(Below(usage=USAGE, status=200), limits=Limits(requests_per_minute=60))
     assert settled == [(Demand(), Demand(10, 40))]
-    assert pace._forecast.expect(calling()).output == OUTPUT
+    assert pace.forecast.expect(calling()).output == OUTPUT
     assert paced(Below(usage=USAGE, status=200), limits=UNLIMITED)[0] == []
 
 

@@ -233,6 +233,14 @@ class Gauge:
             found["told"] = self._told.state(now)
         return found
 
+    def renew(self, limits: Limits) -> None:
+        """Hold other limits from now on; what was used of the former ones, and what was learned, stays."""
+        if limits != self._configured:
+            self._configured = limits
+            self._told.weigh(weights(limits))
+            self._set_rule()
+            self._wake()
+
     def _set_rule(self) -> None:
         """Our own limits, lowered to what the provider tells; what it tells beyond them does not raise them."""
         limits = self._configured

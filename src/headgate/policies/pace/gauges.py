@@ -27,6 +27,8 @@ class Gauges:
         # By what the store knows them by. A target may be forgotten while its calls are under way: were it known by
         # two gauges then, a place that comes back to the one would wake nobody who waits for it in the other.
         self._all: WeakValueDictionary[str, Gauge] = WeakValueDictionary()
+        self._stale: set[str] = set()
+        """Gauges whose limits may have changed: the next who names one says what they are."""
 
     def of(self, target: str, limits: Limits, group: str | None) -> Gauge:
         """The gauge of a target: its own, or the one that its group shares, with the limits that were named first."""
@@ -34,9 +36,16 @@ class Gauges:
         gauge = self._all.get(name)
         if gauge is None:
             gauge = self._all[name] = Gauge(name, limits, rates=self._rates, clock=self._clock)
+        elif name in self._stale:
+            gauge.renew(limits)
+        self._stale.discard(name)
         if group is not None:
             self._groups[group] = gauge
         return gauge
+
+    def renew(self) -> None:
+        """The configuration has changed: limits are what they are named next. What is used of them stays used."""
+        self._stale = set(self._all)
 
     def close(self) -> None:
         """Let nobody wait any longer."""

@@ -39,7 +39,11 @@ class Pace:
 
     def __init__(self, gauge: Gauge, forecast: Forecast) -> None:
         self.gauge = gauge
-        self._forecast = forecast
+        self.forecast = forecast
+
+    def carry(self, former: "Pace") -> None:
+        """Expect what the one before has learned to expect; the gauge belongs to the gate and goes on by itself."""
+        self.forecast = former.forecast
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Wait, ask, and give back what was not used.
@@ -51,7 +55,7 @@ class Pace:
             HeadgateError: what the attempt failed with.
         """
         gauge = self.gauge
-        demand = self._forecast.expect(call) if gauge.counts_tokens else NOTHING
+        demand = self.forecast.expect(call) if gauge.counts_tokens else NOTHING
         ticket = gauge.at_once(demand)
         if ticket is None:
             ticket = await gauge.admit(call, demand)
@@ -89,7 +93,7 @@ class Pace:
         if usage is not None:
             used = Demand(usage.prompt_tokens, usage.completion_tokens)
             if self.gauge.counts_tokens and attempt.basis is Basis.REPORTED:
-                self._forecast.learn(call, usage)
+                self.forecast.learn(call, usage)
         self.gauge.settle(ticket, used)
 
     def state(self) -> dict[str, object]:

@@ -192,6 +192,10 @@ class Told:
     def __bool__(self) -> bool:
         return bool(self.buckets)
 
+    def weigh(self, weights: tuple[int, int]) -> None:
+        """Count tokens so from now on."""
+        self._weights = (0, *weights)
+
     @property
     def counts_tokens(self) -> bool:
         """Whether any of it is about tokens."""
