@@ -164,6 +164,7 @@ class Gate:
             before, after = self._made, Made(config, prices, self._ground, self._made)
             self._gauges.renew()
             self.keyring.renew(config.keys)
+            self.once.renew(wiring.idempotency(config))
             self._become(after)
             # What was borrowed of a cap that is lower now must not be spent unasked.
             await self._purses.give_back()

@@ -127,9 +127,13 @@ def blobs(config: settings.Config, clock: Clock, start: Start) -> Blobs:
 
 def once(config: settings.Config, blobs: Blobs, clock: Clock, chance: Chance, start: Start) -> Once:
     """What makes calls once that carry an `Idempotency-Key`."""
+    return Once(blobs, idempotency(config), clock=clock, chance=chance, start=start)
+
+
+def idempotency(config: settings.Config) -> Settings:
+    """What is chosen of them."""
     chosen = config.policies.idempotency
-    how = Settings(keep=chosen.keep, most=int(chosen.max_answer_mb * 1e6), on_store_lost=chosen.on_store_lost)
-    return Once(blobs, how, clock=clock, chance=chance, start=start)
+    return Settings(keep=chosen.keep, most=int(chosen.max_answer_mb * 1e6), on_store_lost=chosen.on_store_lost)
 
 
 def webhook(config: settings.Config, clock: Clock, chance: Chance, start: Start) -> Webhook | None:

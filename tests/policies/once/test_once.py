@@ -8,6 +8,7 @@ import pytest
 from headgate.core.call import Caller, Origin
 from headgate.core.errors import HeadgateError, OverloadedError
 from headgate.core.together import Together
+from headgate.policies.once.made import Settings
 from headgate.policies.once.owner import LEASE
 from headgate.testing import virtual_time
 from tests.policies.once.shop import House
@@ -371,6 +372,19 @@ def test_an_outcome_is_forgotten(houses, shop):
         assert (await house.ask())[1] == "hit"
         await shop.clock.sleep(2)
         assert (await house.ask())[1] == "off"
+
+    virtual_time(story())
+
+
+def test_something_else_is_chosen_while_it_runs(house, shop):
+    """It holds for what ends from now on."""
+
+    async def story():
+        await house.ask("first")
+        house.once.renew(Settings(keep=60))
+        await house.ask("second")
+        await shop.clock.sleep(62)
+        assert [(await house.ask(key))[1] for key in ("first", "second")] == ["hit", "off"]
 
     virtual_time(story())
 

@@ -43,7 +43,6 @@ class Board:
     Attributes:
         blobs: where claims and outcomes stand.
         settings: what was chosen.
-        claimed: seconds for which a claim stands.
         clock: tells the time.
         owner: this process.
         flights: what is under way here, by its name in the store.
@@ -53,11 +52,15 @@ class Board:
     def __init__(self, blobs: Blobs, settings: Settings, clock: Clock, owner: Owner) -> None:
         self.blobs = blobs
         self.settings = settings
-        self.claimed = max(settings.keep, LONGEST)
         self.clock = clock
         self.owner = owner
         self.flights: dict[str, Flight] = {}
         self.made: dict[str, Made] = {}
+
+    @property
+    def claimed(self) -> float:
+        """Seconds for which a claim stands."""
+        return max(self.settings.keep, LONGEST)
 
 
 class Made:

@@ -91,6 +91,10 @@ class Once:
         leaving = [made[name] for name in names if name in made]
         return _leaving(leaving, call, next) if leaving else next(call)
 
+    def renew(self, settings: Settings) -> None:
+        """From now on, something else was chosen."""
+        self._board.settings = settings
+
     async def close(self) -> None:
         """End all calls that go on, and say what is owed to the store."""
         await self.outlive.close()
