@@ -21,7 +21,7 @@ from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
 from headgate.stores.courier import AwayError, Courier, Message
 
-PREFIX = "{headgate:blobs:1}:"
+PREFIX = "headgate:{blobs:1}:"
 """What stands before every key; in braces, so that a cluster keeps all of them together."""
 MOST_BYTES = 256 * 1024 * 1024
 """Bytes that are kept of what was put."""
