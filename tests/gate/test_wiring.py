@@ -14,6 +14,7 @@ from headgate.gate import wiring
 from headgate.gate.load import load
 from headgate.gate.ports import SystemChance
 from headgate.gate.tasks import Tasks
+from headgate.policies.once.made import Settings
 from headgate.policies.route import Plan
 from headgate.providers.http import HttpTransport
 from headgate.providers.local import model
@@ -30,6 +31,15 @@ def rates(**settings):
     """The store of rates of a configuration."""
     given = config(providers={"p": {"type": "simulator"}}, **settings)
     return wiring.rates(given, CLOCK, SystemChance(), Tasks().start)
+
+
+def test_what_is_chosen_of_calls_that_are_made_once():
+    """A day, 16 MB, and no call without its store; or what is said."""
+    plain = config(providers={"p": {"type": "simulator"}})
+    assert wiring.idempotency(plain) == Settings(keep=86_400, most=16_000_000, on_store_lost="closed")
+    chosen = {"idempotency": {"keep": "1h", "max_answer_mb": 0.5, "on_store_lost": "open"}}
+    said = config(providers={"p": {"type": "simulator"}}, policies=chosen)
+    assert wiring.idempotency(said) == Settings(keep=3600, most=500_000, on_store_lost="open")
 
 
 def test_rates_are_kept_where_it_is_said():
