@@ -40,7 +40,7 @@ from headgate.policies.route import ANY
 from headgate.stores.batches import BatchBook, BatchRecord, Fund
 from headgate.stores.money import Cap
 from headgate.stores.protocols import Ledger
-from headgate.stores.records import CallEnd, Entry, Intent, Outcome, Told
+from headgate.stores.records import AttemptRow, CallEnd, Entry, Intent, Outcome, Told
 
 HAVE_BATCHES = frozenset(("openai", "simulator"))
 """Types of providers that may have a Batch API."""
@@ -207,10 +207,8 @@ class Batching:
         """What an answer costs, and how it is booked."""
         facts, operation = batch.facts, Operation(batch.facts.operation)
         began = batch.began if facts.remote_began is None else facts.remote_began
-        told = None
-        if facts.worst is not None:
-            names = tuple((fund.cap, fund.window) for fund in self._charged(batch, answered.user))
-            told = Told(batch.mark, names, facts.worst, facts.worst) if names else None
+        names = tuple((fund.cap, fund.window) for fund in self._charged(batch, answered.user))
+        told = Told(batch.mark, names, facts.worst, facts.worst) if names and facts.worst is not None else None
         intent = Intent(
             call_id=_call_id(facts.remote or batch.id, answered.name, began),
             attempt=1,
@@ -233,8 +231,20 @@ class Batching:
             realtime = 0
         else:
             outcome, realtime = self._billed(batch, intent, answered)
+        if names and told is None:
+            # Nothing was set aside for it: what it turns out to cost is spent all the same.
+            intent = msgspec.structs.replace(intent, held=Told("", names, outcome.cost or 0, 0))
         end = CallEnd(call_id=intent.call_id, attempts=1, status=answered.status, error_type=outcome.error_type)
         return Line(Entry(intent, outcome, end), realtime, error)
+
+    def funds(self, line: AttemptRow, operation: Operation, model: str) -> tuple[Fund, ...]:
+        """The budgets that rows count against which a caller has asked for by a call of its own; nothing is lent."""
+        caller = Caller(key=line.key, project=line.project)
+        call = Call(
+            id="", operation=operation, model=model, body=Body(b"{}"), started=0.0, day="", caller=caller,
+            user=line.user, tags=line.tags,
+        )  # fmt: skip
+        return tuple(Fund(cap.name, cap.window, cap.limit, 0) for cap in self._parts.caps(call, model))
 
     async def settle(self, lines: Sequence[Line]) -> None:
         """Book answers, all or none; what is booked already is passed over.

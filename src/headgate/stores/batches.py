@@ -172,6 +172,8 @@ _CLAIM = (
     f" AND (CAST(? AS BIGINT) IS NULL OR tokens + CAST(({_ENQUEUED}) AS BIGINT) <= CAST(? AS BIGINT)) RETURNING id"
 )
 
+_MADE = "SELECT id FROM objects WHERE call_id = ? AND id LIKE 'batch%' ORDER BY id"
+
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _facts = msgspec.json.Decoder(Facts).decode
 
@@ -206,6 +208,10 @@ class BatchBook:
     async def latest(self, jobs: int) -> list[BatchRecord]:
         """The batches of so many jobs, those that were made last."""
         return [_record(row) for row in await self._tables.read(Expression(_LATEST, (jobs,)))]
+
+    async def made_by(self, call: str) -> list[str]:
+        """The provider's ids of the batches that a call has made."""
+        return [str(name) for (name,) in await self._tables.read(Expression(_MADE, (call,)))]
 
     async def enqueued(self, provider: str, model: str) -> int:
         """Tokens that a model's batches have enqueued, by our own count."""

@@ -81,6 +81,11 @@ def endpoint(operation: Operation) -> str:
     return f"/v1{DIALECTS[operation].path}"
 
 
+def operation_at(url: str | None) -> Operation | None:
+    """What the rows of a file ask for that go to an address; None where it is none that we know."""
+    return _OPERATIONS.get(url or "")
+
+
 def write_line(row: Row) -> bytes:
     r"""A row as it stands in a file.
 

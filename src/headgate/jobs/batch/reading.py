@@ -90,6 +90,17 @@ def flaws_of(remote: Remote) -> tuple[Mapping[int, Trouble], Trouble | None]:
     return lines, None if lines else whole
 
 
+def read_any(line: bytes, user: str | None) -> Answered | None:
+    """What a line of an output or error file tells, whoever named its row; None where it tells of no answer."""
+    try:
+        found = _RESULT.decode(line)
+    except UNREADABLE:
+        return None
+    if found.response is None:
+        return None
+    return Answered(found.custom_id, found.response.status_code, bytes(found.response.body), user)
+
+
 def read_result(line: bytes, users: Mapping[int, str]) -> Found | None:
     """What a line of an output or error file tells; None where it tells of no answer."""
     try:

@@ -1,8 +1,8 @@
 """The Batch API as calls through the gate: files up and down, batches made, looked at, ended and found again.
 
 Decides how a request is spelled and an answer is read; refuses to know what a batch is for and what follows from its
-state. All of it asks as the house: whose rows they are is told by the lines in the ledger. Files are read line by line
-as they come, so their size does not matter.
+state. A job's own files and batches are the house's: whose rows they are is told by the lines in the ledger. Files are
+read line by line as they come, so their size does not matter.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from headgate.core.call import Call, Operation, Origin
+from headgate.core.call import ANONYMOUS, Call, Caller, Operation, Origin
 from headgate.core.errors import GarbledError, InterruptedError  # noqa: A004  the house's word
 from headgate.core.upload import Form, Part, Stretch, Upload
 from headgate.dialects import endpoints
@@ -57,6 +57,7 @@ class Remote(msgspec.Struct, frozen=True):
 
     Attributes:
         id, status: of it.
+        endpoint, model: what its rows ask, and whom.
         created_at: seconds since 1970.
         output_file_id, error_file_id: what came out of it so far.
         errors: what is wrong with its input.
@@ -65,6 +66,8 @@ class Remote(msgspec.Struct, frozen=True):
 
     id: str
     status: str
+    endpoint: str | None = None
+    model: str | None = None
     created_at: float | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
@@ -104,10 +107,14 @@ class Wire:
 
     Args:
         gate: that everything passes.
+        caller: whose the objects are; the house's own belong to nobody.
+        parent: on whose behalf the ledger says that the house asks.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, *, caller: Caller = ANONYMOUS, parent: str = PARENT) -> None:
         self._gate = gate
+        self._caller = caller
+        self._parent = parent
 
     async def upload(self, provider: str, name: str, rows: Stretch) -> str:
         """Give the provider a file of rows; gives its id.
@@ -232,8 +239,10 @@ class Wire:
         seconds: float | None = None,
     ) -> Call:
         found = endpoints.find(method, path, urlencode(query) if query else "")
-        call = self._gate.call(operation, body, found=found, timeout=seconds)
-        return msgspec.structs.replace(call, account=provider, prepaid=True, origin=Origin.INTERNAL, parent=PARENT)
+        call = self._gate.call(operation, body, found=found, timeout=seconds, caller=self._caller)
+        return msgspec.structs.replace(
+            call, account=provider, prepaid=True, origin=Origin.INTERNAL, parent=self._parent
+        )
 
 
 async def read_again(wire: Wire, provider: str, file: str) -> AsyncGenerator[bytes, None]:

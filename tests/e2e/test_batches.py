@@ -1,4 +1,4 @@
-"""A real process that runs a job in batches and is killed with -9; another process that goes on where it was."""
+"""Batches in real processes: a job that is killed with -9 and goes on in another one; who looks after callers'."""
 
 import asyncio
 import json
@@ -9,9 +9,11 @@ from collections import Counter
 import pytest
 import uvloop
 
+from headgate.gate.config import Config
+from headgate.gate.gate import Gate
 from headgate.gate.ports import SystemClock
 from headgate.providers.simulator import Batch, Simulator, simulator_app
-from headgate.server.serve import listening
+from headgate.server.serve import listening, running
 from headgate.stores.batches import BatchBook
 from headgate.stores.protocols import Query
 from headgate.stores.sqlite import SqliteLedger
@@ -121,3 +123,17 @@ async def look(tmp_path, charged):
     ((lent,),) = await ledger.read(("SELECT count(*) FROM lent WHERE amount > 0", ()))
     assert lent == 0
     await ledger.close()
+
+
+@pytest.mark.parametrize(("worker", "clerks"), [(None, 1), (1, 1), (2, 0)])
+def test_one_process_of_a_server_looks_after_the_batches_of_callers(worker, clerks):
+    """From its start to its end; of several the first one."""
+
+    async def story():
+        settings = {"store": "memory://", "providers": {"p": {"type": "simulator"}}}
+        async with await Gate.open(Config.model_validate(settings)) as gate:
+            async with running(gate, port=0, grace=0.1, worker=worker):
+                assert [task.get_name() for task in asyncio.all_tasks()].count("clerk") == clerks
+            assert [task.get_name() for task in asyncio.all_tasks()].count("clerk") == 0
+
+    asyncio.run(story())
