@@ -113,8 +113,8 @@ class OpenAIConfig(_FromEnvironment):
         "api_key": ("OPENAI_API_KEY",),
         "base_url": ("OPENAI_BASE_URL",),
         "model": ("OPENAI_MODEL",),
-        "organization": ("OPENAI_ORGANIZATION", "OPENAI_ORG_ID"),
-        "project": ("OPENAI_PROJECT", "OPENAI_PROJECT_ID"),
+        "organization": ("OPENAI_ORG_ID",),
+        "project": ("OPENAI_PROJECT_ID",),
         "timeout": ("OPENAI_TIMEOUT", "OPENAI_TIMEOUT_SECONDS"),
         "daily_budget_usd": ("OPENAI_DAILY_BUDGET_USD",),
     }

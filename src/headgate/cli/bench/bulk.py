@@ -122,7 +122,8 @@ def _line(name: str, client: str, rows: int, played: "object", speed: float) -> 
 
     assert isinstance(played, Played)
     verdict = played.verdict
-    share = None if verdict is None else round(verdict.share, 4)
+    # Whoever had lost most rows within the first minute used nothing of what was judged.
+    share = None if verdict is None or not verdict.calls else round(verdict.share, 4)
     met = None
     if client == "headgate" and share is not None:
         met = share >= LEAST_SHARE and not played.limited and not played.lost
