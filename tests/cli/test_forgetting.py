@@ -47,6 +47,13 @@ def test_wrong_use_is_told(kept):
     assert kept("cache", "purge", "--all").said == "2 answers forgotten.\n"
 
 
+def test_where_nothing_is_kept_nothing_is_made(headgate):
+    """To ask is no reason to make files."""
+    Path("headgate.yaml").write_bytes(msgspec.json.encode(SETTINGS))
+    assert headgate("cache", "purge", "--all").said == "0 answers forgotten.\n"
+    assert list(Path.cwd().glob("*-answers*")) == []
+
+
 def test_what_only_a_gateway_has_it_must_be_asked_for(headgate):
     """A store in memory is in the memory of another process."""
     Path("headgate.yaml").write_bytes(msgspec.json.encode(SETTINGS | {"store": "memory://"}))

@@ -4,6 +4,7 @@ It works on the store itself, whether a gateway runs or not; what a gateway has 
 """
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -44,7 +45,9 @@ def purge(
             "Answers are in the memory of whoever serves them: neither `shared` nor `store` keeps them.",
             hint="Ask the gateway: `DELETE /admin/cache`.",
         )
-    number = asyncio.run(_purge(config, label))
+    kept = config.shared != wiring.MEMORY or Path(config.store.removeprefix(wiring.SQLITE) + wiring.ANSWERS).exists()
+    # To ask is no reason to make files, wherever one happens to be.
+    number = asyncio.run(_purge(config, label)) if kept else 0
     if json:
         put(msgspec.json.encode({"forgotten": number}).decode())
     else:

@@ -41,6 +41,8 @@ from headgate.stores.sqlite_blobs import SqliteBlobs
 MEMORY = "memory://"
 """The store of a gate that keeps nothing."""
 SQLITE = "sqlite:///"
+ANSWERS = "-answers"
+"""What the name of the file of answers ends with, beside that of the ledger."""
 _NONE: Mapping[str, Provider] = {}
 
 
@@ -121,7 +123,7 @@ def blobs(config: settings.Config, clock: Clock, start: Start) -> Blobs:
 
         return RedisBlobs(config.shared, clock=clock, start=start, most=most)
     if config.store.startswith(SQLITE):
-        return SqliteBlobs(config.store.removeprefix(SQLITE) + "-answers", clock, most)
+        return SqliteBlobs(config.store.removeprefix(SQLITE) + ANSWERS, clock, most)
     return MemoryBlobs(clock, min(most, MOST_BYTES))
 
 
@@ -176,6 +178,7 @@ def simulator(provider: settings.Provider, clock: Clock) -> Simulator:
         faults=[Fault(**fault.model_dump()) for fault in provider.faults],
         batch=Batch(**provider.batch.model_dump(), tokens=provider.batch_tokens),
         background=provider.background,
+        quality=provider.quality,
     )
 
 
