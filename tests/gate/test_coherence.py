@@ -315,3 +315,17 @@ def test_an_app_s_model_is_a_model():
     (complaint,) = about("fats", fast=route("sim"))
     assert complaint == ("apps.generate.model", "is 'fats', but no such model is configured.", "Did you mean `fast`?")
     assert about("fast", fast=route("sim")) == about("zzz", **{"*": route("sim")}) == about("zzz") == []
+
+
+def test_a_quality_is_that_of_a_simulated_model():
+    """One of a model that the simulator does not have would be without effect; no other provider has any."""
+    wrong = {"sim": {"type": "simulator", "quality": {"gpt-6-lunar": 0.7, "gpt-6-sol": 1}}}
+    assert complaints(providers=wrong) == [
+        (
+            "providers.sim.quality",
+            "names 'gpt-6-lunar', which no model of the simulator is called.",
+            "Did you mean `gpt-6-luna`?",
+        )
+    ]
+    others = {"p": {"type": "openai", "quality": {"gpt-6-sol": 1}}}
+    assert complaints(providers=others)[0][1] == "has no effect on a provider of type `openai`."

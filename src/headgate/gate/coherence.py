@@ -15,6 +15,7 @@ from headgate.catalog.models import CAPABILITIES, Catalog
 from headgate.gate.config import Config, Provider, Route
 from headgate.gate.guarding import senseless
 from headgate.gate.problems import Path, Problem, nearest, shown
+from headgate.providers.simulator.models import MODELS as SIMULATED
 
 ANY = "*"
 """The route of every name that has none of its own."""
@@ -22,7 +23,7 @@ DEFAULT = "default"
 """The entry of `models` that names the model of a call that names none."""
 
 _HOSTED_ONLY = ("api_key", "base_url", "headers", "organization", "project", "proxy", "ca_bundle")
-_SIMULATOR_ONLY = ("seed", "latency", "limit_headers", "faults", "batch", "background")
+_SIMULATOR_ONLY = ("seed", "latency", "limit_headers", "faults", "batch", "background", "quality")
 _LOCAL_ONLY = ("model_file",)
 _FOREIGN = {
     "simulator": (*_HOSTED_ONLY, *_LOCAL_ONLY),
@@ -126,6 +127,9 @@ def _providers(config: Config) -> Iterator[Problem]:
         for part in [part for part in _THE_CALLS if part in provider.defaults]:
             text = "is decided by each call; a default would contradict it."
             yield Problem(path=("providers", name, "defaults", part), text=text, hint="Leave it out.")
+        for model in [model for model in provider.quality if model not in SIMULATED]:
+            text = f"names {shown(model)}, which no model of the simulator is called."
+            yield Problem(path=("providers", name, "quality"), text=text, hint=nearest(model, SIMULATED))
         for part in _foreign(provider):
             text = f"has no effect on a provider of type `{provider.type}`."
             yield Problem(path=("providers", name, part), text=text, hint="Leave it out.")

@@ -208,6 +208,7 @@ class Provider(Section):
         None, ge=1, description="input tokens that a model's batches may have enqueued at once (default: nobody knows)"
     )
     background: Seconds = Field(1, description="simulator: how long an answer in the background takes")
+    quality: dict[str, Share] = Field(default_factory=dict, description="simulator: share of sums a model gets right")
 
 
 class TargetSettings(Section):

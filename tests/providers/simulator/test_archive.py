@@ -330,3 +330,22 @@ def test_equal_seeds_keep_equal_things():
         return await caller.batch(CHAT, {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]})
 
     assert story(tell, seed=5) == story(tell, seed=5) != story(tell, seed=6)
+
+
+def test_sums_are_as_right_as_was_said():
+    """In either dialect; a model without a quality does not know any."""
+
+    async def story():
+        caller = Caller(quality={"gpt-4o": 1.0, "gpt-4.1": 0.0})
+        said = []
+        for model in ("gpt-4o", "gpt-4.1", "gpt-4o-mini"):
+            asked = {"model": model, "messages": [{"role": "user", "content": "What is 17 + 25?"}]}
+            chat = await caller.json("POST", "/chat/completions", asked)
+            responses = await caller.json("POST", "/responses", {"model": model, "input": "What is 17 + 25?"})
+            said.append((chat["choices"][0]["message"]["content"], responses["output"][-1]["content"][0]["text"]))
+        return said
+
+    right, wrong, words = virtual_time(story())
+    assert right == ("42", "42")
+    assert all(33 <= int(text) <= 51 and text != "42" for text in wrong)
+    assert not any(text.isdigit() for text in words)

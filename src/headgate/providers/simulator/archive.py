@@ -5,6 +5,7 @@ Decides how a request is read for them and how they are shown; what becomes of t
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -22,16 +23,19 @@ from headgate.providers.simulator.models import MODELS
 from headgate.providers.simulator.operations import OPERATIONS, Operation
 from headgate.providers.simulator.paging import asked, true_or_false, whole_number
 from headgate.providers.simulator.problem import Problem, missing
+from headgate.providers.simulator.question import Question
+from headgate.providers.simulator.read_chat import read_chat
 from headgate.providers.simulator.read_responses import read_responses
 from headgate.providers.simulator.script import Piece
 from headgate.providers.simulator.settings import Batch
 from headgate.providers.simulator.shelf import Shelf, check_new, lifetime
 from headgate.providers.simulator.storeroom import Storeroom
-from headgate.providers.simulator.talk import responses_job
+from headgate.providers.simulator.talk import chat_job, responses_job
 from headgate.providers.simulator.uploads import Uploads
 from headgate.providers.simulator.visit import Request, Visit
 
 _JSON = "application/json"
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 class Archive:
@@ -41,7 +45,16 @@ class Archive:
         operations: what a model can be asked for, by path; answers of Responses are kept and continued here.
     """
 
-    def __init__(self, clock: Clock, seed: int, *, desk: Desk, life: Batch, background: float) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        seed: int,
+        *,
+        desk: Desk,
+        life: Batch,
+        background: float,
+        quality: Mapping[str, float] = _NONE,
+    ) -> None:
         """Make an empty archive.
 
         Args:
@@ -50,8 +63,10 @@ class Archive:
             desk: sends answers, and charges for the rows of batches.
             life: how long the life of a batch is.
             background: seconds that an answer in the background takes.
+            quality: share of the sums that a model gets right, by the model's name.
         """
         self._seed = seed
+        self._quality = quality
         self._desk = desk
         self._rows = 0
         self._storeroom = Storeroom(clock, background)
@@ -59,6 +74,7 @@ class Archive:
         self._uploads = Uploads(clock, seed, self._shelf)
         self.operations: Mapping[str, Operation] = {
             **OPERATIONS,
+            "/chat/completions": self._chat,
             "/responses": self._responses,
             "/responses/input_tokens": self._counted,
         }
@@ -112,8 +128,16 @@ class Archive:
     def _plain(self, visit: Visit, body: bytes) -> Answer:
         return self._desk.plain(visit, 200, body)
 
-    def _responses(self, body: bytes, kind: str, seed: int) -> Job:  # noqa: ARG002  JSON is all it takes
-        return responses_job(read_responses(body, self._storeroom.recall), seed, store=self._storeroom)
+    def _chat(self, body: bytes, kind: str, seed: int) -> Job:  # noqa: ARG002  JSON is all it takes
+        return chat_job(self._skilled(read_chat(body)), seed)
+
+    def _responses(self, body: bytes, kind: str, seed: int) -> Job:  # noqa: ARG002  ditto
+        question = self._skilled(read_responses(body, self._storeroom.recall))
+        return responses_job(question, seed, store=self._storeroom)
+
+    def _skilled(self, question: Question) -> Question:
+        skill = self._quality.get(question.model.name)
+        return question if skill is None else msgspec.structs.replace(question, skill=skill)
 
     def _counted(self, body: bytes, kind: str, seed: int) -> Job:  # noqa: ARG002  neither changes it
         return counting_job(read_responses(body, self._storeroom.recall))

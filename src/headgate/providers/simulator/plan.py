@@ -9,6 +9,7 @@ dialect. Rules:
   (`get_weather` or `get weather`);
 - a schema gets an instance of it, `json_object` an object; where the user's last words say `refuse to answer`, a schema
   gets a refusal; where they are a list of items with ids, and the schema asks for one, each item gets its own entry;
+- a sum (`What is 17 + 25?`) gets a number, from a model that was given a skill: the right one so often;
 - reasoning costs tokens by effort, at most half of the cap; nothing of it is shown.
 """
 
@@ -26,6 +27,7 @@ from headgate.providers.simulator.problem import invalid_schema
 from headgate.providers.simulator.question import Question, Tool
 from headgate.providers.simulator.schema import NoInstance, instance
 from headgate.providers.simulator.settings import FaultKind
+from headgate.providers.simulator.sums import result
 from headgate.providers.simulator.words import count, prose, sentence, talk, tokens
 
 _LENGTH = re.compile(r"(\d{1,6}) (words?|tokens?)\b")
@@ -141,7 +143,10 @@ def _say(question: Question, seed: int, dice: Dice, filtered_after: int | None, 
 
 def _prose(question: Question, dice: Dice) -> str:
     asked = _LENGTH.search(question.last[-2000:])
-    if asked is None:
+    number = None if question.skill is None else result(question.last, question.skill, dice)
+    if number is not None:
+        text = str(number)
+    elif asked is None:
         text = talk(dice)
     else:
         length = int(asked[1]) if asked[2].startswith("token") else int(int(asked[1]) * _WORD)

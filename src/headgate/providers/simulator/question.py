@@ -86,6 +86,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         echo: fields of the request that the answer repeats (Responses).
         background: the answer is made after it was promised (Responses).
         past: what was said up to and including this question; None where the answer is not kept.
+        skill: the share of sums that the model gets right; None for one that talks of other things when asked for one.
     """
 
     model: Model
@@ -107,6 +108,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     echo: Mapping[str, Any] = {}
     background: bool = False
     past: Past | None = None
+    skill: float | None = None
 
 
 _WHERE = re.compile(r"^(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)

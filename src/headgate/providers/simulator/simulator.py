@@ -13,8 +13,9 @@ A request may ask for its own fault with the header `x-simulate-fault`, one faul
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -34,6 +35,7 @@ from headgate.providers.simulator.visit import Request, Visit
 _AT_ONCE = Latency()
 _NO_LIMITS = Limits()
 _BATCH = Batch()
+_NO_QUALITY: Mapping[str, float] = MappingProxyType({})
 
 
 class Simulator:
@@ -65,6 +67,7 @@ class Simulator:
         faults: Sequence[Fault] = (),
         batch: Batch = _BATCH,
         background: float = 1.0,
+        quality: Mapping[str, float] = _NO_QUALITY,
         api_key: str | None = None,
         log_path: str | Path | None = None,
     ) -> None:
@@ -78,6 +81,7 @@ class Simulator:
             faults: what goes wrong; the first fault that a call meets happens.
             batch: how long the life of a batch is, and which of its rows fail.
             background: seconds that an answer in the background takes.
+            quality: share of sums (`What is 17 + 25?`) that a model gets right, by its name; others do not know any.
             api_key: if given, the only key that it takes; else anything goes.
             log_path: a file to which each arrival is added as a line of JSON before it is answered.
         """
@@ -87,7 +91,7 @@ class Simulator:
         self._key = None if api_key is None else f"Bearer {api_key}".encode()
         self._count = 0
         self._desk = Desk(clock, seed, latency=latency, limits=limits, faults=faults, arrivals=Arrivals(log_path))
-        self._archive = Archive(clock, seed, desk=self._desk, life=batch, background=background)
+        self._archive = Archive(clock, seed, desk=self._desk, life=batch, background=background, quality=quality)
         self._addresses = Addresses(
             {
                 **{
