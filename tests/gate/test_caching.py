@@ -78,6 +78,6 @@ def test_what_answers_are_forgotten_by():
     assert caching.label() is None
     assert caching.label(model="gpt-6-luna") == "model:gpt-6-luna"
     assert caching.label(tag="team=a") == "tag:team=a"
-    for wrong in ({"model": "m", "tag": "a=b"}, {"tag": "a"}, {"tag": "A=b"}):
+    for wrong in ({"model": "m", "tag": "a=b"}, {"tag": "a"}):
         with pytest.raises(BadRequestError):
             caching.label(**wrong)

@@ -10,7 +10,6 @@ import msgspec
 
 from headgate.core.clock import Clock
 from headgate.core.errors import BadRequestError
-from headgate.gate import ask
 from headgate.gate.config import Config, Route
 from headgate.gate.tasks import Start
 from headgate.policies.cache.cache import Cache
@@ -47,8 +46,8 @@ def label(*, model: str | None = None, tag: str | None = None) -> str | None:
     if model is not None and tag is not None:
         raise BadRequestError("Answers are forgotten by their model or by a tag, not by both.", hint="Name one.")
     if tag is not None:
-        name, equals, value = tag.partition("=")
-        ask.check_tag(name, value, shown=tag if equals else None)
+        if "=" not in tag:
+            raise BadRequestError(f"{tag[:80]!r} is no tag.", param="tag", hint="Write NAME=VALUE.")
         return f"tag:{tag}"
     return None if model is None else f"model:{model}"
 
