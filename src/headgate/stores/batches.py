@@ -172,7 +172,7 @@ _CLAIM = (
     f" AND (CAST(? AS BIGINT) IS NULL OR tokens + CAST(({_ENQUEUED}) AS BIGINT) <= CAST(? AS BIGINT)) RETURNING id"
 )
 
-_MADE = "SELECT id FROM objects WHERE call_id = ? AND id LIKE 'batch%' ORDER BY id"
+_MADE = "SELECT id FROM objects WHERE call_id = ? AND substr(id, 1, 5) = 'batch' ORDER BY id"
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _facts = msgspec.json.Decoder(Facts).decode

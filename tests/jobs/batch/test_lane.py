@@ -241,6 +241,22 @@ def test_where_nobody_has_a_batch_api_rows_are_given_back(stage):
     stage(story, policies=guard)
 
 
+def test_several_that_take_a_job_on_do_not_disturb_each_other(stage):
+    """Three processes wait for the same job: no batch is made twice, no row paid twice, each is told to somebody."""
+
+    async def story(made):
+        await made.start()
+        lanes = [made.lane(rows=4) for _ in range(3)]
+        await lanes[0].gather(each(ROWS), job="job", deadline=None, tags={})
+        found = await asyncio.gather(*(_all(lane.follow("job")) for lane in lanes))
+        told = {(one.row if isinstance(one, Unsent) else one).number: one for outcomes in found for one in outcomes}
+        assert sorted(told) == [one.number for one in ROWS]
+        assert len(made.made()) == len([record for record in await made.records() if record.facts.remote])
+        await made.agree(told.values())
+
+    stage(story, {"window": 70}, tokens=90)
+
+
 # --- money
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from headgate.stores.batches import BatchBook, BatchRecord, Facts, Fund, State
+from headgate.stores.records import ObjectRow
 
 FACTS = Facts(
     operation="chat",
@@ -115,6 +116,20 @@ def test_no_more_is_enqueued_than_a_model_may_have(book):
         assert not await claimed(made[2], 20)
         assert await book.change(sent, moved(sent, State.OVER))
         assert await claimed(made[2], 20)
+
+    asyncio.run(story())
+
+
+def test_what_a_call_has_made_is_found_by_it(book, ledger):
+    """Its batches, not its files, nor what others have made."""
+
+    async def story():
+        made = [("batch_1", "c1"), ("batch_2", "c1"), ("file-1", "c1"), ("batch_3", "c2")]
+        await ledger.book(
+            [], [ObjectRow(id=name, tenant=None, provider="p", call_id=call, time=1.0) for name, call in made]
+        )
+        assert await book.made_by("c1") == ["batch_1", "batch_2"]
+        assert await book.made_by("c3") == []
 
     asyncio.run(story())
 
