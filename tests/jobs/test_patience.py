@@ -8,6 +8,7 @@ from headgate.core.attempt import Attempt
 from headgate.core.errors import (
     AuthenticationError,
     BadRequestError,
+    ModelNotFoundError,
     NoTargetError,
     OverBudgetError,
     OverloadedError,
@@ -136,6 +137,24 @@ def test_wrong_credentials_end_the_job_at_once():
 
     assert virtual_time(story(worked=False)) == 3
     assert virtual_time(story(worked=True)) == SHUT_OUT
+
+
+def test_a_model_that_does_not_exist_ends_the_job_if_nobody_was_ever_answered():
+    """Else it is the fault of the rows that name it."""
+
+    async def story(*, worked):
+        patience = _patience()
+        if worked:
+            await patience.ask(_said("yes")[0])
+        failed = 0
+        while patience.stopped is None and failed < 100:
+            with pytest.raises((Stopped, ModelNotFoundError)):
+                await patience.ask(_said(_left(ModelNotFoundError("who?"), 404))[0])
+            failed += 1
+        return failed
+
+    assert virtual_time(story(worked=False)) == SHUT_OUT
+    assert virtual_time(story(worked=True)) == 100
 
 
 def test_money_that_is_held_for_others_is_waited_for():

@@ -174,6 +174,7 @@ def test_bad_rows_stop_nothing_and_failed_ones_are_asked_again_on_request(gate_o
                 run = await _run(gate, path, part)
                 assert (part.tally.succeeded, part.tally.failed) == (1, 3)
                 assert min(run.failures).startswith("line 1 (row-1): BadRequestError: Line 1 is not")
+                assert any("APIError: status 400: Invalid 'n'" in told for told in run.failures)
                 again = await _run(gate, path, part)
                 assert again.answered == 0
             with _part(tmp_path) as part:

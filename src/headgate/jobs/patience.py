@@ -22,6 +22,7 @@ from headgate.core.errors import (
     BacklogError,
     GuardDownError,
     HeadgateError,
+    ModelNotFoundError,
     NoTargetError,
     OverBudgetError,
     QuotaError,
@@ -29,6 +30,7 @@ from headgate.core.errors import (
     SharedStoreError,
     StoppingError,
     StoreError,
+    UnknownModelError,
 )
 
 T = TypeVar("T")
@@ -38,7 +40,8 @@ LONGEST_WAIT = 30.0
 HOPELESS, HOPELESS_AT_ONCE = 1800.0, 300.0
 """Seconds without any answer after which it is of no use to go on; the second where nobody was ever answered."""
 SHUT_OUT = 20
-"""Refusals of our credentials or for want of credit, one after another, that mean that nobody will be answered."""
+"""Refusals of our credentials or for want of credit, one after another, that mean that nobody will be answered; and
+so many that say that there is no such model, where nobody ever was."""
 SHUT_OUT_AT_ONCE = 3
 """The same where nobody ever was."""
 
@@ -150,6 +153,11 @@ class Patience:
             self.stop(error)
         shut = isinstance(error, AuthenticationError | QuotaError)
         waiting = isinstance(error, _WAITING)
+        if isinstance(error, ModelNotFoundError | UnknownModelError) and not self._worked:
+            self._shut_out += 1
+            if self._shut_out >= SHUT_OUT:
+                self.stop(error)
+            return self.stopped is not None
         if not (shut or waiting or error.again is not Again.NEVER):
             # The row's own fault: it says nothing of the others.
             return False

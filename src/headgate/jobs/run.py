@@ -7,6 +7,7 @@ takes row after row; in memory is what they hold, whatever the length of the inp
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from headgate.core.call import NO_TAGS
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import BadRequestError, DeadlineError, HeadgateError
+from headgate.dialects.openai_fields import UNREADABLE
 from headgate.gate.gate import Gate
 from headgate.jobs.answering import Asked
 from headgate.jobs.intake import Taken
@@ -25,6 +27,17 @@ _SHOWN = 5
 """Failures that are told of."""
 _BREATH = 1000
 """Rows that are passed over before others get a turn."""
+
+
+class _Said(msgspec.Struct):
+    message: str
+
+
+class _Error(msgspec.Struct):
+    error: _Said
+
+
+_ERROR = msgspec.json.Decoder(_Error)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,7 +209,11 @@ class Run:
 
 def _told(outcome: Outcome) -> str:
     why = f"status {outcome.status}" if outcome.error is None else outcome.error.message
-    return f"line {outcome.number} ({outcome.id[:80]}): {outcome.error_class}: {why}"
+    if outcome.body is not None:
+        # Whatever it is, it stands in the output.
+        with suppress(UNREADABLE):
+            why = f"{why}: {_ERROR.decode(outcome.body).error.message}"
+    return f"line {outcome.number} ({outcome.id[:80]}): {outcome.error_class}: {why[:300]}"
 
 
 def _late() -> DeadlineError:
