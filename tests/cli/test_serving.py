@@ -12,7 +12,7 @@ from headgate.providers.simulator import Request as Asked
 def served(monkeypatch):
     """What would be served, and where."""
     seen = []
-    monkeypatch.setattr("headgate.server.serve.serve", seen.append)
+    monkeypatch.setattr("headgate.server.serve.serve", lambda config, *, source: seen.append((config, source)))
     monkeypatch.setattr("headgate.server.serve.simulate", lambda *what, **where: seen.append((*what, where)))
     return seen
 
@@ -21,7 +21,7 @@ def served(monkeypatch):
 def test_the_file_says_where(headgate, served):
     """Without options the configuration holds."""
     assert headgate("serve").code == 0
-    (config,) = served
+    ((config, _),) = served
     assert (config.server.host, config.server.port, list(config.providers)) == (
         "127.0.0.1", 4000, ["p", "broken", "cutting"],
     )  # fmt: skip
@@ -31,7 +31,7 @@ def test_the_file_says_where(headgate, served):
 def test_options_win_over_the_file(headgate, served):
     """Host and port, and the simulator in place of every provider."""
     assert headgate("serve", "--host", "localhost", "--port", "0", "--simulate").code == 0
-    (config,) = served
+    ((config, _),) = served
     assert (config.server.host, config.server.port, list(config.providers)) == ("localhost", 0, ["simulator"])
 
 
@@ -91,3 +91,19 @@ def test_wrong_use(headgate, served, options, said):
     assert (done.code, done.out, served) == (2, "", [])
     assert said in done.said
     assert "\n\nhint: " in done.said
+
+
+def test_the_file_is_read_again(headgate, served):
+    """With the same options; it is watched where that is asked for, and there is a file."""
+    Path("headgate.yaml").write_text("providers: {p: {type: simulator}}\nmodels: {a: {targets: [{provider: p}]}}")
+    assert headgate("serve", "--watch", "--port", "0").code == 0
+    ((_, source),) = served
+    assert source.watched == Path("headgate.yaml")
+    Path("headgate.yaml").write_text("providers: {p: {type: simulator}}\nmodels: {b: {targets: [{provider: p}]}}")
+    config = source.read()
+    assert (list(config.models), config.server.port) == (["b"], 0)
+    Path("headgate.yaml").unlink()
+    done = headgate("serve", "--watch", "--simulate")
+    assert (done.code, done.said.splitlines()[0]) == (
+        2, "error: --watch: there is no file to watch, the configuration comes from simulate.",
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 """`headgate serve` and `headgate simulate`: the gate, or a provider to practise with, until somebody stops it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -18,13 +19,20 @@ def serve(
     ] = None,
     simulate: Simulate = False,
     local: LocalModel = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Read the configuration again when its file changes; SIGHUP always does.")
+    ] = False,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
     overrides = {f"server.{name}": value for name, value in (("host", host), ("port", port)) if value is not None}
-    loaded = configuration(config, simulate=simulate, local=local, overrides=overrides)
+    read = partial(configuration, config, simulate=simulate, local=local, overrides=overrides)
+    loaded = read()
+    if watch and not (watched := Path(loaded.source)).is_file():
+        raise ConfigError(f"--watch: there is no file to watch, the configuration comes from {loaded.source}.")
+    from headgate.server.reloading import Source
     from headgate.server.serve import serve as run
 
-    run(loaded.config)
+    run(loaded.config, source=Source(lambda: read().config, watched if watch else None))
 
 
 def simulate(

@@ -36,7 +36,7 @@ from headgate.stores.protocols import Ledger
 from headgate.stores.purse import Purses
 from headgate.stores.rates import Rates
 
-STAYING = ("store", "shared", "journal", "retention_days")
+STAYING = ("store", "shared", "journal", "retention_days", "apps", "alerts")
 """Sections that a gate cannot change while it runs."""
 STAYING_OF_SERVER = {"admin_key"}
 """What of `server` can change."""
@@ -159,7 +159,6 @@ def check_staying(before: Config, after: Config) -> None:
         ("policies.on_shared_store_lost", before.policies.on_shared_store_lost, after.policies.on_shared_store_lost),
         ("policies.idempotency", before.policies.idempotency, after.policies.idempotency),
         ("policies.cache.max_mb", before.policies.cache.max_mb, after.policies.cache.max_mb),
-        ("alerts", before.alerts, after.alerts),
     )
     changed += [name for name, was, would_be in held if was != would_be]
     if changed:

@@ -8,6 +8,7 @@ what failed and where the books stand is told only to those who may call, and pr
 import asyncio
 import os
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -68,8 +69,7 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock, worker: int) -> FastAPI
     app = FastAPI(
         title="headgate", version=own, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    about = {"version": own, "simulated": gate.simulated}
-    process = {"pid": os.getpid(), "worker": worker, "generation": generation(gate.config)}
+    about = partial(_about, gate, own)
     health = _Health(gate, clock)
     described: dict[str, Any] = {}
 
@@ -80,29 +80,29 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock, worker: int) -> FastAPI
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def root() -> dict[str, Any]:
-        return {"name": "headgate", **about, "docs": "/docs", "api": "/v1"}
+        return {"name": "headgate", **about(), "docs": "/docs", "api": "/v1"}
 
     @app.get("/healthz", summary="Alive", description="Answers as long as the process does.")
     @app.head("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, Any]:
-        return {"status": "ok", **about}
+        return {"status": "ok", **about()}
 
     @app.get("/readyz", summary="Ready", description="200 where calls can be taken and booked, else 503.")
     @app.head("/readyz", include_in_schema=False)
     async def readyz() -> JSONResponse:
         ready = await gate.ready()
-        return JSONResponse({"status": "ready" if ready else "not ready", **about}, 200 if ready else 503)
+        return JSONResponse({"status": "ready" if ready else "not ready", **about()}, 200 if ready else 503)
 
     @app.get("/health", summary="Health", description="The state of providers and stores; 503 where nobody answers.")
     @app.head("/health", include_in_schema=False)
     async def state(request: Request) -> JSONResponse:
-        found = {**await health(), "process": process}
+        found = {**await health(), "process": _process(gate, worker)}
         try:
             keys.caller(read_head(request.scope))
         except InvalidKeyError:
             told = {name: {"state": one["state"]} for name, one in found["providers"].items()}
             found = {"status": found["status"], "providers": told}
-        return JSONResponse({**found, **about}, 503 if found["status"] == "down" else 200)
+        return JSONResponse({**found, **about()}, 503 if found["status"] == "down" else 200)
 
     @app.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
     async def openapi() -> dict[str, Any]:
@@ -116,6 +116,14 @@ def pages(gate: Gate, keys: Keys | Anyone, clock: Clock, worker: int) -> FastAPI
     _measured(app, Metrics(gate, worker if gate.config.server.workers > 1 else None), keys)
     more = apps.routes(gate, keys).routes
     return _in_shape(app, more if gate.config.server.admin_port is not None else [*more, *admin.routes(gate).routes])
+
+
+def _about(gate: Gate, own: str) -> dict[str, Any]:
+    return {"version": own, "simulated": gate.simulated}
+
+
+def _process(gate: Gate, worker: int) -> dict[str, Any]:
+    return {"pid": os.getpid(), "worker": worker, "generation": generation(gate.config)}
 
 
 def admin_pages(gate: Gate) -> FastAPI:

@@ -12,6 +12,7 @@ within `server.shutdown_grace`, and closes the gate. Refuses to know what is ans
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import socket
@@ -21,7 +22,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from headgate.core.errors import ConfigError
+from headgate.core.errors import ConfigError, HeadgateError
 from headgate.gate.coherence import auth, is_loopback
 from headgate.gate.config import Config
 from headgate.gate.gate import Gate
@@ -34,8 +35,11 @@ from headgate.server.head import Hosts
 from headgate.server.listener import Listener
 from headgate.server.logs import logging_to
 from headgate.server.protocol import connections
+from headgate.server.reloading import Source, reloading
+from headgate.server.worker import Orders
 from headgate.server.workers import Workers
 
+log = logging.getLogger("headgate.server")
 BACKLOG = 2048
 SIMULATOR_GRACE = 2.0
 STOPPED = "headgate has stopped; the books are closed"
@@ -49,18 +53,19 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def serve(config: Config, *, say: Say = say) -> None:
+def serve(config: Config, *, source: Source | None = None, say: Say = say) -> None:
     """Run the server until SIGTERM or Ctrl-C. A second Ctrl-C exits at once, with 130.
 
     Args:
         config: what to serve, and where (`server.host`, `server.port`).
+        source: where the configuration comes from: SIGHUP reads it again.
         say: told what a person should know, line by line.
 
     Raises:
         ConfigError: the address cannot be listened on, or the store or the journal cannot be used.
         HeadgateError: there are several processes (`server.workers`), and they die again and again.
     """
-    _run(_serve(config, say) if config.server.workers == 1 else _watch(config, say))
+    _run(_serve(config, source, say) if config.server.workers == 1 else _watch(config, source, say))
 
 
 def work(config: Config, port: int, number: int, *, up: Say) -> None:
@@ -200,9 +205,14 @@ def _run(story: Coroutine[Any, Any, None]) -> None:
         runner.run(story)
 
 
-async def _serve(config: Config, say: Say) -> None:
+async def _serve(config: Config, source: Source | None, say: Say) -> None:
     with logging_to(config.server.log_format, config.server.log_level) as log:
-        async with _stop_signal() as stop, await Gate.open(config) as gate, running(gate) as address:
+        async with (
+            _stop_signal() as stop,
+            await Gate.open(config) as gate,
+            running(gate) as address,
+            reloading(source, gate.change, say=say, clock=SystemClock()),
+        ):
             gate.meter.tell = log.add
             say(banner(gate, address))
             _settle()
@@ -211,7 +221,7 @@ async def _serve(config: Config, say: Say) -> None:
     say(STOPPED)
 
 
-async def _watch(config: Config, say: Say) -> None:
+async def _watch(config: Config, source: Source | None, say: Say) -> None:
     """Be the process that serves nobody and keeps those alive that do."""
     server = config.server
     if not hasattr(socket, "SO_REUSEPORT"):
@@ -226,7 +236,10 @@ async def _watch(config: Config, say: Say) -> None:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(place)
         workers = Workers(config, place[1], say=say, clock=SystemClock())
-        async with _stop_signal(workers.kill) as stop:
+        async with (
+            _stop_signal(workers.kill) as stop,
+            reloading(source, workers.change, say=say, clock=SystemClock()),
+        ):
             await workers.run(stop)
     say(STOPPED)
 
@@ -239,18 +252,30 @@ async def _work(config: Config, port: int, number: int, up: Say) -> None:
             running(gate, port=port, worker=number) as address,
         ):
             gate.meter.tell = log.add
-            loop = asyncio.get_running_loop()
+            loop, tasks, orders = asyncio.get_running_loop(), Tasks(), Orders()
 
-            def ended() -> None:
-                if not os.read(0, 1):
+            def heard() -> None:
+                data = os.read(0, 1 << 16)
+                if not data:
                     loop.remove_reader(0)
                     stop.set()
+                for order in orders.take(data):
+                    tasks.start(_go_on(gate, order.config), "change")
 
-            loop.add_reader(0, ended)
+            loop.add_reader(0, heard)
             up(banner(gate, address))
             _settle()
             await stop.wait()
             loop.remove_reader(0)
+            await tasks.close()
+
+
+async def _go_on(gate: Gate, config: Config) -> None:
+    """With another configuration; the process that watches over us has found nothing wrong with it."""
+    try:
+        await gate.change(config)
+    except HeadgateError as error:
+        log.warning("This worker stays with its configuration: %s", error.message)
 
 
 def _settle() -> None:

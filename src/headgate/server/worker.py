@@ -7,6 +7,7 @@ know the others. Where stdin ends, nobody watches over it any more: it ends as i
 
 import pickle
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -55,10 +56,25 @@ class _Pickler(pickle.Pickler):
 
 
 def dumped(order: Order) -> bytes:
-    """An order as it goes through the pipe."""
+    """An order as it goes through the pipe: its size in four bytes, and itself."""
     out = BytesIO()
     _Pickler(out).dump((order.config, order.port, order.number))
-    return out.getvalue()
+    data = out.getvalue()
+    return len(data).to_bytes(4) + data
+
+
+class Orders:
+    """Further orders, as they come through the pipe piece by piece."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def take(self, data: bytes) -> Iterator[Order]:
+        """The orders that are whole with this piece."""
+        self._data += data
+        while len(self._data) >= 4 and len(self._data) >= (end := 4 + int.from_bytes(self._data[:4])):
+            order, self._data = self._data[4:end], self._data[end:]
+            yield loaded(order)
 
 
 def loaded(data: bytes) -> Order:

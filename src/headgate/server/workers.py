@@ -16,6 +16,7 @@ import msgspec
 from headgate.core.clock import Clock
 from headgate.core.errors import ConfigError, HeadgateError
 from headgate.gate.config import Config
+from headgate.gate.made import check_staying
 from headgate.server.worker import Order, Word, dumped
 
 YOUNG = 10.0
@@ -74,6 +75,21 @@ class Workers:
                 _send(process.terminate)
         if self._trouble is not None:
             raise self._trouble
+
+    async def change(self, config: Config) -> None:
+        """Have all of them go on with another configuration, and those that are started from now on begin with it.
+
+        Raises:
+            ConfigError: something changes that cannot change while they run.
+        """
+        check_staying(self._config, config)
+        self._config = config
+        for number in list(self._serving):
+            process = self._alive[number]
+            assert process.stdin is not None
+            with contextlib.suppress(ConnectionError):
+                process.stdin.write(dumped(Order(config=config, port=self._port, number=number)))
+                await process.stdin.drain()
 
     def kill(self) -> None:
         """End them at once."""
@@ -134,14 +150,18 @@ class Workers:
         """Give a worker its order, and hear what it says to that; nothing where it dies first."""
         assert process.stdin is not None
         assert process.stdout is not None
-        order = dumped(Order(config=self._config, port=self._port, number=number))
+        config = self._config
+        order = dumped(Order(config=config, port=self._port, number=number))
         with contextlib.suppress(ConnectionError):
-            process.stdin.write(len(order).to_bytes(4) + order)
+            process.stdin.write(order)
             await process.stdin.drain()
         said = await process.stdout.readline()
         word = msgspec.json.decode(said, type=Word) if said.endswith(b"\n") else Word()
         if word.banner:
             self._serving.add(number)
+            if config is not self._config:
+                # It was exchanged while this one began.
+                process.stdin.write(dumped(Order(config=self._config, port=self._port, number=number)))
             if self._complete:
                 self._say(f"worker {number} is back (pid {process.pid})")
             elif len(self._serving) == self._config.server.workers:
