@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from headgate.core.errors import BadRequestError, OverBudgetError, UnknownObjectError
+from headgate.core.errors import APIError, BadRequestError, OverBudgetError, UnknownObjectError
 from headgate.jobs.batch.jobs import BatchJobs, BatchJobStatus
 from headgate.jobs.batch.reading import Unsent
+from headgate.jobs.batch.wire import Wire
 from tests.jobs.batch.conftest import row
 
 ROWS = [row(number) for number in range(1, 11)]
@@ -94,6 +95,29 @@ def test_a_job_that_waits_for_room_is_queued(stage):
         assert (await jobs.wait(second.id)).status is BatchJobStatus.COMPLETED
 
     stage(story, tokens=65)
+
+
+def test_what_passed_by_itself_is_no_error_of_a_job(stage, monkeypatch):
+    """The provider had no room at first; why rows were never asked is told."""
+
+    async def story(made):
+        jobs = BatchJobs(await made.start())
+        monkeypatch.setattr(made.gate.batching, "most_enqueued", lambda _: None)
+        first = await jobs.submit(ROWS[:6], tags={})
+        second = await jobs.submit(ROWS[6:], tags={})
+        done = await jobs.wait(second.id)
+        assert "failed" in [batch.status for batch in made.made()]
+        assert (done.status, done.error) == (BatchJobStatus.COMPLETED, None)
+        await jobs.wait(first.id)
+
+        async def refuse(*_args, **_facts):
+            raise APIError("Not for batches.")
+
+        monkeypatch.setattr(Wire, "create", refuse)
+        job = await jobs.wait((await jobs.submit(ROWS, tags={})).id)
+        assert (job.status, job.error, job.unsent) == (BatchJobStatus.FAILED, "Not for batches.", 10)
+
+    stage(story, tokens=40)
 
 
 def test_a_job_that_a_budget_has_no_room_for_leaves_nothing(stage):

@@ -78,10 +78,10 @@ class Harvest:
                     yield one
         if record.state is State.OVER:
             await self._batching.release(record.mark)
+            trouble = facts.trouble if whole is None else whole.message
             await self._cycle.change(
                 record, State.DONE, answered=tally.answered, failed=tally.failed, unsent=tally.unsent,
-                cost=tally.cost, realtime=tally.realtime,
-                trouble=whole.message if whole is not None else facts.trouble,
+                cost=tally.cost, realtime=tally.realtime, trouble=trouble if tally.unsent else None,
             )  # fmt: skip
 
     async def _answers(
