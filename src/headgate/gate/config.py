@@ -312,7 +312,7 @@ class CacheSettings(Section):
     scope: Literal["key", "project", "gateway"] = Field(
         "project", description="who shares them; `gateway`: everybody, so it is for answers that are nobody's secret"
     )
-    max_entry_kb: float = Field(1024, gt=0, description="larger answers are not kept")
+    max_entry_kb: float = Field(1024, gt=0, description="answers that are larger, packed, are not kept")
     max_mb: float = Field(256, gt=0, description="of all that is kept; in memory, 64 of them")
 
 

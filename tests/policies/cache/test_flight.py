@@ -151,6 +151,39 @@ def test_a_slow_reader_who_is_alone_is_waited_for():
     tell(story, most=1000)
 
 
+def test_a_large_whole_answer_arrives():
+    """However much is held for streams: it is here already, and nobody waits for room."""
+
+    async def answer(_call):
+        return Reply([Event(kind=Kind.TERMINAL, raw=bytes(5000))])
+
+    async def story(air):
+        flight = air.depart(answer, call(stream=False))
+        assert await read(flight, flight.call, leads=True) == [bytes(5000)]
+
+    tell(story, most=1000)
+
+
+def test_who_wants_all_of_a_long_stream_asks_for_itself():
+    """It can never have it from a flight that holds a part: it is told so, even where nobody else is left."""
+
+    async def story(air):
+        flight = air.depart(speaking(100, every=0.01), call())
+        first = air.run(read(flight, flight.call, leads=True))
+        other = air.run(flight.join(call(stream=False), leads=False))
+        assert await other is None
+        assert len(await first) == 102
+        flight = air.depart(speaking(100, every=0.01), call())
+        first = air.run(read(flight, flight.call, leads=True))
+        alone = air.run(flight.join(call(stream=False), leads=False))
+        await VirtualClock().sleep(0.02)
+        first.cancel()
+        assert await alone is None
+        assert VirtualClock().monotonic() < 2
+
+    tell(story, most=1000)
+
+
 def test_the_last_one_closes_the_door():
     """While anybody is left it goes on; then the provider's connection is closed, before whoever leaves is gone."""
 

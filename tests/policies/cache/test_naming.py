@@ -9,7 +9,7 @@ from headgate.core.body import Body
 from headgate.core.call import Address, Call, Caller, Operation, Origin
 from headgate.core.upload import Form
 from headgate.core.wish import Wish
-from headgate.policies.cache.naming import MOST_TTL, Rule, asked
+from headgate.policies.cache.naming import LARGEST, MOST_TTL, Rule, asked
 
 ON = Rule(enabled=True)
 RAW = b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}'
@@ -95,6 +95,7 @@ def test_what_has_no_answer_of_its_own():
     form = Call("c", Operation.IMAGES, "m", Form((), "x"), 0.0, "d")
     assert asked(form, ON) is None
     assert asked(call(raw=json.dumps({"store": True}).encode()), ON) is None
+    assert asked(call(raw=b'{"messages":"%s"}' % bytes(LARGEST).replace(b"\0", b"x")), ON) is None
     keeps = Rule(enabled=True, defaults=({}, {"store": True}))
     assert asked(call(), keeps) is None
     assert asked(call(operation=Operation.EMBEDDINGS, raw=b'{"input":"x"}'), keeps) is not None

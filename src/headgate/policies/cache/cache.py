@@ -25,7 +25,7 @@ from headgate.stores.protocols import Journal
 from headgate.stores.records import CallEnd
 
 LARGEST = 1024 * 1024
-"""Bytes of the largest answer that is kept, before it is packed."""
+"""Bytes of the largest answer that is kept, packed."""
 LEFT = 499
 """The status of a call whose caller left, as nginx has it."""
 
@@ -39,7 +39,7 @@ class Cache:
         clock: tells the time.
         start: starts a task, which whoever gives it owns too.
         journal: where attempts are closed whose call has ended before them.
-        largest: bytes of the largest answer that is kept, before it is packed.
+        largest: bytes of the largest answer that is kept, packed.
         most: bytes of an answer that are held for those who have not read them.
     """
 
@@ -184,8 +184,9 @@ class Cache:
             whole=None if inner.stream else whole,
             events=events if inner.stream else [],
         )
-        if record.size <= self._largest:
-            await self._blobs.put(wanted.name, await packed(record), wanted.ttl, _labels(call, record))
+        raw = await packed(record)
+        if len(raw) <= self._largest:
+            await self._blobs.put(wanted.name, raw, wanted.ttl, _labels(call, record))
 
 
 def _labels(call: Call, record: Record) -> list[str]:

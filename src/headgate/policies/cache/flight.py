@@ -245,14 +245,18 @@ class Flight:
         self.begun = self.begun or event.kind is not Kind.PREAMBLE
         if self.begun:
             self._tell()
-        return self._size <= self._most
+        # A whole answer is here already, however large it is.
+        return self._size <= self._most or self.inner is None or not self.inner.stream
 
     async def _room(self) -> None:
         """There is more than is held: wait for those who have not read it, but not for one among many."""
         if not self.shut:
-            # Who joined now would miss the beginning.
+            # Who joined now would miss the beginning, and who wants all of it at once can never have it.
             self.shut = True
             self._forget(self)
+            for reader in self._readers:
+                reader.again = not reader.call.stream
+            self._tell()
         self._space = asyncio.Event()
         self.moved()
         try:

@@ -21,6 +21,8 @@ VERSION = "cache:1:"
 """What names begin with: of another version nothing is found, and nothing is misread."""
 MOST_TTL = 30 * 86400.0
 """Seconds for which anything is kept, whatever is wished."""
+LARGEST = 4 * 1024 * 1024
+"""Bytes of the largest request whose answer is kept: to see what it means, all of it is read."""
 _DEFAULTED = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS))
 _NOTHING = Wish()
 _encode = msgspec.json.Encoder().encode
@@ -70,7 +72,7 @@ def asked(call: Call, rule: Rule) -> Asked | None:
     if call.operation not in ANSWERABLE or call.names or call.address is not None or call.opaque:
         return None
     body = call.body
-    if not isinstance(body, Body):
+    if not isinstance(body, Body) or body.size > LARGEST:
         return None
     # Whoever answers: the same has to hold.
     defaults = rule.defaults if call.operation in _DEFAULTED else ()

@@ -55,11 +55,6 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     whole: bytes | None
     events: list[bytes]
 
-    @property
-    def size(self) -> int:
-        """Bytes of the answer itself."""
-        return len(self.whole or b"") + sum(map(len, self.events))
-
 
 _DECODER = msgspec.msgpack.Decoder(Record)
 _to_bytes = msgspec.msgpack.Encoder().encode
