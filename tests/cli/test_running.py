@@ -152,6 +152,16 @@ def test_the_budget_stops_it_and_a_higher_one_goes_on(headgate):
     assert (usage["cost_usd"], usage["attempts"]) == (rest.json["cost_usd"], 40)
 
 
+def test_a_budget_that_is_spent_is_spent(headgate):
+    """Books in memory forget what a job has cost; its part file does not."""
+    _write("in.jsonl", *_prompts(20))
+    flags = ["run", "in.jsonl", "-o", "out.jsonl", "--simulate", "--json"]
+    first = headgate(*flags, "--sample", "10")
+    again = headgate(*flags, "--budget", first.json["cost_usd"])
+    assert (first.code, again.code) == (0, 3)
+    assert f"the job has cost ${first.json['cost_usd']}" in again.said
+
+
 def test_other_settings_are_refused_with_the_difference(headgate):
     """A job goes on as it was begun."""
     _write("in.jsonl", *_prompts(20))
@@ -184,14 +194,15 @@ def test_a_dry_run_asks_nobody(headgate):
 
 
 def test_a_provider_that_shuts_us_out_ends_it(headgate, settings):
-    """1, with the reason; no row is failed for it."""
+    """1, with the reason; nothing is left that would stand in the way of the next try."""
     data = json.loads(json.dumps(SETTINGS))
     data["providers"]["p"]["faults"] = [{"kind": "status", "status": 401}]
     settings.write_text(json.dumps(data))
     _write("in.jsonl", *_prompts(100))
     done = headgate("run", "in.jsonl", "-o", "out.jsonl", "--json", "--concurrency", "2")
-    assert (done.code, done.json["rows"], done.json["stopped"]) == (1, 0, "upstream_authentication")
+    assert (done.code, done.out) == (1, "")
     assert "hint: Check the provider's `api_key`" in done.said
+    assert not list(Path().glob("out*"))
 
 
 def test_which_rows_are_a_sample():

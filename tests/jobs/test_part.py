@@ -1,11 +1,12 @@
 """Part files: what survives whom."""
 
 import json
+import os
 
 import pytest
 
-from headgate.core.errors import BadRequestError
-from headgate.jobs.part import BAD, BAD_NOW, GOOD, NONE, Part
+from headgate.core.errors import BadRequestError, HeadgateError
+from headgate.jobs.part import BAD, BAD_NOW, GOOD, NONE, Head, Part
 from headgate.jobs.row import Lane, Outcome, Trouble
 
 SPEC = {"model": "m", "template": None}
@@ -175,6 +176,15 @@ def test_a_damaged_line_is_told(path):
         file.write(b"nonsense\n")
     with pytest.raises(BadRequestError, match="not a part file"):
         Part.open(path, SPEC, job="j")
+
+
+def test_a_full_disk_is_told(path):
+    """With the cure: nothing that was written before is lost."""
+    part = Part(path, os.open("/dev/full", os.O_WRONLY), Head(headgate_run=1, job="j", spec={}))
+    with pytest.raises(HeadgateError, match="No space left") as caught:
+        part.sent(1)
+    assert "the same command again" in caught.value.hint
+    part.close()
 
 
 def test_the_first_line_may_be_half_there(path):

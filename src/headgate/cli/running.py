@@ -27,7 +27,7 @@ from headgate.cli.voice import (
     put,
     say,
 )
-from headgate.core.errors import BadRequestError, HeadgateError
+from headgate.core.errors import BadRequestError, HeadgateError, OverBudgetError
 from headgate.gate import ask
 from headgate.gate.config import Config
 from headgate.gate.gate import Gate
@@ -168,6 +168,9 @@ class _Task:
         part = file_job.open_part(self.order, job=self.chance.token())
         try:
             return await self._run(part)
+        except OverBudgetError as error:
+            complain(error)
+            return OVER_BUDGET
         finally:
             part.close()
 
@@ -200,6 +203,10 @@ class _Task:
         complete = run.stopped is None and self.sample is None and not part.tally.failed
         if part.tally.rows > MANY:
             say(f"{part.tally.rows:,} rows, finalizing: the output is being written.")
+        if _in_vain(run, order):
+            part.discard()
+            assert run.stopped is not None, "else it is not in vain"
+            raise run.stopped
         part.finish(order.output, in_order=not self.as_completed, complete=complete)
         self._tell(run, clock.monotonic() - start)
         if run.stopped is not None:
@@ -228,6 +235,17 @@ class _Task:
             say("This was a sample; the same command without `--sample` goes on with the rest.")
         elif tally.failed:
             say("Each failed row's line says why; the same command with `--retry-failed` asks them again.")
+
+
+def _in_vain(run: Run, order: Order) -> bool:
+    """Whether nothing is worth keeping: it was stopped, and nobody was ever answered, nor may have been."""
+    part = run.part
+    return (
+        run.stopped is not None
+        and not file_job.over_budget(run.stopped)
+        and order.lane is not Lane.BATCH
+        and not (part.tally.succeeded or part.tally.cost or part.ambiguous)
+    )
 
 
 def spread(sample: int, total: int | None) -> Any:

@@ -184,6 +184,11 @@ class Part:
                 self.path.unlink()
         os.close(self._file)
 
+    def discard(self) -> None:
+        """Nothing in it is worth keeping: it goes."""
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+
     def known(self, number: int) -> int:
         """What is known of a row."""
         return self._known[number] if number < len(self._known) else NONE
@@ -237,9 +242,10 @@ class Part:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError as error:
-            # Half a line would spoil the next one.
-            os.ftruncate(self._file, self._end)
-            os.lseek(self._file, self._end, os.SEEK_SET)
+            with suppress(OSError):
+                # Half a line would spoil the next one.
+                os.ftruncate(self._file, self._end)
+                os.lseek(self._file, self._end, os.SEEK_SET)
             message = f"`{self.path}` cannot be written: {error.strerror}."
             raise HeadgateError(
                 message, code="output_error", hint="Make room, and run the same command again."
