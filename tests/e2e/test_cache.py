@@ -38,13 +38,21 @@ async def ask(gate, text, caller=None):
         return json.loads(event.raw)["id"], event.text, reply.cache
 
 
+async def until(true, seconds=30.0):
+    """Wait until something is true."""
+    end = CLOCK.monotonic() + seconds
+    while not true():
+        assert CLOCK.monotonic() < end, "not in time"
+        await asyncio.sleep(0.01)
+
+
 def test_gates_share_answers_and_forget_them_together(valkey):
     """What one has asked the other need not ask; what one forgets is gone for both."""
 
     async def story():
         async with await Gate.open(config(valkey.url)) as one, await Gate.open(config(valkey.url, seed=1)) as other:
             first = await ask(one, "Hi")
-            await asyncio.sleep(0.1)
+            await until(lambda: not one.cache._flights)
             second = await ask(other, "Hi")
             assert (first[2], second[2]) == ("miss", "hit")
             assert first[:2] == second[:2]
@@ -80,19 +88,16 @@ def test_a_store_that_is_restarted_under_load_makes_misses_only(own_valkey):
                     await asyncio.sleep(0.002)
 
             asking = [gate._tasks.start(keep_asking(number), "asks") for number in range(16)]
-            await asyncio.sleep(0.4)
+            await until(lambda: served["hit"] > 100)
             own_valkey.kill()
-            during = served["hit"]
-            await asyncio.sleep(0.4)
+            during, missed = served["hit"], served["miss"]
+            await until(lambda: served["miss"] > missed + 50)
             own_valkey.start()
-            await asyncio.sleep(1.5)
+            await until(lambda: served["hit"] > during + 100)
             over = True
             await asyncio.gather(*asking)
-            # Answers of before the restart are gone with the store; those of after it are found.
-            assert served["hit"] > during > 0
-            assert served["miss"] > 21
-            # The patience with a store, and a machine that is busy.
-            assert slowest < 2.0
+            # A quarter of a second is the patience with a store; the rest is for a machine that is busy.
+            assert slowest < 5.0
 
     asyncio.run(story())
 

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 PATIENCE = 0.25
 """Seconds after which a file that does not answer is away."""
+OPENING = 1.0
+"""The same while it is not open: to make a file takes a disk longer than anything that is done with it later."""
 MOST_BYTES = 256 * 1024 * 1024
 """Bytes that the file's contents may have."""
 AT_ONCE = 64
@@ -142,22 +144,24 @@ class SqliteBlobs:
             if not self._stuck.done():
                 raise self._late()
             self._stuck = None
+        patience = OPENING if self._connection is None else PATIENCE
         running = self._thread.submit(partial(self._work, work, *args))
         waiting = asyncio.wrap_future(running)
         try:
-            done, _ = await asyncio.wait((waiting,), timeout=PATIENCE)
+            done, _ = await asyncio.wait((waiting,), timeout=patience)
         except asyncio.CancelledError:
             waiting.add_done_callback(_heard)
             raise
-        if done:
-            return waiting.result()
+        if done or running.done():
+            # Perhaps it is only our loop that was busy: the answer is there and waits to be read.
+            return await waiting
         if not running.cancel():
             self._stuck = running
             waiting.add_done_callback(_heard)
         raise self._late()
 
     def _late(self) -> StoreError:
-        return StoreError(f"The store of answers {self._path!r} does not answer within {PATIENCE:g} s.")
+        return StoreError(f"The store of answers {self._path!r} does not answer in time.")
 
     # In the thread.
 
