@@ -18,7 +18,7 @@ from headgate.catalog.models import Catalog, Own
 from headgate.catalog.prices import Prices
 from headgate.core.attempt import Basis, Settled
 from headgate.core.body import Body
-from headgate.core.call import Call, Caller, Operation, Origin, Target, Timeouts
+from headgate.core.call import Address, Call, Caller, Operation, Origin, Target, Timeouts
 from headgate.core.errors import (
     Answer,
     APIError,
@@ -622,3 +622,26 @@ def test_the_date_of_a_price_is_today():
     call = msgspec.structs.replace(CALL, trail=[])
     run(Budget(MemoryJournal(), Noting(), VirtualClock())(call, Script(events=[whole(usage=USAGE)])))
     assert asked == ["2027-01-15"]
+
+
+@pytest.mark.parametrize(
+    ("path", "prepaid", "sent", "expected"),
+    [("/batches", False, True, UNKNOWN), ("/batches", False, False, NOT_BILLED), ("/batches", True, True, NOT_BILLED),
+     ("/batches/batch_1/cancel", False, True, NOT_BILLED)],
+)  # fmt: skip
+def test_a_batch_whose_making_was_lost_may_cost(path, prepaid, sent, expected):
+    """Nobody knows whether it runs; unless whoever made it has set its cost aside, and finds it again."""
+    call = msgspec.structs.replace(
+        CALL, trail=[], operation=Operation.BATCHES, address=Address("POST", path), prepaid=prepaid
+    )
+
+    async def provider(call):
+        call.attempt.sent = sent
+        raise UnreachableError("reset")
+
+    async def story():
+        with suppress(UnreachableError):
+            await Budget(MemoryJournal(), PRICES, VirtualClock())(call, provider)
+
+    virtual_time(story())
+    assert ends(call.trail[0])[:3] == expected

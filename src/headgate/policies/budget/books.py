@@ -10,6 +10,7 @@ How an attempt ends in the books, first match:
     | answered with an error status                            | not_billed |          | none                     |
     | the answer told its usage, complete or not               | billed     | reported | as told                  |
     | nobody charges for it (files, moderations, …)            | billed     | reported | as told; the cost is 0   |
+    | the same, failed; but for a batch, which may run         | not_billed |          | none                     |
     | the work goes on after the answer (batch, background)    | unknown    |          | none yet                 |
     | pictures and sound without usage                         | billed     |          | none; no price is known  |
     | a complete answer that did not tell its usage            | billed     | counted  | input, words, thoughts   |
@@ -138,7 +139,7 @@ class Account:
         attempt = self._attempt
         attempt.error_type = _name(error)
         operation = self._call.operation
-        if _not_billed(attempt, error) or operation in FREE:
+        if _not_billed(attempt, error) or (operation in FREE and not _begins(self._call)):
             self._settle(Settled.NOT_BILLED, None)
         elif self._call.stream and _left(error) and operation not in UNMEASURED:
             self._count(0)
@@ -180,6 +181,13 @@ def _not_billed(attempt: Attempt, error: BaseException) -> bool:
     if isinstance(error, APIError) and error.answer is not None and error.answer.status >= 400:
         return True
     return not attempt.sent and attempt.status is None
+
+
+def _begins(call: Call) -> bool:
+    """Whether a batch may run after it, whatever was answered, that nobody has set anything aside for."""
+    address = call.address
+    begins = address is not None and (address.method, address.path) == ("POST", "/batches")
+    return call.operation is Operation.BATCHES and begins and not call.prepaid
 
 
 def _credible(usage: TokenUsage) -> bool:
