@@ -229,6 +229,12 @@ def scratch(path: str, busy_seconds: float) -> Connection:
     return connection
 
 
+def busy(error: DatabaseError) -> bool:
+    """Whether another process is in the way at this moment, and nothing else is wrong."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def identity(path: str) -> tuple[int, int] | None:
     """Which file lies at a path: device and inode; None where there is none, or no file is meant."""
     try:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
-from headgate.stores.sqlite import Connection, DatabaseError, identity, scratch, transaction
+from headgate.stores.sqlite import Connection, DatabaseError, busy, identity, scratch, transaction
 
 T = TypeVar("T")
 
@@ -174,8 +174,9 @@ class SqliteBlobs:
                 self._open()
             return work(self._connection, *args)
         except DatabaseError as error:
-            # Whatever it is, a new connection may be better off.
-            self._close()
+            if not busy(error):
+                # Whatever it is, a new connection may be better off.
+                self._close()
             raise StoreError(f"The store of answers {self._path!r} cannot be used: {error}.") from error
 
     def _open(self) -> None:
