@@ -20,6 +20,7 @@ TooLongError | 400 | invalid_request_error | context_length_exceeded | never | y
 TooLargeError | 413 | invalid_request_error | request_too_large | never | never | no
 MediaTypeError | 415 | invalid_request_error | unsupported_media_type | never | never | no
 LoopError | 508 | invalid_request_error | loop_detected | never | never | no
+IdempotencyReusedError | 422 | invalid_request_error | idempotency_key_reused | never | never | no
 SlowSenderError | 408 | invalid_request_error | request_timeout | never | never | no
 Refused | 429 | refused | refused | never | never | no
 NoTargetError | 503 | refused | no_target | never | at once | no
@@ -32,6 +33,7 @@ UnboundedError | 403 | refused | unbounded_cost | never | never | no
 UnpricedError | 403 | refused | unknown_price | never | at once | no
 BacklogError | 503 | refused | journal_full | never | never | no
 StoreError | 503 | refused | store_unavailable | never | never | no
+OutcomeUnknownError | 409 | refused | idempotency_outcome_unknown | never | never | no
 GuardError | 403 | refused | blocked | never | never | no
 GuardDownError | 503 | refused | guard_unavailable | never | never | no
 StoppingError | 503 | refused | stopping | never | never | no

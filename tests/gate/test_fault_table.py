@@ -317,7 +317,8 @@ def test_the_table_is_as_long_as_was_promised():
     from headgate.providers.simulator.settings import FaultKind
 
     assert len([row for row in ROWS if row.whole and row.streamed]) >= 24
-    assert {row.fault["kind"] for row in ROWS} == set(get_args(FaultKind))
+    # What goes wrong with questions that were put together is told by `test_combined.py`.
+    assert {row.fault["kind"] for row in ROWS} == set(get_args(FaultKind)) - {"missing_item", "unfit"}
     assert len({row.name for row in ROWS}) == len(ROWS)
 
 

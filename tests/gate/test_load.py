@@ -14,9 +14,6 @@ from headgate.gate.load import load
 from headgate.gate.loaded import show
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMED_IN_THE_EXAMPLE = [
-    "models.fast.cache",
-]
 
 
 @pytest.fixture
@@ -73,30 +70,16 @@ def test_the_short_example_loads_and_routes():
     assert loaded.warnings == ()
 
 
-def test_the_full_example_is_refused_by_the_name_of_each_unbuilt_setting():
-    """It fits the schema and fits together; what is not built is listed, all at once."""
-    with pytest.raises(ConfigError) as error:
-        load(EXAMPLES / "headgate.yaml", environment={})
-    assert re.findall("`([^`]*)` is not built yet: ", error.value.message) == NAMED_IN_THE_EXAMPLE
-
-
-def test_the_full_example_without_exactly_those_settings_loads(made):
-    """Nothing else stands in its way."""
-    data = yaml.safe_load((EXAMPLES / "headgate.yaml").read_text())
-    for name in NAMED_IN_THE_EXAMPLE:
-        holder = data
-        *path, last = [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", name)]
-        for part in path:
-            holder = holder[part]
-        del holder[last]
-    loaded = made(yaml.safe_dump(data), {"OPENAI_API_KEY": "sk-1"})
+def test_the_full_example_loads():
+    """As it stands, with every value in force."""
+    loaded = load(EXAMPLES / "headgate.yaml", environment={"OPENAI_API_KEY": "sk-1"})
     assert list(loaded.config.providers) == ["openai", "practice"]
     assert targets(loaded, "fast") == [("openai", "gpt-6-luna", 0.7), ("openai", "gpt-5.6-luna", 0.3)]
     assert loaded.config.server.auth == "keys"
     assert loaded.warnings == (
         "The provider `backup` is skipped: its `api_key` needs AZURE_OPENAI_API_KEY, which is empty.",
     )
-    backed = made(yaml.safe_dump(data), {"AZURE_OPENAI_API_KEY": "az"})
+    backed = load(EXAMPLES / "headgate.yaml", environment={"AZURE_OPENAI_API_KEY": "az"})
     assert list(backed.config.providers) == ["backup", "practice"]
     assert backed.config.providers["backup"].headers == {"api-key": Secret("az")}
     assert backed.config.providers["backup"].responses is True
@@ -253,7 +236,7 @@ def test_variables_of_real_providers_do_not_touch_the_simulator():
         ("models: {m: {targets: []}}", "headgate.yaml:1: `models.m.targets` is a list, but must not be empty.", ""),
         (
             "models: {m: {targets: [{provider: p}], cache: maybe}}",
-            "headgate.yaml:1: `models.m.cache` is 'maybe', but must be true or false.",
+            "headgate.yaml:1: `models.m.cache` must be a mapping.",
             "",
         ),
         (
@@ -344,15 +327,18 @@ def test_a_mistake_in_a_variable_names_the_variable():
 
 def test_what_does_not_fit_and_what_is_not_built_come_together(refused):
     """One more round at most."""
-    message, _ = refused(PRACTICE + "models: {m: {targets: [{provider: pratice}], cache: true}}")
+    message, _ = refused(
+        "providers: {practice: {type: simulator}, claude: {type: anthropic, api_key: k}}\n"
+        "models: {m: {targets: [{provider: pratice}]}}"
+    )
     assert message.splitlines()[1:] == [
         (
             "  - headgate.yaml:2: `models.m.targets[0].provider` is 'pratice', but there is no such provider. Did you "
             "mean `practice`?"
         ),
         (
-            "  - headgate.yaml:2: `models.m.cache` is not built yet: the cache. Leave it out: a setting without effect "
-            "would only look like a promise."
+            "  - headgate.yaml:1: `providers.claude.type` is not built yet: providers of this type. Leave it out: a "
+            "setting without effect would only look like a promise."
         ),
     ]
 

@@ -26,7 +26,7 @@ def test_settings_are_said_in_words():
     assert known["providers.NAME.faults[].kind"][0].startswith("`status` or `reset`")
     assert known["models.NAME.targets"] == ("list of mapping", None)
     assert known["models"] == ("mapping", "")
-    assert known["models.NAME.cache"] == ("true or false or mapping", "false")
+    assert known["models.NAME.cache"] == ("mapping", "")
     assert known["keys[].expires"] == ("date", "")
     assert known["keys[].tags"] == ("mapping", "")
     assert known["budgets[].limit_usd"] == ("number", None)

@@ -22,9 +22,9 @@ def test_every_status_of_ours_is_described():
 
 
 def test_every_header_that_is_read_is_described():
-    """Tags, deadline, priority and trailer."""
+    """Tags, deadline, priority, cache, trailer and `Idempotency-Key`."""
     names = {parameter["name"] for parameter in hot_paths()["/v1/chat/completions"]["post"]["parameters"]}
-    assert names == {ask.TAGS, ask.DEADLINE, ask.PRIORITY, "x-headgate-trailer"}
+    assert names == {ask.TAGS, ask.DEADLINE, ask.PRIORITY, ask.CACHE, ask.IDEMPOTENCY, "x-headgate-trailer"}
 
 
 def test_what_is_referred_to_exists():

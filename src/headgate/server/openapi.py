@@ -32,6 +32,7 @@ _ASK_HEADERS = (
     (ask.TAGS, "Tags of the call in the books: `team=a,feature=b`."),
     (ask.DEADLINE, "When the answer is of no use any more: `30s`, `500ms`, `2m`."),
     (ask.PRIORITY, "0 to 9; 9 goes first."),
+    (ask.CACHE, "An answer from the past: `on`, `off`, `refresh`, `ttl=600`."),
     (ask.IDEMPOTENCY, "A name for the call: it is made once, and whoever sends it again gets what came of it."),
     ("x-headgate-trailer", "`1`: a stream ends with a comment that tells its cost."),
 )
@@ -40,6 +41,7 @@ _TOLD_HEADERS = {
     "x-headgate-provider": "Who answered.",
     "x-headgate-model": "The model it was asked for.",
     "x-headgate-attempts": "How many attempts it took.",
+    "x-headgate-cache": "`hit`, `miss`, `coalesced` (with another call that asked the same) or `off`.",
     "x-headgate-dropped": "Parameters that the model did not get as they came, because it does not take them.",
     "x-headgate-cost-usd": "What a whole answer cost; missing where the price is not known.",
     "x-headgate-upstream-request-id": "The provider's own request id.",
