@@ -216,6 +216,7 @@ class Call(msgspec.Struct, frozen=True):
         together: what it was put together from. Set by combine.
         trail: the attempts made so far, oldest first, shared by all copies of the call. Only budget appends to it.
         verdicts: what the guard has said so far, shared by all copies of the call. Only guard appends to it.
+        judged: the same for what may be said of the call; the last one holds. Empty where there is no guard.
         saved: picodollars that it did not cost, shared by all copies of the call. Only cache appends to it.
     """
 
@@ -253,8 +254,8 @@ class Call(msgspec.Struct, frozen=True):
     together: Together | None = None
     trail: list[Attempt] = msgspec.field(default_factory=list)
     verdicts: list[Verdict] = msgspec.field(default_factory=list)
-    saved: list[int] = msgspec.field(default_factory=list)
     judged: list[Shown] = msgspec.field(default_factory=list)
+    saved: list[int] = msgspec.field(default_factory=list)
 
     @property
     def request_id(self) -> str:
@@ -262,11 +263,11 @@ class Call(msgspec.Struct, frozen=True):
         return "req_" + self.id
 
     @property
-    @property
     def shown(self) -> "Call | Shown":
         """What books and logs may say of it: where nothing is judged, what the caller said."""
         return self.judged[-1] if self.judged else self
 
+    @property
     def attempt(self) -> Attempt:
         """The attempt that is open now; the provider notes on it what happened."""
         return self.trail[-1]
