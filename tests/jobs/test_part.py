@@ -36,10 +36,10 @@ def test_who_goes_on_knows_everything(path):
     """Outcomes, sums, marks, and the name of the job."""
     part = Part.open(path, SPEC, job="j")
     for number in (3, 1):
-        part.note(number, 100 + number)
-        part.sent(number)
+        part.sent(number, 100 + number)
         part.add(_good(number))
-    part.note(2, 102)
+    part.sent(2, 102)
+    part.back(2)
     part.sent(2)
     part.add(_bad(2))
     before = part.tally

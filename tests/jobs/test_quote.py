@@ -7,9 +7,9 @@ import pytest
 from headgate.core.call import Operation
 from headgate.gate.ports import SystemChance
 from headgate.jobs.answering import Asked
-from headgate.jobs.part import Tally
 from headgate.jobs.quote import COUNTED_ROWS, Survey, quote
 from headgate.jobs.row import Lane, Row
+from headgate.jobs.tally import Tally
 from headgate.testing import VirtualClock, virtual_time
 
 MODEL = "gpt-6-luna"

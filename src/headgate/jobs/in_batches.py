@@ -92,7 +92,7 @@ class InBatches:
                 await self._left.put(row)
                 continue
             # What a batch has is known to the books; the part file only knows the line again.
-            self._part.sent(row.number)
+            self._run.sent(row)
             self._part.back(row.number)
             yield row
 

@@ -9,7 +9,8 @@ row. After that, in the order in which things happen:
 
 A row's outcome is written before anything else is done with it, and a row that has one is never asked again. What was
 sent and has no outcome was in flight when a process died: it is asked again, and its number is kept as ambiguous.
-Written by `write(2)`: it survives the death of the process, not a power cut. In memory: thirteen bytes a row.
+Written by `write(2)`: it survives the death of the process, not a power cut. In memory: nine bytes a row, and four for
+each of an earlier run.
 """
 
 import os
@@ -22,8 +23,9 @@ from typing import Any, BinaryIO, Self
 import msgspec
 
 from headgate.core.errors import BadRequestError, HeadgateError
-from headgate.core.money import PICO, from_usd
+from headgate.core.money import from_usd
 from headgate.jobs.row import Lane, Outcome
+from headgate.jobs.tally import Tally
 from headgate.stores.segments import take_lock
 
 VERSION = 1
@@ -46,51 +48,6 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     headgate_run: int
     job: str
     spec: dict[str, Any]
-
-
-class Tally(msgspec.Struct, kw_only=True):
-    """What became of all rows so far.
-
-    Attributes:
-        succeeded, failed: rows.
-        cost: picodollars of known price.
-        unpriced: rows whose price is not known.
-        prompt_tokens, completion_tokens: used.
-        lanes: rows that succeeded, by lane.
-        squares: of their costs in dollars, added up: how much they differ.
-        milliseconds: that their answers took, added up.
-    """
-
-    succeeded: int = 0
-    failed: int = 0
-    cost: int = 0
-    unpriced: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    lanes: dict[Lane, int] = msgspec.field(default_factory=lambda: dict.fromkeys(Lane, 0))
-    squares: float = 0.0
-    milliseconds: float = 0.0
-
-    @property
-    def rows(self) -> int:
-        """Rows with an outcome."""
-        return self.succeeded + self.failed
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one."""
-        if outcome.succeeded:
-            self.succeeded += 1
-            self.lanes[outcome.lane] += 1
-            self.squares += ((outcome.cost or 0) / PICO) ** 2
-            self.milliseconds += outcome.latency_ms or 0.0
-        else:
-            self.failed += 1
-        if outcome.cost is None:
-            self.unpriced += 1
-        else:
-            self.cost += outcome.cost
-        self.prompt_tokens += outcome.prompt_tokens
-        self.completion_tokens += outcome.completion_tokens
 
 
 class _Facts(msgspec.Struct):
@@ -194,20 +151,18 @@ class Part:
         return self._known[number] if number < len(self._known) else NONE
 
     def mark(self, number: int) -> int:
-        """The checksum of a row's line when it was asked; 0 where it never was."""
+        """The checksum of a row's line when it was asked in an earlier run; 0 where it was not."""
         return self._marks[number] if number < len(self._marks) else 0
 
-    def note(self, number: int, mark: int) -> None:
-        """A row will be asked; its line has this checksum."""
-        more = number + 1 - len(self._marks)
-        if more > 0:
-            self._marks.frombytes(bytes(self._marks.itemsize * more))
-        self._marks[number] = mark
+    def sent(self, number: int, mark: int = 0) -> None:
+        """A row is about to be asked.
 
-    def sent(self, number: int) -> None:
-        """A row is about to be asked."""
+        Args:
+            number: the row's.
+            mark: its line's checksum; 0 where it was told before.
+        """
         self._begun = True
-        self._write(b'{"sent":%d,"mark":%d}\n' % (number, self.mark(number)))
+        self._write(b'{"sent":%d,"mark":%d}\n' % (number, mark))
 
     def back(self, number: int) -> None:
         """A row that was about to be asked was not: nothing has left, or nothing is owed for it."""
@@ -235,6 +190,12 @@ class Part:
         if more > 0:
             self._known.extend(bytes(more))
             self._places.frombytes(b"\xff" * (8 * more))
+
+    def _mark(self, number: int, mark: int) -> None:
+        more = number + 1 - len(self._marks)
+        if more > 0:
+            self._marks.frombytes(bytes(self._marks.itemsize * more))
+        self._marks[number] = mark
 
     def _write(self, line: bytes) -> None:
         rest = memoryview(line)
@@ -277,7 +238,8 @@ class Part:
             if said.sent in open_:
                 self.ambiguous[said.sent] = None
             open_.add(said.sent)
-            self.note(said.sent, said.mark)
+            if said.mark:
+                self._mark(said.sent, said.mark)
         elif said.back:
             open_.discard(said.back)
         elif (facts := said.headgate) is not None:

@@ -29,8 +29,8 @@ from headgate.gate.config import Config, Limits
 from headgate.gate.gate import Gate
 from headgate.jobs.file_job import allowed, first_target
 from headgate.jobs.intake import TALKS, Taken
-from headgate.jobs.part import Tally
 from headgate.jobs.row import Lane, Outcome, Row
+from headgate.jobs.tally import Tally
 from headgate.stores.protocols import Query
 
 COUNTED_ROWS = 200

@@ -96,6 +96,8 @@ class Run:
         self._clock = clock
         self._patience = Patience(max_attempts=plan.max_attempts, clock=clock, chance=chance, deadline=plan.deadline)
         self._next_one = asyncio.Lock()
+        # Of the rows that were taken and not sent yet: no more than there are workers.
+        self._marks: dict[int, int] = {}
 
     @property
     def stopped(self) -> HeadgateError | None:
@@ -132,7 +134,7 @@ class Run:
             await self.answer(row)
 
     async def take(self) -> Row | None:
-        """The next row that is to be asked; None where there is none. Its mark is in the part file's memory.
+        """The next row that is to be asked; None where there is none. Whoever takes it says `sent`.
 
         Raises:
             BadRequestError: the input is not the one that the part file was begun with.
@@ -154,7 +156,7 @@ class Run:
                 elif self._plan.deadline is not None and self._clock.monotonic() >= self._plan.deadline:
                     self.keep(Asked(row).failed(_late()))
                 else:
-                    self.part.note(row.number, taken.mark)
+                    self._marks[row.number] = taken.mark
                     return row
         return None
 
@@ -177,7 +179,7 @@ class Run:
             HeadgateError: the part file cannot be written.
         """
         asked = Asked(row)
-        self.part.sent(row.number)
+        self.sent(row)
         try:
             outcome = await self._patience.ask(partial(self._once, asked))
         except Stopped:
@@ -192,6 +194,14 @@ class Run:
         deadline = self._plan.deadline
         left = None if deadline is None else max(deadline - self._clock.monotonic(), 0.001)
         return await asked.once(self._gate, left=left, tags=self._plan.tags)
+
+    def sent(self, row: Row) -> None:
+        """Write down that a row is about to be asked.
+
+        Raises:
+            HeadgateError: the part file cannot be written.
+        """
+        self.part.sent(row.number, self._marks.pop(row.number, 0))
 
     def keep(self, outcome: Outcome) -> None:
         """Write an outcome down, and count it.
@@ -211,7 +221,7 @@ def _told(outcome: Outcome) -> str:
     why = f"status {outcome.status}" if outcome.error is None else outcome.error.message
     if outcome.body is not None:
         # Whatever it is, it stands in the output.
-        with suppress(UNREADABLE):
+        with suppress(*UNREADABLE):
             why = f"{why}: {_ERROR.decode(outcome.body).error.message}"
     return f"line {outcome.number} ({outcome.id[:80]}): {outcome.error_class}: {why[:300]}"
 

@@ -1,4 +1,4 @@
-"""Which names were seen already, in nine to twenty bytes each.
+"""Which names were seen already, in ten to sixteen bytes each.
 
 A million names as Python strings are a hundred megabytes. This keeps 64 bits of a hash that differs from process to
 process, so nobody can make two names meet; by chance two of ten million do once in four hundred thousand jobs.
@@ -6,8 +6,8 @@ process, so nobody can make two names meet; by chance two of ten million do once
 
 from array import array
 
-_PARTS = 256
-"""Tables, so that growing one of them holds nobody up."""
+_PARTS = 32
+"""Tables, so that growing one of them holds nobody up; few, so that a small one that goes leaves no gap in memory."""
 _LEAST = 8
 
 
@@ -32,8 +32,8 @@ class Seen:
         if not _put(table, mark):
             return False
         self._counts[part] += 1
-        if self._counts[part] * 3 > len(table) * 2:
-            self._tables[part] = larger = _empty(2 * len(table))
+        if self._counts[part] * 5 > len(table) * 4:
+            self._tables[part] = larger = _empty(len(table) * 3 // 2)
             for known in table:
                 if known:
                     _put(larger, known)
@@ -45,11 +45,11 @@ def _empty(size: int) -> "array[int]":
 
 
 def _put(table: "array[int]", mark: int) -> bool:
-    most = len(table) - 1
-    at = (mark >> 8) & most
+    size = len(table)
+    at = (mark >> 8) % size
     while known := table[at]:
         if known == mark:
             return False
-        at = (at + 1) & most
+        at = at + 1 if at + 1 < size else 0
     table[at] = mark
     return True

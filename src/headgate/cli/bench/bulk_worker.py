@@ -76,7 +76,9 @@ async def work(order: Order) -> Report:
 
 async def _headgate(order: Order, folder: Path, clock: SystemClock) -> tuple[int, float, float]:
     provider = {"type": "openai", "api_key": "sk-simulated", "base_url": f"{order.address}/v1"}
-    config = Config.model_validate(settings({"upstream": provider}))
+    # Books as most have them: those in memory would grow with every row.
+    books = {"store": f"sqlite:///{folder / 'books.db'}", "journal": {"path": str(folder / "journal")}}
+    config = Config.model_validate({**settings({"upstream": provider}), **books})
     job = JobOrder(source=folder / "in.jsonl", output=folder / "out.jsonl", wish=Wish(model=MODEL))
     part = file_job.open_part(job, job="bench")
     chance = SystemChance()
