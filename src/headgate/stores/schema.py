@@ -12,7 +12,8 @@ is kept in two parts, `high` · 10⁹ + `low`, because a sum of picodollars may 
 
 `spent` and `lent` are the budgets' (`treasury.py`): a sum for each cap and window (`span`), and what processes may
 spend of its rest. No cap is larger than 64 bits. `keys` and `audit` are the book of keys and of what was done by hand
-(`keys.py`); `batches` is that of the batches that jobs make at providers (`batches.py`).
+(`keys.py`); `batches` is that of the batches that jobs make at providers (`batches.py`), `jobs`, `job_shards`,
+`job_pieces` and `job_workers` that of durable jobs (`jobs.py`).
 """
 
 import msgspec
@@ -33,6 +34,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         key: the type of text whose order counts: that of its bytes.
         digest: the type of 128 bits, written in hexadecimal digits.
         json: the type of JSON.
+        bytes: the type of bytes.
         attempts: what stands behind the columns of `attempts`.
         table: what stands behind the columns of every other table.
         tag: the value of a tag of the table `{0}`, by a mark for its name.
@@ -45,6 +47,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     digest: str
     json: str
+    bytes: str
     attempts: str
     table: str
     tag: str
@@ -57,6 +60,7 @@ SQLITE = Dialect(
     key="TEXT",
     digest="TEXT",
     json="TEXT",
+    bytes="BLOB",
     attempts="WITHOUT ROWID",
     table="WITHOUT ROWID",
     tag="(SELECT value FROM json_each({0}.tags) WHERE key = ?)",
@@ -67,6 +71,7 @@ POSTGRES = Dialect(
     key='TEXT COLLATE "C"',
     digest="UUID",
     json="JSONB",
+    bytes="BYTEA",
     attempts="PARTITION BY LIST (day)",
     # The rows of today are written again and again: room beside them spares their indexes.
     table="WITH (fillfactor = 80)",
@@ -152,6 +157,30 @@ CREATE TABLE batches (
 """,
     "CREATE INDEX batches_job ON batches (job)",
     "CREATE INDEX batches_open ON batches (state)",
+    """
+CREATE TABLE jobs (
+  id {key} NOT NULL PRIMARY KEY, began DOUBLE PRECISION NOT NULL, state {key} NOT NULL, spec TEXT NOT NULL,
+  settings TEXT NOT NULL, trouble TEXT
+) {table}
+""",
+    """
+CREATE TABLE job_shards (
+  job {key} NOT NULL, place BIGINT NOT NULL, done BIGINT NOT NULL, token BIGINT NOT NULL, owner {key},
+  wanted BIGINT NOT NULL, queued BIGINT NOT NULL, rows BIGINT NOT NULL, succeeded BIGINT NOT NULL,
+  failed BIGINT NOT NULL, cost BIGINT NOT NULL, unpriced BIGINT NOT NULL, prompt_tokens BIGINT NOT NULL,
+  completion_tokens BIGINT NOT NULL, ambiguous TEXT NOT NULL, input {bytes} NOT NULL,
+  PRIMARY KEY (job, place)
+) {table}
+""",
+    """
+CREATE TABLE job_pieces (
+  job {key} NOT NULL, place BIGINT NOT NULL, start BIGINT NOT NULL, data {bytes} NOT NULL,
+  PRIMARY KEY (job, place, start)
+) {table}
+""",
+    """
+CREATE TABLE job_workers (id {key} NOT NULL PRIMARY KEY, beat BIGINT NOT NULL, gone BIGINT NOT NULL) {table}
+""",
 )
 
 
