@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from headgate.core.attempt import Attempt, Settled
+from headgate.core.attempt import Attempt
 from headgate.core.body import Body
 from headgate.core.call import Call, Caller, Operation, Origin
 from headgate.core.errors import (
@@ -16,8 +16,8 @@ from headgate.core.errors import (
     TimeoutError,  # noqa: A004
 )
 from headgate.core.reply import Event, Kind, Reply
-from headgate.core.usage import TokenUsage
-from headgate.policies.meter import RECENT, Counters, Meter
+from headgate.core.verdict import Verdict
+from headgate.policies.meter import RECENT, Meter
 from headgate.stores.journal import MemoryJournal
 from headgate.stores.records import CallEnd, Intent
 from headgate.testing import EPOCH, VirtualClock, virtual_time
@@ -193,29 +193,37 @@ def test_the_gates_own_calls_are_not_counted():
     assert meter.counters.calls == 0
 
 
-def tried(settled, *, cost, usage=None):
-    """An attempt as budget leaves it."""
-    attempt = Attempt(1, "p", "m")
-    attempt.settled, attempt.cost, attempt.usage = settled, cost, usage
-    return attempt
-
-
-def test_counters_add_up_all_attempts():
-    """Tokens and cost of every attempt, those without a price and those that nobody knows apart."""
-    used = TokenUsage(prompt_tokens=10, completion_tokens=5)
+@pytest.mark.parametrize("cache", ["off", "hit", "miss", "coalesced"])
+def test_what_is_counted_of_a_call(cache):
+    """Its latency and first word by the name that it asked for, what the cache did, and what the guard said."""
+    said = Verdict(approved=True, reason="", rule="urgency", layer="words", side="input", action="flag")
 
     async def following(call):
-        call.trail.append(tried(Settled.NOT_BILLED, cost=0))
-        call.trail.append(tried(Settled.UNKNOWN, cost=None))
-        # What its budgets are charged for it is no cost yet.
-        call.trail.append(tried(Settled.UNKNOWN, cost=1000))
-        call.trail.append(tried(Settled.BILLED, cost=None, usage=used))
-        call.trail.append(tried(Settled.BILLED, cost=7, usage=used))
-        return Reply([END])
+        call.verdicts.extend([said, said])
+        reply = await streaming(WORD, END)(call)
+        reply.cache = cache
+        return reply
 
-    _, counters = metered(following)
-    assert (counters.attempts, counters.prompt_tokens, counters.completion_tokens) == (5, 20, 10)
-    assert (counters.cost, counters.unpriced, counters.unknown) == (7, 1, 2)
+    _, counters = metered(following, read, verdicts=[])
+    model = counters.model("fast")
+    assert (model.took.seconds, model.first.seconds, model.took.number) == (3.0, 2.0, 1)
+    assert counters.cache == ({} if cache == "off" else {cache: 1})
+    assert counters.verdicts == {("urgency", "input", "flag"): 2}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (APIError("no", code="what a provider says"), "other"),
+        (TimeoutError("slow"), "upstream_timeout"),
+        (asyncio.CancelledError(), "cancelled"),
+        (RuntimeError("a fault"), "internal_error"),
+    ],
+)
+def test_failures_are_counted_by_codes_of_ours(error, code):
+    """A provider's own codes are one."""
+    _, counters = metered(failing(error))
+    assert counters.codes == {code: 1}
 
 
 def test_calls_in_flight():
@@ -233,11 +241,18 @@ def test_calls_in_flight():
 
 def test_quantiles_are_of_recent_calls():
     """The last thousand; 0 before the first."""
-    counters = Counters()
-    assert counters.latency_ms(0.5) == 0.0
-    call = msgspec.structs.replace(CALL, trail=[])
-    for number in range(3 * RECENT):
-        counters.add(call, float(number), failed=False)
-    assert counters.latency_ms(0.5) == 2.5 * RECENT
-    assert counters.latency_ms(0.95) == 2.95 * RECENT
-    assert counters.latency_ms(1.0) == 3 * RECENT - 1
+    meter = Meter(MemoryJournal(), VirtualClock())
+    assert meter.latency_ms(0.5) == 0.0
+
+    async def story():
+        for number in range(3 * RECENT):
+            call = msgspec.structs.replace(CALL, trail=[], started=-number / 1000)
+            await meter(call, answering)
+
+    async def answering(_call):
+        return Reply([END])
+
+    virtual_time(story())
+    assert meter.latency_ms(0.5) == pytest.approx(2.5 * RECENT)
+    assert meter.latency_ms(0.95) == pytest.approx(2.95 * RECENT)
+    assert meter.latency_ms(1.0) == pytest.approx(3 * RECENT - 1)

@@ -178,7 +178,7 @@ def _table(gate: Gate, total: Usage, models: list[Usage]) -> Table:
     figures = ("calls", "attempts", "errors", "tokens\nin", "tokens\nout", "cost, USD")
     rows = sorted([f"{group.group['provider'] or '-'} / {group.group['model']}", *_cells(group)] for group in models)
     made = table("provider / model", figures, rows, ["in all", *_cells(total)])
-    p50, p95 = counts.latency_ms(0.5), counts.latency_ms(0.95)
+    p50, p95 = gate.meter.latency_ms(0.5), gate.meter.latency_ms(0.95)
     made.title = f"{counts.calls} calls"
     made.caption = f"latency p50 {p50:,.0f} ms, p95 {p95:,.0f} ms; in flight {counts.in_flight}"
     return made

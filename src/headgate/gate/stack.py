@@ -135,6 +135,15 @@ MOST_CHAINS = 1024
 """Targets whose policies are remembered. Where a route takes any name, callers can make models up."""
 
 
+def _meter(parts: Parts) -> Policy:
+    named = {model for _, model in parts.configured if model} | parts.plans.keys()
+    return parts.meter.knowing(named - {ANY}, parts.configured)
+
+
+def _moved(parts: Parts, provider: str, model: str) -> None:
+    parts.meter.counters.target(provider, model).fallbacks += 1
+
+
 def _names(parts: Parts) -> Policy | None:
     return guarding.names(parts.config)
 
@@ -186,6 +195,7 @@ def _route(parts: Parts) -> Policy:
         chance=parts.chance,
         clock=parts.clock,
         living=retirement.living if served else None,
+        moved=partial(_moved, parts),
     )
 
 
@@ -239,6 +249,7 @@ def _breaker(parts: Parts, target: Target) -> Policy:
         timeouts=wiring.timeouts(parts.config.providers[target.provider]),
         rates=parts.rates,
         clock=parts.clock,
+        rested=parts.meter.counters.target(target.provider, target.model or "").rested,
     )
 
 
@@ -254,7 +265,8 @@ def _pace(parts: Parts, target: Target) -> Policy | None:
         return None  # what asks no model has none of a model's limits
     allowed = parts.config.providers[target.provider].limits
     limits, group = (UNLIMITED, None) if allowed is None else (wiring.limits(allowed), allowed.group)
-    return Pace(parts.gauges.of(f"{target.provider}/{target.model}", limits, group), Forecast())
+    gauge = parts.gauges.of(f"{target.provider}/{target.model}", limits, group)
+    return Pace(gauge, Forecast(), parts.meter.counters.target(target.provider, target.model).waited)
 
 
 def holds(parts: Parts, provider: str) -> Holds | None:
@@ -291,6 +303,7 @@ def _budget(parts: Parts, target: Target) -> Policy:
         must_know=parts.config.policies.budget.unknown_price == "refuse",
         holds=holds(parts, target.provider),
         exceeded=parts.exceeded,
+        count=parts.meter.counters.target(target.provider, target.model or "").settled,
     )
 
 
@@ -306,7 +319,7 @@ ABOVE = (
         "what stands below runs to its end without the caller, so that its row, its places and its tokens are true",
         lambda parts: parts.once.outlive,
     ),
-    Layer("meter", "it must see refusals and hits too", lambda parts: parts.meter),
+    Layer("meter", "it must see refusals and hits too", _meter),
     Layer("names", "a refusal is written down, too, and nothing may be that a rule masks", _names),
     Layer("admit", "a flood must not reach anything that costs", _admit),
     Layer(

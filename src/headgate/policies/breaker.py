@@ -30,7 +30,7 @@ Other processes are told of a rest through the store of rates, and rest as well;
 """
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,7 @@ class Breaker:
         timeouts: the target's; whoever waits for less finds out nothing.
         rates: where other processes are told of a rest.
         clock: tells the time.
+        rested: told whenever it begins a rest by what it has seen itself.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Breaker:
         timeouts: Timeouts,
         rates: Rates,
         clock: Clock,
+        rested: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._failures = failures
@@ -83,6 +85,7 @@ class Breaker:
         self._timeouts = timeouts
         self._rates = rates
         self._clock = clock
+        self._rested = rested
         self._window = _Window(window)
         self._until: float | None = None
         """When the rest ends or has ended; None while closed."""
@@ -218,6 +221,7 @@ class Breaker:
                 return
             seconds = self._rest * (1.0 + self._growth)
             self._open(now, seconds)
+            self._rested()
             self._rates.rest(self._name, seconds)
 
     def _impatient(self, call: Call, error: HeadgateError, now: float) -> bool:

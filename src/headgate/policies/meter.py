@@ -5,12 +5,13 @@ outermost policy, so it sees refusals too. The gate's own calls are not a caller
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
+from typing import Self
 
-from headgate.core.attempt import Settled
 from headgate.core.call import Call, Origin
 from headgate.core.clock import Clock
+from headgate.core.counts import CANCELLED, Counts, Name, count
 from headgate.core.errors import HeadgateError
 from headgate.core.policy import Handler
 from headgate.core.reply import Abandoned, Reply
@@ -27,67 +28,6 @@ LEFT = 499
 """The status of a call whose caller left, as nginx has it."""
 
 
-class Counters:
-    """What this process has seen since its start. Read it; only the meter writes.
-
-    Attributes:
-        calls, errors: of callers that have ended, and those of them that failed or were left.
-        in_flight: begun and not ended.
-        attempts: that were made for them.
-        prompt_tokens, completion_tokens: billed, reported or counted.
-        cost: of known price, picodollars.
-        unpriced: billed attempts whose price is not known.
-        unknown: attempts whose outcome is not known.
-    """
-
-    __slots__ = (
-        "_recent",
-        "attempts",
-        "calls",
-        "completion_tokens",
-        "cost",
-        "errors",
-        "in_flight",
-        "prompt_tokens",
-        "unknown",
-        "unpriced",
-    )
-
-    def __init__(self) -> None:
-        self.calls = self.errors = self.in_flight = self.attempts = 0
-        self.prompt_tokens = self.completion_tokens = 0
-        self.cost = self.unpriced = self.unknown = 0
-        self._recent: deque[float] = deque(maxlen=RECENT)
-
-    def latency_ms(self, quantile: float) -> float:
-        """A quantile (0 to 1) of the latency of recent calls, in milliseconds; 0 before the first one."""
-        if not self._recent:
-            return 0.0
-        ordered = sorted(self._recent)
-        return ordered[min(int(quantile * len(ordered)), len(ordered) - 1)]
-
-    def add(self, call: Call, latency_ms: float, *, failed: bool) -> None:
-        """Count a call that has ended."""
-        self.calls += 1
-        self.errors += failed
-        self.in_flight -= 1
-        self._recent.append(latency_ms)
-        for attempt in call.trail:
-            self.attempts += 1
-            usage = attempt.usage
-            if usage is not None:
-                self.prompt_tokens += usage.prompt_tokens
-                self.completion_tokens += usage.completion_tokens
-            if attempt.settled is Settled.UNKNOWN:
-                # What budgets are charged for it is no cost yet.
-                self.unknown += 1
-            elif attempt.cost is None:
-                # Of a call that others share, and that this caller has left, the ledger alone hears the end.
-                self.unpriced += attempt.settled is not None
-            else:
-                self.cost += attempt.cost
-
-
 class Meter:
     """The policy.
 
@@ -97,15 +37,29 @@ class Meter:
         tell: see the attribute.
 
     Attributes:
-        counters: of this process since its start.
+        counters: of this process since its start; other policies count their own there.
+        journal: where ends are written.
         tell: told of each call that has ended, for a log.
     """
 
     def __init__(self, journal: Journal, clock: Clock, tell: Tell = lambda _call, _end: None) -> None:
-        self.counters = Counters()
+        self.counters = Counts()
+        self.journal = journal
         self.tell = tell
-        self._journal = journal
         self._clock = clock
+        self._recent: deque[float] = deque(maxlen=RECENT)
+
+    def knowing(self, models: Collection[str], targets: Collection[Name]) -> Self:
+        """The same, with these names in the configuration; others are counted as one."""
+        self.counters.know(models, targets)
+        return self
+
+    def latency_ms(self, quantile: float) -> float:
+        """A quantile (0 to 1) of the latency of recent calls, in milliseconds; 0 before the first one."""
+        if not self._recent:
+            return 0.0
+        ordered = sorted(self._recent)
+        return ordered[min(int(quantile * len(ordered)), len(ordered) - 1)]
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002  the field's word
         """Pass the call on, and write down how it ended."""
@@ -130,18 +84,35 @@ class Meter:
             status, error_type = _failure(error, reply)
         took = self._clock.monotonic() - call.started
         latency_ms = milliseconds(took)
-        self.counters.add(call, latency_ms, failed=error_type is not None)
+        cache = reply.cache if reply is not None else "off"
+        self._count(call, took, first_token_ms, error_type, cache)
         end = entries.ending(
             call,
             time=None if call.trail else self._clock.time() - took,
             status=status,
             error_type=error_type,
-            cache=reply.cache if reply is not None else "off",
+            cache=cache,
             latency_ms=latency_ms,
             first_token_ms=first_token_ms,
         )
-        self._journal.call(end)
+        self.journal.call(end)
         self.tell(call, end)
+
+    def _count(self, call: Call, took: float, first_ms: float | None, error_type: str | None, cache: str) -> None:
+        counters = self.counters
+        counters.in_flight -= 1
+        model = counters.model(call.model)
+        model.took.add(took)
+        if first_ms is not None:
+            model.first.add(first_ms / 1e3)
+        if error_type is not None:
+            count(counters.codes, error_type)
+        if cache != "off":
+            counters.cache[cache] = counters.cache.get(cache, 0) + 1
+        for verdict in call.verdicts:
+            said = (verdict.rule, verdict.side, verdict.action)
+            counters.verdicts[said] = counters.verdicts.get(said, 0) + 1
+        self._recent.append(took * 1e3)
 
 
 def _failure(error: BaseException, reply: Reply | None) -> tuple[int, str | None]:
@@ -150,7 +121,7 @@ def _failure(error: BaseException, reply: Reply | None) -> tuple[int, str | None
         if reply is not None and reply.finished:
             # Leaving after the answer was finished (a reader that stops at `[DONE]`) is no failure.
             return reply.status, None
-        return LEFT, "cancelled"
+        return LEFT, CANCELLED
     if isinstance(error, HeadgateError):
         return error.http_status, error.code
     return 500, "internal_error"

@@ -34,6 +34,7 @@ class Budget:
         must_know: a model whose price is not known is not asked.
         holds: sets aside what a call may cost; None where there are no budgets.
         exceeded: is told of an attempt of a call that cost more than was held for it, and how much that was.
+        count: is told of each attempt that is settled; of one that several calls share, once.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Budget:
         must_know: bool = False,
         holds: Holds | None = None,
         exceeded: Callable[[str, Attempt, int], None] | None = None,
+        count: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
         self._journal = journal
         self._prices = prices
@@ -54,6 +56,7 @@ class Budget:
         self._must_know = must_know
         self._holds = holds
         self._exceeded = exceeded
+        self._count = count
         self._thoughts = Thoughts()
 
     async def __call__(self, call: Call, next: Handler) -> Reply:  # noqa: A002, C901  the field's word; in one piece
@@ -165,6 +168,7 @@ class Budget:
                 if self._exceeded is not None and (attempt.cost or 0) > held.told.amount:
                     self._exceeded(call.id, attempt, held.told.amount)
             self._journal.outcome(entries.outcome(call, attempt))
+            self._count(attempt)
 
     def _settle_joint(self, call: Call, attempt: Attempt, start: float, joint: Joint) -> None:
         """The same for an attempt that several calls share."""
@@ -190,6 +194,7 @@ class Budget:
             for owner, share, amount in joint.settle(price):
                 if self._exceeded is not None:
                     self._exceeded(owner.id, share, amount)
+            self._count(attempt)
 
     def _price(self, call: Call, attempt: Attempt, held: Held | None) -> None:
         """Say what a billed attempt costs; where nobody knows, and a budget must, it is unknown instead."""

@@ -68,6 +68,10 @@ class Gauge:
         self._told = Told(weights(limits))
         self._set_rule()
 
+    def now(self) -> float:
+        """The time, in seconds, by which tickets are dated."""
+        return self._clock.monotonic()
+
     def at_once(self, demand: Demand) -> Ticket | None:
         """Let a call through if it is known here and now that it need not wait; None: ask `admit`."""
         if self._queue.waiting or self._quota is not None:

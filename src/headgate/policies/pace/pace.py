@@ -21,6 +21,7 @@ from functools import partial
 from headgate.catalog.forecast import Forecast
 from headgate.core.attempt import Attempt, Basis
 from headgate.core.call import Call
+from headgate.core.counts import Spread
 from headgate.core.errors import OversizeError, RateLimitError
 from headgate.core.limits import Demand
 from headgate.core.policy import Handler
@@ -35,11 +36,13 @@ class Pace:
     Args:
         gauge: the limit, which other targets may share.
         forecast: what a call to this model will use.
+        waited: where waits are counted.
     """
 
-    def __init__(self, gauge: Gauge, forecast: Forecast) -> None:
+    def __init__(self, gauge: Gauge, forecast: Forecast, waited: Spread | None = None) -> None:
         self.gauge = gauge
         self.forecast = forecast
+        self._waited = Spread() if waited is None else waited
 
     def carry(self, former: "Pace") -> None:
         """Expect what the one before has learned to expect; the gauge belongs to the gate and goes on by itself."""
@@ -58,7 +61,11 @@ class Pace:
         demand = self.forecast.expect(call) if gauge.counts_tokens else NOTHING
         ticket = gauge.at_once(demand)
         if ticket is None:
+            came = gauge.now()
             ticket = await gauge.admit(call, demand)
+            self._waited.add(ticket.at - came)
+        else:
+            self._waited.at_once()
         tried = len(call.trail)
         try:
             reply = await next(call)

@@ -40,6 +40,7 @@ class Route:
         chance: draws among equals.
         clock: tells when a deadline has passed, and how long targets take.
         living: what becomes of targets whose model is retired: the ones that may be asked. May refuse the call.
+        moved: told of a target (provider and model) whenever a call goes on from it to another one.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Route:
         chance: Chance,
         clock: Clock,
         living: Living | None = None,
+        moved: Callable[[str, str], None] = lambda _provider, _model: None,
     ) -> None:
         self._plans = plans
         self._speaks = speaks
@@ -62,6 +64,7 @@ class Route:
         self._chance = chance
         self._clock = clock
         self._living = living
+        self._moved = moved
         self._latency = Latency(clock)
         # Of the day: what is known before a call comes.
         self._day = ""
@@ -112,6 +115,8 @@ class Route:
                         left = choice.larger(call, target, left)
                     if call.deadline is not None and self._clock.monotonic() >= call.deadline:
                         break
+                    if left:
+                        self._moved(target.provider, target.model or call.model)
                 else:
                     if strategy == "cost":
                         self._costs.learn(call, reply)
