@@ -95,22 +95,22 @@ def run(
     simulate: Simulate = False,
     local: LocalModel = False,
 ) -> None:
-    """Ask all questions of a file, as fast as the limits allow, each exactly once.
+    """Answer a file of questions, each exactly once.
 
-    Run the same command again to go on after an interruption: what was answered is never asked again. Ends with 3 when
-    the budget stops it, and with 4 when rows have failed; each failed row's line says why.
+    As fast as the limits allow. Run the same command again to go on after an interruption: what was answered is never
+    asked again. Ends with 3 when the budget stops it, and with 4 when rows have failed; each failed row's line says why.
     """
     is_sheet = csv or column is not None or source.lower().endswith(".csv")
     wish = Wish(
         model=model,
         template=None if template is None else Template(template),
         column=column or "prompt",
-        params=_params(param or []),
+        params=parameters(param or []),
         sheet=is_sheet,
     )
     if mode not in MODES:
         raise BadRequestError(f"--mode is {mode!r}; it is one of {', '.join(MODES)}.")
-    money, seconds = _dollars(budget), None if deadline is None else _deadline(deadline)
+    money, seconds = dollars_of(budget), None if deadline is None else _deadline(deadline)
     if output is None and not dry_run:
         raise BadRequestError("No output is named.", hint="Write `-o FILE`; `--dry-run` needs none.")
     path = None if source == "-" else Path(source)
@@ -307,7 +307,12 @@ def _cure(error: HeadgateError) -> str:
     return ", with a higher `--budget`" if file_job.over_budget(error) else ""
 
 
-def _dollars(text: str | None) -> Decimal | None:
+def dollars_of(text: str | None) -> Decimal | None:
+    """A budget as it was written.
+
+    Raises:
+        BadRequestError: it is no sum above 0.
+    """
     if text is None:
         return None
     try:
@@ -328,7 +333,12 @@ def _deadline(text: str) -> float:
         ) from None
 
 
-def _params(given: list[str]) -> dict[str, bytes]:
+def parameters(given: list[str]) -> dict[str, bytes]:
+    """Parameters of requests as they were written, `NAME=VALUE`, in JSON by name.
+
+    Raises:
+        BadRequestError: one is written otherwise, or is not for everybody to set.
+    """
     found = {}
     for text in given:
         name, equals, value = text.partition("=")
