@@ -98,7 +98,8 @@ def run(
     """Answer a file of questions, each exactly once.
 
     As fast as the limits allow. Run the same command again to go on after an interruption: what was answered is never
-    asked again. Ends with 3 when the budget stops it, and with 4 when rows have failed; each failed row's line says why.
+    asked again. Ends with 3 when the budget stops it, and with 4 when rows have failed; each failed row's line says
+    why.
     """
     is_sheet = csv or column is not None or source.lower().endswith(".csv")
     wish = Wish(
