@@ -105,5 +105,5 @@ def test_twenty_kills(tmp_path, free_port, seed):
     """At seeded moments of one run."""
     port = free_port()
     with _simulator(tmp_path, port):
-        summary = _killed(tmp_path, port, 6000, seed=seed, kills=20)
-    _check(tmp_path, summary, 6000, 20)
+        summary = _killed(tmp_path, port, 3000, seed=seed, kills=20)
+    _check(tmp_path, summary, 3000, 20)
