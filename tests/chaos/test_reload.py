@@ -56,6 +56,7 @@ def test_changes_under_load(stage, callers, free_port, until, several):
             assert len(seen) == several
             assert {(one.status, one.whole) for one in crowd.heard} == {(200, True)}
             await gateway.stop()
+            stage.config()
             await stage.audit(crowd.heard, kills=0)
 
     asyncio.run(story())
