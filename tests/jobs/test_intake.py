@@ -156,6 +156,14 @@ def test_a_sheet_has_a_column_of_prompts():
     assert [_refused(row)[2] for row in rows[2:]] == ["no_prompt", "malformed_row"]
 
 
+def test_a_row_of_a_sheet_whose_quote_is_never_closed_asks_nothing():
+    """All that stands below it would be its prompt."""
+    good, bad = _rows("q", "Why?", '"What', "Who?", "When?", sheet=True, column="q", model="m")
+    assert _asked(good)[0] == "row-2"
+    assert _refused(bad)[2] == "malformed_row"
+    assert bad.error.message == "Line 3 has a quote that is never closed, so that all lines below are part of it."
+
+
 @pytest.mark.parametrize("wish", [{"column": "q"}, {"template": Template("{q}")}])
 def test_a_sheet_without_the_column_stops_at_once(wish):
     """It is a wrong flag, not a bad row."""

@@ -205,7 +205,11 @@ class Intake:
         return columns
 
     def _record(self, number: int, text: str) -> dict[str, msgspec.Raw]:
-        values = sheet.fields(text)
+        try:
+            values = sheet.fields(text)
+        except BadRequestError:
+            message = f"Line {number} has a quote that is never closed, so that all lines below are part of it."
+            raise _Bad("malformed_row", message) from None
         if len(values) != len(self._columns):
             message = f"Line {number} has {len(values)} fields, and the header {len(self._columns)}."
             raise _Bad("malformed_row", message)

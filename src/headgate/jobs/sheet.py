@@ -8,6 +8,7 @@ import csv
 import sys
 from collections.abc import AsyncIterator
 
+from headgate.core.errors import BadRequestError
 from headgate.jobs.lines import LONGEST
 
 Lines = AsyncIterator[tuple[int, bytes | None]]
@@ -16,7 +17,7 @@ Lines = AsyncIterator[tuple[int, bytes | None]]
 async def records(lines: Lines, *, longest: int = LONGEST) -> AsyncIterator[tuple[int, bytes | None]]:
     """The records, each with the number of its first line; None in place of one that is too long.
 
-    A record whose quote nobody closes ends where it is too long, or with the file.
+    A record whose quote nobody closes ends where it is too long, or with the file; `fields` refuses it.
     """
     held: list[bytes] = []
     size = begin = 0
@@ -50,11 +51,19 @@ def fields(record: str) -> list[str]:
     Example:
         >>> fields('a,"b, ""c""\nd",')
         ['a', 'b, "c"\nd', '']
+
+    Raises:
+        BadRequestError: a quote is never closed.
     """
     if '"' not in record:
         return record.rstrip("\r").split(",")
     csv.field_size_limit(sys.maxsize)  # how long a record may be is known here, and no field is longer
-    return next(csv.reader([record]))
+    source = iter((record, ""))
+    found = next(csv.reader(source))
+    if next(source, None) is None:
+        # The reader wanted more: all lines below belong to a field that was never meant to hold them.
+        raise BadRequestError("A quote in the CSV file is never closed.", hint="Close it, or double it to mean itself.")
+    return found
 
 
 def _open(line: bytes, *, inside: bool) -> bool:
