@@ -111,7 +111,7 @@ def run(
     )
     if mode not in MODES:
         raise BadRequestError(f"--mode is {mode!r}; it is one of {', '.join(MODES)}.")
-    money, seconds = dollars_of(budget), None if deadline is None else _deadline(deadline)
+    money, seconds = dollars_of(budget), None if deadline is None else deadline_of(deadline)
     if output is None and not dry_run:
         raise BadRequestError("No output is named.", hint="Write `-o FILE`; `--dry-run` needs none.")
     path = None if source == "-" else Path(source)
@@ -123,7 +123,7 @@ def run(
                 batched = worthwhile(file_job.length(file, sheet=is_sheet), seconds)
             mode = "batch" if batched else "realtime"
         order = Order(source=path, output=output or Path(), wish=wish, lane=Lane(mode), budget=money)
-        order = _with_model(order, loaded.config)
+        order = with_model(order, loaded.config)
         try:
             task = _Task(order, loaded.config, file, concurrency, seconds, sample, retry_failed, as_completed, json)
             if dry_run:
@@ -295,7 +295,7 @@ def _takes(lane: Lane, one: LaneQuote) -> str:
     return "no limit is known" if one.seconds is None else f"{progress.time(one.seconds)}"
 
 
-def _with_model(order: Order, config: Config) -> Order:
+def with_model(order: Order, config: Config) -> Order:
     """The same order with the model that rows are asked of which name none."""
     if order.wish.model is not None:
         return order
@@ -325,7 +325,7 @@ def dollars_of(text: str | None) -> Decimal | None:
     return amount
 
 
-def _deadline(text: str) -> float:
+def deadline_of(text: str) -> float:
     try:
         return ask.deadline(text)
     except BadRequestError:

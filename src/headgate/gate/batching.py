@@ -38,6 +38,7 @@ from headgate.gate.caps import OWN
 from headgate.policies.budget.hold import BATCH, Holds, kept_long
 from headgate.policies.route import ANY
 from headgate.stores.batches import BatchBook, BatchRecord, Fund
+from headgate.stores.jobs import JobBook
 from headgate.stores.money import Cap
 from headgate.stores.protocols import Ledger
 from headgate.stores.records import AttemptRow, CallEnd, Entry, Intent, Outcome, Told
@@ -101,6 +102,7 @@ class Batching:
 
     Attributes:
         book: of batches.
+        jobs: the book of durable jobs.
         clock, chance: those of the gate.
 
     Args:
@@ -111,6 +113,7 @@ class Batching:
 
     def __init__(self, parts: stack.Parts, fitted: Callable[[Call], Awaitable[Call]], ledger: Ledger) -> None:
         self.book = BatchBook(ledger)
+        self.jobs = JobBook(ledger)
         self.clock: Clock = parts.clock
         self.chance: Chance = parts.chance
         self._parts = parts

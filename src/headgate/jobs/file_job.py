@@ -159,9 +159,12 @@ def budgeted(config: Config, order: Order, part: Part) -> Config:
     if order.budget <= spent:
         message = f"The budget of ${order.budget} is spent: the job has cost ${show_usd(part.tally.cost)}."
         raise OverBudgetError(message, hint="Raise `--budget`.")
-    cap = Budget(name=f"run {part.job}", scope="tag", tag=f"{TAG}={part.job}", window="total",
-                 limit_usd=order.budget - spent, alert_at=[])  # fmt: skip
-    return config.model_copy(update={"budgets": [*config.budgets, cap]})
+    return config.model_copy(update={"budgets": [*config.budgets, cap(part.job, order.budget - spent)]})
+
+
+def cap(job: str, limit: Decimal) -> Budget:
+    """The budget of a job."""
+    return Budget(name=f"run {job}", scope="tag", tag=f"{TAG}={job}", window="total", limit_usd=limit, alert_at=[])
 
 
 def tags(part: Part) -> Mapping[str, str]:

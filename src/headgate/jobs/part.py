@@ -328,14 +328,18 @@ def peek(path: Path) -> Head | None:
 
 
 def _compare(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    if names:
-        changes = "".join(f"\n  {name}: was {_shown(before.get(name))}, is {_shown(now.get(name))}" for name in names)
+    if changes := differences(before, now):
         raise BadRequestError(
             f"`{path}` was begun with other settings:{changes}",
             code="job_changed",
             hint=f"Use those settings to go on. To begin anew, remove `{path}` or name another output.",
         )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What has changed about a job, a line for each; empty where nothing has."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return "".join(f"\n  {name}: was {_shown(before.get(name))}, is {_shown(now.get(name))}" for name in names)
 
 
 def _shown(value: object) -> str:

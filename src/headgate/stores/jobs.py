@@ -143,7 +143,8 @@ _WANT = (
     " AND EXISTS (SELECT 1 FROM jobs WHERE id = ? AND state = 'running')"
 )
 _WANT_ONE = "UPDATE job_shards SET wanted = wanted + 1 WHERE job = ? AND place = ? AND done = 0 AND owner IS NULL"
-_TUNE = "UPDATE jobs SET settings = ? WHERE id = ? RETURNING id"
+_TUNE = "UPDATE jobs SET settings = ? WHERE id = ?"
+_SPECIFY = "UPDATE jobs SET spec = ? WHERE id = ?"
 _DUE = (
     "SELECT s.job, s.place, s.wanted FROM job_shards s JOIN jobs j ON j.id = s.job"
     " WHERE j.state = 'running' AND s.done = 0 AND s.owner IS NULL AND s.queued < s.wanted"
@@ -231,6 +232,10 @@ class JobBook:
         moved = Expression(_MOVE.format(marks), (str(after), trouble, name, *map(str, before)))
         more = [Expression(_WANT, (name, name))] if after is JobState.RUNNING else []
         return bool((await self._tables.change([moved, *more]))[0])
+
+    async def specify(self, name: str, spec: str) -> None:
+        """Say what is asked of a job's rows, when they are written down."""
+        await self._change(Expression(_SPECIFY, (spec, name)))
 
     async def tune(self, name: str, settings: Settings) -> None:
         """Change what may be changed."""
