@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from headgate.core.call import Caller, Operation
-from headgate.core.errors import ConfigError, HeadgateError, OverBudgetError, RestingError
+from headgate.core.errors import ConfigError, HeadgateError, OverBudgetError, RestingError, StoppingError
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.gate.ports import SystemChance
+from headgate.gate.tasks import Tasks
 from headgate.stores.protocols import Query
 from headgate.testing import VirtualClock, virtual_time
 
@@ -248,3 +249,24 @@ def test_changes_under_load_drop_no_call():
     answers, total = virtual_time(story())
     assert all(answers)
     assert (total.calls, total.errors) == (200, 0)
+
+
+@pytest.mark.parametrize("steps", range(0, 24, 2))
+def test_a_gate_that_is_closed_while_it_changes_leaves_nothing_behind(steps):
+    """Wherever the change has come: it is refused, or ended before the gate is; no task stays."""
+    other = {"q": {"type": "simulator"}}
+    models = {"m": {"targets": [{"provider": "q", "model": "gpt-6-luna"}]}}
+
+    async def story():
+        async with _standing() as gate:
+            changing = Tasks().start(gate.change(_config(providers=other, models=models)), "change")
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await gate.close()
+            try:
+                await changing
+            except StoppingError:
+                assert set(gate._providers) == {"p"}
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(story())

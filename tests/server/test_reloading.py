@@ -112,3 +112,46 @@ def test_a_file_that_changes_is_noticed(way, tmp_path):
 
     virtual_time(story())
     assert server.changes == [CONFIG]
+
+
+def test_what_nobody_foresaw_does_not_end_it(caplog):
+    """It is logged and said, and the next configuration is read."""
+    server, reads = Server(), []
+
+    def read():
+        reads.append(1)
+        if len(reads) == 1:
+            raise MemoryError
+        return CONFIG
+
+    async def story():
+        async with reloading(Source(read), server.change, say=server.said.append, clock=VirtualClock()):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await server.until(1)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await server.until(2)
+
+    asyncio.run(story())
+    assert server.changes == [CONFIG]
+    assert server.said[0] == "the configuration could not be exchanged; the log says why"
+    assert caplog.records[0].exc_info[0] is MemoryError
+
+
+def test_what_is_no_file_holds_nobody(tmp_path):
+    """A pipe in the place of the file is not opened: whoever opens one waits for somebody who writes."""
+    path = tmp_path / "headgate.yaml"
+    path.write_text("a")
+    server = Server()
+
+    async def story():
+        async with reloading(Source(lambda: CONFIG, path), server.change, say=server.said.append, clock=VirtualClock()):
+            await asyncio.sleep(1.5 * INTERVAL)
+            path.unlink()
+            os.mkfifo(path)
+            await asyncio.sleep(3 * INTERVAL)
+            path.unlink()
+            path.write_text("b")
+            await asyncio.sleep(3 * INTERVAL)
+
+    virtual_time(story())
+    assert server.changes == [CONFIG]

@@ -161,16 +161,17 @@ class Gate:
             check_staying(self.config, config)
             prices = made.prices(config)
             await asyncio.to_thread(prices.load)
+            self._must_be_open()
             before, after = self._made, Made(config, prices, self._ground, self._made)
             self._gauges.renew()
             self.keyring.renew(config.keys)
             self.once.renew(wiring.idempotency(config))
             self._become(after)
-            # What was borrowed of a cap that is lower now must not be spent unasked.
-            await self._purses.give_back()
             for provider, seconds in before.left(after):
                 self._left.add(provider)
                 self._tasks.start(self._leave(provider, seconds), "provider")
+            # What was borrowed of a cap that is lower now must not be spent unasked.
+            await self._purses.give_back()
 
     async def _leave(self, provider: Provider, seconds: float) -> None:
         """Close a provider when its last answer must have ended."""
@@ -468,7 +469,7 @@ class Gate:
         unknown by the next start.
         """
         self._stopping = True
-        async with self._closing:
+        async with self._changing, self._closing:
             if self._closed:
                 return
             await self.once.outlive.finish(self.config.server.shutdown_grace)

@@ -7,7 +7,9 @@ that is wrong changes nothing: what is wrong with it is said, and the old one st
 import asyncio
 import contextlib
 import hashlib
+import logging
 import signal
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,11 +18,13 @@ from typing import NamedTuple
 from headgate.core.clock import Clock
 from headgate.core.errors import HeadgateError
 from headgate.gate.config import Config
+from headgate.gate.document import MAX_BYTES
 from headgate.gate.loaded import generation
 from headgate.gate.tasks import Tasks
 
 INTERVAL = 1.0
 """Seconds between two looks at a file that is watched."""
+log = logging.getLogger("headgate.server")
 
 
 class Source(NamedTuple):
@@ -75,6 +79,10 @@ async def _follow(
             await change(config)
         except HeadgateError as error:
             say("\n".join(filter(None, ("the configuration stays as it was:", error.message, error.hint))))
+        except Exception:
+            # Nobody foresaw it; the next one is read all the same.
+            log.exception("a configuration could not be read, or not gone on with")
+            say("the configuration could not be exchanged; the log says why")
         else:
             say(f"the configuration was exchanged; its generation is {generation(config)}")
 
@@ -94,6 +102,11 @@ async def _watch(path: Path, wanted: asyncio.Event, clock: Clock) -> None:
 
 def _digest(path: Path) -> bytes | None:
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
+        # What is no file may never end, and may never even begin: a pipe that nobody writes to holds its reader.
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None
+        with path.open("rb") as stream:
+            # What is longer is refused, whatever else it says.
+            return hashlib.sha256(stream.read(MAX_BYTES + 1)).digest()
     except OSError:
         return None
