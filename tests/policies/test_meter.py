@@ -214,7 +214,7 @@ def test_what_is_counted_of_a_call(cache):
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (APIError("no", code="what a provider says"), "other"),
+        (APIError("no", code="what a provider says"), "status_400"),
         (TimeoutError("slow"), "upstream_timeout"),
         (asyncio.CancelledError(), "cancelled"),
         (RuntimeError("a fault"), "internal_error"),

@@ -2,17 +2,23 @@
 
 import asyncio
 import hashlib
+import re
 from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from headgate.core.call import Operation
 from headgate.core.errors import HeadgateError
+from headgate.gate.loaded import generation
 from headgate.server.app import application
-from headgate.server.metrics import Metrics
+from headgate.server.metrics import _NAMES, Metrics
 from headgate.testing import VirtualClock, virtual_time
 
+ROOT = Path(__file__).parents[2]
 BODY = b'{"model": "%s", "messages": [{"role": "user", "content": "Tell me about 50 tokens."}]}'
 BUSY = {"kind": "status", "status": 503, "model": "gpt-6-sol"}
 KEYS = {
@@ -23,15 +29,20 @@ SOL = {"gpt-6-sol": {"targets": [{"provider": "p"}]}}
 
 
 def figures(text: str) -> dict[tuple[str, ...], float]:
-    """Every sample by its name and the values of its labels."""
+    """Every sample of ours by its name and the values of its labels, but for buckets."""
     families = list(text_string_to_metric_families(text))
     assert all(family.documentation for family in families)
     assert len({family.name for family in families}) == len(families)
-    samples = [sample for family in families for sample in family.samples]
-    labels = ("direction", "provider", "model", "budget")
-    found = {(one.name, *(one.labels[name] for name in labels if name in one.labels)): one.value for one in samples}
-    assert len(found) == len(samples)
+    samples = [one for family in families for one in family.samples if one.name.startswith("headgate_")]
+    plain = [one for one in samples if "le" not in one.labels]
+    found = {(one.name, *one.labels.values()): one.value for one in plain}
+    assert len(found) == len(plain)
     return found
+
+
+def some(found: dict[tuple[str, ...], float], *names: str) -> dict[tuple[str, ...], float]:
+    """The figures of some metrics."""
+    return {name: value for name, value in found.items() if name[0].removeprefix("headgate_") in names}
 
 
 async def ask(gate, *models: str) -> None:
@@ -55,35 +66,59 @@ def on_a_gate(simulated_gate, story, **settings):
 
 
 def test_a_new_gate_tells_of_what_it_is_configured_for(simulated_gate):
-    """Zeros, and a closed breaker for each target that the configuration names."""
+    """Zeros for each name and target that the configuration has, and closed breakers."""
 
     async def story(gate):
-        return figures(Metrics(gate).page("")[0].decode())
+        return figures(Metrics(gate).page("")[0].decode()), generation(gate.config)
 
-    assert on_a_gate(simulated_gate, story) == {
-        ("headgate_calls_total",): 0,
-        ("headgate_errors_total",): 0,
-        ("headgate_in_flight",): 0,
-        ("headgate_tokens_total", "input"): 0,
-        ("headgate_tokens_total", "output"): 0,
-        ("headgate_cost_usd_total",): 0,
-        ("headgate_breaker_state", "p", "gpt-6-luna"): 0,
-        ("headgate_shared_store_up",): 1,
-        ("headgate_alerts_total",): 0,
-        ("headgate_exceeded_holds_total",): 0,
+    found, name = on_a_gate(simulated_gate, story)
+    ones = {("headgate_shared_store_up",), ("headgate_store_up",), ("headgate_journal_up",)}
+    ones |= {("headgate_info", name, version("headgate"))}
+    assert {name for name, value in found.items() if value} == ones
+    assert some(found, "calls_total", "breaker_state", "cost_usd_total", "tokens_total") == {
+        ("headgate_calls_total", "gpt-6-luna"): 0,
+        ("headgate_calls_total", "other"): 0,
+        ("headgate_tokens_total", "input", "gpt-6-luna", "p"): 0,
+        ("headgate_tokens_total", "output", "gpt-6-luna", "p"): 0,
+        ("headgate_cost_usd_total", "gpt-6-luna", "p"): 0,
+        ("headgate_breaker_state", "gpt-6-luna", "p"): 0,
     }
 
 
-def test_several_workers_label_their_figures(simulated_gate):
-    """Each figure says whose it is, beside its own labels; nothing else is different."""
+def test_every_metric_is_listed():
+    """The table of docs/watching.md has them all, with their labels and kinds, and no others."""
+    page = (ROOT / "docs" / "watching.md").read_text("utf-8")
+    rows = re.findall(r"^\| `headgate_(\w+?)(?:\{([\w,]+)\})?` \| (\w+) \|", page, re.MULTILINE)
+    listed = {(name, tuple(labels.split(",")) if labels else (), kind) for name, labels, kind in rows}
+    budgets = {(f"budget_{name}_usd", ("budget",), "gauge") for name in ("spent", "held", "limit")}
+    ours = {(name + "_total" * (kind == "counter"), labels, kind) for kind, name, _, labels in _NAMES}
+    assert listed == ours | budgets | {("worker_up", ("worker",), "gauge")}
+    assert len(rows) == len(listed)
+
+
+def test_a_worker_tells_of_all_of_them(simulated_gate, tmp_path):
+    """Each figure says whose it is; those of budgets are of all and stand once; the hub's own labels stay."""
+    settings = {
+        "server": {"workers": 3},
+        "shared": "redis://127.0.0.1:1",
+        "store": f"sqlite:///{tmp_path}/a.db",
+        "journal": {"path": str(tmp_path / "journal")},
+        "budgets": [{"name": "day", "limit_usd": 1}],
+    }
 
     async def story(gate):
-        return [list(text_string_to_metric_families(Metrics(gate, n).page("")[0].decode())) for n in (None, 2)]
+        one, two = Metrics(gate, 1), Metrics(gate, 2)
+        await asyncio.sleep(1.5)
+        pages = [list(text_string_to_metric_families(each.page("")[0].decode())) for each in (one, two)]
+        return [{(s.name, *sorted(s.labels.items())): s.value for f in page for s in f.samples} for page in pages]
 
-    alone, labelled = ([one for family in page for one in family.samples] for page in on_a_gate(simulated_gate, story))
-    assert len(labelled) == 10
-    assert [one.labels for one in labelled] == [{**one.labels, "worker": "2"} for one in alone]
-    assert [(one.name, one.value) for one in labelled] == [(one.name, one.value) for one in alone]
+    one, two = on_a_gate(simulated_gate, story, **settings)
+    assert one.keys() == two.keys()
+    assert {value for name, value in one.items() if name[0] == "headgate_worker_up"} == {1}
+    assert {("headgate_in_flight", ("worker", number)) for number in "12"} <= one.keys()
+    assert ("headgate_calls_total", ("model", "gpt-6-luna"), ("worker", "2")) in one
+    assert ("headgate_budget_limit_usd", ("budget", "day")) in one
+    assert all(dict(name[1:]).get("worker") in {"1", "2"} for name in one if "budget" not in name[0])
 
 
 def test_it_tells_what_the_gate_has_counted(simulated_gate):
@@ -115,14 +150,31 @@ def test_it_tells_what_the_gate_has_counted(simulated_gate):
         models={**SOL, "gpt-6-luna": {"targets": [{"provider": "p"}]}},
     )
     first, rested, closed, streaming = seen
-    assert (first["headgate_calls_total",], first["headgate_errors_total",]) == (7, 5)
-    assert [figures["headgate_breaker_state", "p", "gpt-6-sol"] for figures in seen] == [2, 1, 0, 0]
-    assert {figures["headgate_breaker_state", "p", "gpt-6-luna"] for figures in seen} == {0}
-    assert closed["headgate_calls_total",] == 8
+    assert some(first, "calls_total", "errors_total", "attempts_total", "attempt_errors_total") == {
+        ("headgate_calls_total", "gpt-6-luna"): 2,
+        ("headgate_calls_total", "gpt-6-sol"): 5,
+        ("headgate_calls_total", "other"): 0,
+        ("headgate_errors_total", "status_502"): 5,
+        ("headgate_attempts_total", "gpt-6-luna", "p", "billed"): 2,
+        ("headgate_attempts_total", "gpt-6-luna", "p", "not_billed"): 0,
+        ("headgate_attempts_total", "gpt-6-luna", "p", "unknown"): 0,
+        ("headgate_attempts_total", "gpt-6-sol", "p", "billed"): 0,
+        ("headgate_attempts_total", "gpt-6-sol", "p", "not_billed"): 5,
+        ("headgate_attempts_total", "gpt-6-sol", "p", "unknown"): 0,
+        ("headgate_attempt_errors_total", "status_503", "gpt-6-sol", "p"): 5,
+    }
+    assert [figures["headgate_breaker_state", "gpt-6-sol", "p"] for figures in seen] == [2, 1, 0, 0]
+    assert [figures["headgate_breaker_rests_total", "gpt-6-sol", "p"] for figures in seen] == [1, 1, 1, 1]
+    assert {figures["headgate_breaker_state", "gpt-6-luna", "p"] for figures in seen} == {0}
+    assert closed["headgate_calls_total", "gpt-6-sol"] == 6
     assert (closed["headgate_in_flight",], streaming["headgate_in_flight",]) == (0, 1)
-    assert closed["headgate_tokens_total", "output"] > 100
-    assert rested["headgate_cost_usd_total",] < closed["headgate_cost_usd_total",]
-    assert Decimal(str(closed["headgate_cost_usd_total",])) < bill.usd(), "the stream was charged, too"
+    assert closed["headgate_tokens_total", "output", "gpt-6-luna", "p"] > 80
+    cost = sum(some(closed, "cost_usd_total").values())
+    assert sum(some(rested, "cost_usd_total").values()) < cost
+    assert Decimal(str(round(cost, 12))) < bill.usd(), "the stream was charged, too"
+    assert closed["headgate_latency_seconds_count", "gpt-6-sol"] == 6
+    assert closed["headgate_attempt_seconds_count", "gpt-6-sol", "p"] == 6
+    assert closed["headgate_queue_wait_seconds_count", "gpt-6-luna", "p"] == 2
 
 
 def test_budgets_tell_how_they_stand(simulated_gate):
@@ -141,7 +193,7 @@ def test_budgets_tell_how_they_stand(simulated_gate):
             {"name": "each", "scope": "key", "limit_usd": 1},
         ],
     )
-    assert {name: value for name, value in found.items() if "budget" in name[0]} == {
+    assert {name: value for name, value in found.items() if "budget_" in name[0]} == {
         ("headgate_budget_limit_usd", 'a "quoted" day'): 0.25,
         ("headgate_budget_spent_usd", 'a "quoted" day'): float(bill),
         ("headgate_budget_held_usd", 'a "quoted" day'): 0,
@@ -159,23 +211,29 @@ def test_models_that_callers_make_up_are_one(simulated_gate):
 
     providers = {"p": {"type": "simulator", "faults": [BUSY], "max_retries": 0}}
     found = on_a_gate(simulated_gate, story, providers=providers)
-    breakers = {name[1:]: value for name, value in found.items() if name[0] == "headgate_breaker_state"}
-    assert breakers == {("p", "gpt-6-luna"): 0, ("p", "other"): 2}
+    assert some(found, "breaker_state", "calls_total") == {
+        ("headgate_breaker_state", "gpt-6-luna", "p"): 0,
+        ("headgate_breaker_state", "other", "p"): 2,
+        ("headgate_calls_total", "gpt-6-luna"): 0,
+        ("headgate_calls_total", "other"): 305,
+    }
 
 
 @pytest.mark.parametrize(
-    ("accept", "version"),
+    ("accept", "wanted"),
     [("", "text/plain"), ("text/plain;version=0.0.4", "text/plain"), ("application/openmetrics-text", "openmetrics")],
 )
-def test_readers_get_the_format_that_they_take(simulated_gate, client, accept, version):
+def test_readers_get_the_format_that_they_take(simulated_gate, client, accept, wanted):
     """As the official client negotiates it."""
 
     async def story(gate):
         return await client(application(gate, clock=VirtualClock())).get("/metrics", headers=[("accept", accept)])
 
     got = on_a_gate(simulated_gate, story)
-    assert (got.status, version in got.headers["content-type"]) == (200, True)
-    assert b"headgate_calls_total 0.0\n" in got.body
+    assert (got.status, wanted in got.headers["content-type"]) == (200, True)
+    assert b'headgate_calls_total{model="other"} 0.0\n' in got.body
+    if wanted == "openmetrics":
+        assert len(list(openmetrics.text_string_to_metric_families(got.body.decode()))) > 30
 
 
 def test_only_those_who_may_call_read_it(simulated_gate, client):
@@ -199,6 +257,6 @@ def test_two_gates_do_not_share_a_registry(simulated_gate):
         async with simulated_gate() as other:
             await ask(gate, "gpt-6-luna")
             pages = [figures(Metrics(one).page("")[0].decode()) for one in (gate, other)]
-            return [page["headgate_calls_total",] for page in pages]
+            return [page["headgate_calls_total", "gpt-6-luna"] for page in pages]
 
     assert on_a_gate(simulated_gate, story) == [1, 0]

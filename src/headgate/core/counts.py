@@ -15,7 +15,7 @@ from headgate.core.attempt import Attempt, Settled
 from headgate.core.errors import HeadgateError
 
 OTHER = "other"
-"""Models that the configuration does not name, and codes of errors that are a provider's own."""
+"""Models that the configuration does not name, and errors that are none of ours and have no status."""
 BOUNDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds; where the parts of a spread end."""
 CANCELLED = "cancelled"
@@ -118,7 +118,7 @@ class OfTarget(msgspec.Struct):
             else:
                 self.cost += attempt.cost
         if attempt.error_type is not None:
-            count(self.codes, attempt.error_type)
+            count(self.codes, attempt.error_type, attempt.status)
         self.took.add((attempt.latency_ms or 0.0) / 1e3)
 
     def rested(self) -> None:
@@ -150,7 +150,8 @@ class Counts(msgspec.Struct):
         for model in models:
             self.models.setdefault(model, OfModel())
         for target in targets:
-            self.targets.setdefault(target, OfTarget())
+            if target[1]:
+                self.targets.setdefault(target, OfTarget())
 
     def model(self, asked: str) -> OfModel:
         """Where a call is counted."""
@@ -158,7 +159,8 @@ class Counts(msgspec.Struct):
 
     def target(self, provider: str, model: str) -> OfTarget:
         """Where attempts at a target are counted; whoever makes many asks once."""
-        return self.targets.get((provider, model)) or self.targets.setdefault((provider, OTHER), OfTarget())
+        known = (provider, model) if not model or (provider, model) in self.targets else (provider, OTHER)
+        return self.targets.setdefault(known, OfTarget())
 
     @property
     def calls(self) -> int:
@@ -201,14 +203,16 @@ class Counts(msgspec.Struct):
         return sum(one.cost for one in self.targets.values())
 
 
-def count(numbers: dict[str, int], code: str) -> None:
-    """One more that ended in an error.
+def count(numbers: dict[str, int], code: str, status: int | None = None) -> None:
+    """One more that ended in an error. A code of a provider's own is counted by the HTTP status that came with it.
 
     Example:
         >>> numbers = {}
-        >>> for code in ("blocked", "what a provider says"): count(numbers, code)
+        >>> count(numbers, "blocked")
+        >>> count(numbers, "what a provider says", 503)
+        >>> count(numbers, "what a provider says")
         >>> numbers
-        {'blocked': 1, 'other': 1}
+        {'blocked': 1, 'status_503': 1, 'other': 1}
     """
-    name = code if code in CODES else OTHER
+    name = code if code in CODES else f"status_{status}" if status is not None and 400 <= status < 600 else OTHER
     numbers[name] = numbers.get(name, 0) + 1

@@ -37,6 +37,7 @@ class Alerts:
 
     Attributes:
         standing: how the named caps stood at the last look, by the name of the budget.
+        store_up: whether the books could be read at the last look.
         told: shares that this process has told of.
         exceeded: attempts of this process that cost more than was held for them.
     """
@@ -58,6 +59,7 @@ class Alerts:
         self._over: list[tuple[str, int]] = []
         self._watching = False
         self.standing: Mapping[str, Balance] = {}
+        self.store_up = True
         self.told = self.exceeded = 0
 
     def over(self, call: str, attempt: Attempt, held: int) -> None:
@@ -75,6 +77,7 @@ class Alerts:
     async def look(self) -> None:
         """Look once. A store that is away is asked again the next time; the drain tells of it."""
         self._tell_excess()
+        self.store_up = (await self._ledger.health())["status"] == "ok"
         named = self._named()
         caps = {(cap.name, cap.window): cap for cap in (*self._used(), *named)}
         try:

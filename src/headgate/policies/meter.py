@@ -85,7 +85,7 @@ class Meter:
         took = self._clock.monotonic() - call.started
         latency_ms = milliseconds(took)
         cache = reply.cache if reply is not None else "off"
-        self._count(call, took, first_token_ms, error_type, cache)
+        self._count(call, took, first_token_ms, error_type, status, cache)
         end = entries.ending(
             call,
             time=None if call.trail else self._clock.time() - took,
@@ -98,7 +98,9 @@ class Meter:
         self.journal.call(end)
         self.tell(call, end)
 
-    def _count(self, call: Call, took: float, first_ms: float | None, error_type: str | None, cache: str) -> None:
+    def _count(
+        self, call: Call, took: float, first_ms: float | None, error_type: str | None, status: int, cache: str
+    ) -> None:
         counters = self.counters
         counters.in_flight -= 1
         model = counters.model(call.model)
@@ -106,7 +108,7 @@ class Meter:
         if first_ms is not None:
             model.first.add(first_ms / 1e3)
         if error_type is not None:
-            count(counters.codes, error_type)
+            count(counters.codes, error_type, status)
         if cache != "off":
             counters.cache[cache] = counters.cache.get(cache, 0) + 1
         for verdict in call.verdicts:

@@ -1,26 +1,39 @@
 """`/metrics`: how the gate stands, in the words of Prometheus.
 
-Decides names, labels and help texts; refuses to know how anything is counted. Everything is read when somebody asks,
-so that a call costs nothing here. Labels hold only what the configuration names: models that callers make up, where a
-route takes any name, are one, `other`.
+Decides names, labels and help texts, which docs/watching.md lists; refuses to know how anything is counted
+(`figures.py`). Everything is read when somebody asks, so that a page costs a call nothing. Of several workers at one
+address each tells of all of them (`beside.py`).
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from operator import attrgetter
+from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from headgate.core.clock import Clock
+from headgate.core.counts import BOUNDS, Counts, Spread
 from headgate.core.money import PICO
 from headgate.gate.gate import Gate
-from headgate.gate.targets import Name, States
+from headgate.gate.ports import SystemClock
+from headgate.server.beside import Beside
+from headgate.server.figures import Figures, Reader
 
-OTHER = "other"
-BREAKER = {"closed": 0, "half_open": 1, "open": 2}
+Labels = tuple[str, ...]
 _TARGET = ("provider", "model")
+_KINDS: dict[str, Any] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
+_MARKS = [*(f"{bound:g}" if bound < 1 else f"{bound:.1f}" for bound in BOUNDS), "+Inf"]
 
 
 class Metrics:
@@ -28,12 +41,20 @@ class Metrics:
 
     Args:
         gate: what is told of.
-        worker: which of several processes at one address this is; each figure is labelled with it.
+        worker: which of several processes at one address this is; figures are labelled with whose they are. It tells
+            the others from then on, where a loop runs.
+        clock: tells how fresh the figures of the others are.
     """
 
-    def __init__(self, gate: Gate, worker: int | None = None) -> None:
+    def __init__(self, gate: Gate, worker: int | None = None, *, clock: Clock | None = None) -> None:
+        beside = None
+        reader = Reader(gate)
+        if worker is not None:
+            folder = Path(gate.config.journal.path, "figures")
+            beside = Beside(folder, worker, gate.config.server.workers, reader.read, clock or SystemClock())
+            beside.keep_telling(asyncio.get_running_loop())
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Reading(gate) if worker is None else _Labelled(_Reading(gate), str(worker)))
+        self._registry.register(_Page(gate, reader, beside))
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The body and its content type.
@@ -45,60 +66,58 @@ class Metrics:
         return encode(self._registry), content_type
 
 
-class _Labelled(Collector):
-    """The figures of one worker."""
+class _Family:
+    """One metric of all processes that are told of.
 
-    def __init__(self, reading: Collector, worker: str) -> None:
-        self._reading = reading
-        self._worker = worker
+    Args:
+        kind: `counter`, `gauge` or `histogram`.
+        name: its name, without `headgate_` and `_total`.
+        told: its help text.
+        labels: the names of its labels.
+        among: whether there are several processes.
+    """
 
-    def collect(self) -> Iterator[Metric]:
-        """Every figure, as it is now in this process."""
-        for metric in self._reading.collect():
-            metric.samples = [one._replace(labels={**one.labels, "worker": self._worker}) for one in metric.samples]
-            yield metric
+    def __init__(self, kind: str, name: str, told: str, labels: Labels, *, among: bool) -> None:
+        own = ("worker",) if among else ()
+        self.metric: Any = _KINDS[kind](f"headgate_{name}", told, labels=(*labels, *own))
+
+    def add(self, worker: Labels, found: Any) -> None:
+        """What one process tells: one figure, or figures by labels."""
+        figures: Mapping[Any, Any] = found if isinstance(found, Mapping) else {(): found}
+        for labels, figure in figures.items():
+            names = ((labels,) if isinstance(labels, str) else labels) + worker
+            if isinstance(figure, Spread):
+                buckets = [*zip(_MARKS, accumulate(figure.counts), strict=True)]
+                self.metric.add_metric(names, buckets, sum_value=figure.seconds)
+            else:
+                self.metric.add_metric(names, figure)
 
 
-class _Reading(Collector):
-    """Reads the gate at each scrape."""
+class _Page(Collector):
+    """Reads at each scrape."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, reader: Reader, beside: Beside | None) -> None:
         self._gate = gate
+        self._reader = reader
+        self._beside = beside
 
     def collect(self) -> Iterator[Metric]:
         """Every figure, as it is now."""
-        now = self._gate.meter.counters
-        yield CounterMetricFamily("headgate_calls", "Calls of callers that have ended.", now.calls)
-        yield CounterMetricFamily("headgate_errors", "Those of them that failed or were left.", now.errors)
-        yield GaugeMetricFamily("headgate_in_flight", "Calls of callers under way.", now.in_flight)
-        tokens = CounterMetricFamily("headgate_tokens", "Tokens, reported or counted.", labels=["direction"])
-        tokens.add_metric(["input"], now.prompt_tokens)
-        tokens.add_metric(["output"], now.completion_tokens)
-        yield tokens
-        yield CounterMetricFamily("headgate_cost_usd", "What they cost, where it is known.", now.cost / PICO)
-        targets = self._gate.targets()
-        breaker = GaugeMetricFamily(
-            "headgate_breaker_state", "0: closed, 1: half open, 2: open and resting.", labels=_TARGET
-        )
-        for name, state in self._breakers(targets).items():
-            breaker.add_metric(name, state)
-        yield breaker
-        waiting = GaugeMetricFamily(
-            "headgate_pace_waiting", "Attempts that wait for a target's limits.", labels=_TARGET
-        )
-        for name, number in self._waiting(targets).items():
-            waiting.add_metric(name, number)
-        yield waiting
-        shared = self._gate.shared()
-        up = int(shared["status"] == "ok")
-        yield GaugeMetricFamily("headgate_shared_store_up", "Whether the store of rates answers.", up)
-
+        if self._beside is None:
+            yield from _told({(): self._reader.read()})
+        else:
+            all_ = self._beside.all()
+            yield from _told({(str(number),): figures for number, (figures, _) in sorted(all_.items())})
+            told = "Whether a worker has told of itself lately."
+            up = GaugeMetricFamily("headgate_worker_up", told, labels=["worker"])
+            for number, (_, fresh) in sorted(all_.items()):
+                up.add_metric([str(number)], int(fresh))
+            yield up
         yield from self._budgets()
 
     def _budgets(self) -> Iterator[Metric]:
-        """Budgets of the configuration that are one sum, as they stood a few seconds ago."""
-        alerts = self._gate.alerts
-        standing = alerts.standing.items()
+        """Budgets of the configuration that are one sum, as they stood a few seconds ago: of all processes."""
+        standing = self._gate.alerts.standing.items()
         for name, told, figure in (
             ("spent", "What is on the books of a budget in its window.", attrgetter("spent")),
             ("held", "What processes hold of it, or have spent and not booked yet.", attrgetter("lent")),
@@ -108,27 +127,108 @@ class _Reading(Collector):
             for budget, balance in standing:
                 family.add_metric([budget], figure(balance) / PICO)
             yield family
-        yield CounterMetricFamily("headgate_alerts", "Alerts that this process has told.", alerts.told)
-        yield CounterMetricFamily(
-            "headgate_exceeded_holds", "Attempts that cost more than was held for them.", alerts.exceeded
-        )
 
-    def _breakers(self, targets: States) -> dict[Name, int]:
-        """The state of each; of all the others the worst. What was not asked yet is closed."""
-        found = {name: 0 for name in sorted(self._gate.configured) if name[1]}
-        for name, policies in targets.items():
-            if "breaker" in policies:
-                label = self._label(name)
-                found[label] = max(found.get(label, 0), BREAKER[policies["breaker"]["state"]])
-        return found
 
-    def _waiting(self, targets: States) -> dict[Name, int]:
-        found: dict[Name, int] = {}
-        for name, policies in targets.items():
-            if "pace" in policies:
-                label = self._label(name)
-                found[label] = found.get(label, 0) + policies["pace"]["waiting"]
-        return found
+def _told(processes: Mapping[Labels, Figures]) -> Iterator[Metric]:
+    """The metrics of processes."""
+    each = {worker: _figures(figures) for worker, figures in processes.items()}
+    among = any(each)
+    for kind, name, told, labels in _NAMES:
+        family = _Family(kind, name, told, labels, among=among)
+        for worker, figures in each.items():
+            if figures[name] is not None:
+                family.add(worker, figures[name])
+        yield family.metric
+    yield from _processes(processes, among=among)
 
-    def _label(self, name: Name) -> Name:
-        return name if name in self._gate.configured else (name[0], OTHER)
+
+_NAMES: tuple[tuple[str, str, str, Labels], ...] = (
+    ("counter", "calls", "Calls of callers that have ended.", ("model",)),
+    ("counter", "errors", "Those of them that failed, were refused or were left.", ("code",)),
+    ("gauge", "in_flight", "Calls of callers under way.", ()),
+    ("histogram", "latency_seconds", "From a call to its end.", ("model",)),
+    ("histogram", "first_token_seconds", "From a call to the first word of its stream.", ("model",)),
+    ("counter", "cache", "Calls by what the cache did for them.", ("result",)),
+    ("counter", "guard_verdicts", "What rules of the guard said.", ("rule", "side", "action")),
+    ("counter", "attempts", "Attempts that have ended, by how they are settled.", (*_TARGET, "settled")),
+    ("counter", "attempt_errors", "Those of them that failed.", (*_TARGET, "code")),
+    ("histogram", "attempt_seconds", "From an attempt's leaving to its end.", _TARGET),
+    ("histogram", "queue_wait_seconds", "What attempts waited for the limits of their target.", _TARGET),
+    ("counter", "fallbacks", "Calls that went on from a target to another one.", _TARGET),
+    ("counter", "tokens", "Tokens, reported or counted.", (*_TARGET, "direction")),
+    ("counter", "cost_usd", "What attempts cost, where it is known.", _TARGET),
+    ("counter", "unpriced_attempts", "Billed attempts whose price is not known.", _TARGET),
+    ("gauge", "breaker_state", "0: closed, 1: half open, 2: open and resting.", _TARGET),
+    ("counter", "breaker_rests", "How often a target failed too often and was left alone.", _TARGET),
+    ("gauge", "pace_waiting", "Attempts that wait for a target's limits.", _TARGET),
+    ("gauge", "limit", "The limit that the provider's headers tell.", (*_TARGET, "kind")),
+    ("gauge", "limit_left", "What should be left of it now.", (*_TARGET, "kind")),
+    ("gauge", "shared_store_up", "Whether the store of rates answers.", ()),
+    ("gauge", "store_up", "Whether the ledger answered a few seconds ago.", ()),
+    ("gauge", "journal_up", "Whether the journal can be written.", ()),
+    ("gauge", "journal_backlog_bytes", "Journal that is not booked yet.", ()),
+    ("counter", "alerts", "Alerts that were told.", ()),
+    ("counter", "exceeded_holds", "Attempts that cost more than was held for them.", ()),
+    ("gauge", "info", "1; its labels say what runs.", ("version", "generation")),
+)
+
+
+def _figures(now: Figures) -> dict[str, Any]:
+    """What one process tells, by the names of `_NAMES`: a figure, figures by labels, or None for nothing."""
+    return {
+        **_counted(now.counts),
+        "breaker_state": now.breakers,
+        "pace_waiting": now.waiting,
+        "limit": {name: limit for name, (limit, _) in now.limits.items()},
+        "limit_left": {name: left for name, (_, left) in now.limits.items()},
+        "shared_store_up": int(now.shared_up),
+        "store_up": int(now.store_up),
+        "journal_up": int(now.journal_up),
+        "journal_backlog_bytes": now.backlog,
+        "alerts": now.alerts,
+        "exceeded_holds": now.exceeded,
+        "info": {(now.version, now.generation): 1},
+    }
+
+
+def _counted(counts: Counts) -> dict[str, Any]:
+    models, targets = sorted(counts.models.items()), sorted(counts.targets.items())
+    return {
+        "calls": {name: one.took.number for name, one in models},
+        "errors": counts.codes,
+        "in_flight": counts.in_flight,
+        "latency_seconds": {name: one.took for name, one in models},
+        "first_token_seconds": {name: one.first for name, one in models},
+        "cache": counts.cache,
+        "guard_verdicts": counts.verdicts,
+        "attempts": {
+            (*name, settled): getattr(one, settled)
+            for name, one in targets
+            for settled in ("billed", "not_billed", "unknown")
+        },
+        "attempt_errors": {(*name, code): number for name, one in targets for code, number in one.codes.items()},
+        "attempt_seconds": {name: one.took for name, one in targets},
+        "queue_wait_seconds": {name: one.waited for name, one in targets},
+        "fallbacks": {name: one.fallbacks for name, one in targets},
+        "tokens": {
+            (*name, direction): number
+            for name, one in targets
+            for direction, number in (("input", one.prompt_tokens), ("output", one.completion_tokens))
+        },
+        "cost_usd": {name: one.cost / PICO for name, one in targets},
+        "unpriced_attempts": {name: one.unpriced for name, one in targets},
+        "breaker_rests": {name: one.rests for name, one in targets},
+    }
+
+
+def _processes(processes: Mapping[Labels, Figures], *, among: bool) -> Iterable[Metric]:
+    """The system's own figures of processes, by the names that they have everywhere."""
+    names = dict.fromkeys(name for figures in processes.values() for name in figures.process)
+    for name in names:
+        kind = _KINDS["counter" if name.endswith("_total") else "gauge"]
+        told = name.removesuffix("_total").replace("_", " ").capitalize() + "."
+        family = kind(name.removesuffix("_total"), told, labels=["worker"] if among else [])
+        for worker, figures in processes.items():
+            if name in figures.process:
+                family.add_metric(worker, figures.process[name])
+        yield family

@@ -34,6 +34,10 @@ class Journal(Protocol):
         """Write down how a call ended; one that never left is passed over while no intent would be taken."""
         ...
 
+    def health(self) -> Mapping[str, Any]:
+        """How it does: `error` is None, or says why it cannot be written; `backlog_bytes`, where it is a file."""
+        ...
+
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Which part of the ledger is asked for.
