@@ -23,7 +23,8 @@ CALLS.addHandler(logging.NullHandler())
 LONGEST = 256
 """Characters of a text that are told."""
 
-_ORDERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# The last but one are those that turn the order of characters round: what is read then is not what was written.
+_ORDERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(text: str) -> str:
@@ -33,10 +34,15 @@ def plain(text: str) -> str:
         >>> plain("a\nb")
         'a\\x0ab'
     """
-    return _ORDERS.sub(lambda found: f"\\x{ord(found[0]):02x}", text[:LONGEST])
+    return tame(text[:LONGEST])
 
 
-class Try(msgspec.Struct, frozen=True, omit_defaults=True):
+def tame(text: str) -> str:
+    """The same of a text of any length."""
+    return _ORDERS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+class Try(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One attempt, as a log tells it; the words are the ledger's."""
 
     attempt: int
@@ -51,7 +57,7 @@ class Try(msgspec.Struct, frozen=True, omit_defaults=True):
     upstream_request_id: str | None = None
 
 
-class Story(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Story(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One request, as a log tells it; the words are the ledger's."""
 
     request_id: str
@@ -99,27 +105,38 @@ def of_call(call: Call, end: CallEnd) -> Story:
     """The story of a caller's call that has ended."""
     trail = call.trail
     caller, shown = call.caller, call.shown
-    usages = [attempt.usage for attempt in trail if attempt.usage is not None]
-    costs = [attempt.cost for attempt in trail if attempt.cost is not None]
+    tokens_in = tokens_out = cost = 0
+    priced = False
+    for attempt in trail:
+        if attempt.usage is not None:
+            tokens_in += attempt.usage.prompt_tokens
+            tokens_out += attempt.usage.completion_tokens
+        if attempt.cost is not None:
+            priced = True
+            cost += attempt.cost
+    tries = tuple([_try(attempt) for attempt in trail])
+    # By position, in the order of the fields: by name takes several times as long.
     return Story(
-        request_id=call.request_id,
-        status=end.status,
-        error_type=end.error_type,
-        operation=str(call.operation),
-        model=plain(shown.model),
-        stream=call.stream,
-        key=caller.key,
-        project=caller.project,
-        user=plain(shown.user) if shown.user else None,
-        tags={plain(name): plain(str(value)) for name, value in shown.tags.items()} if shown.tags else NO_TAGS,
-        cache=end.cache,
-        latency_ms=end.latency_ms,
-        first_token_ms=end.first_token_ms,
-        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
-        completion_tokens=sum(usage.completion_tokens for usage in usages),
-        cost_usd=show_usd(sum(costs)) if costs else None,
-        attempts=tuple(map(_try, trail)),
-        verdicts=tuple(dict.fromkeys(f"{verdict.side}:{verdict.rule}" for verdict in call.verdicts)),
+        call.request_id,
+        end.status,
+        end.error_type,
+        None,
+        None,
+        call.operation.value,
+        plain(shown.model),
+        call.stream,
+        caller.key,
+        caller.project,
+        plain(shown.user) if shown.user else None,
+        {plain(name): plain(str(value)) for name, value in shown.tags.items()} if shown.tags else NO_TAGS,
+        end.cache,
+        end.latency_ms,
+        end.first_token_ms,
+        tokens_in,
+        tokens_out,
+        None if not priced else tries[0].cost_usd if len(tries) == 1 else show_usd(cost),
+        tries,
+        tuple(dict.fromkeys(f"{one.side}:{one.rule}" for one in call.verdicts)) if call.verdicts else (),
     )
 
 
@@ -129,7 +146,7 @@ def of_request(request_id: str, status: int, error_type: str | None, method: str
 
 
 def _try(attempt: Attempt) -> Try:
-    upstream = attempt.upstream_request_id
+    upstream, cost = attempt.upstream_request_id, attempt.cost
     return Try(
         attempt.number,
         attempt.provider,
@@ -139,7 +156,7 @@ def _try(attempt: Attempt) -> Try:
         plain(attempt.error_type) if attempt.error_type else None,
         attempt.latency_ms,
         attempt.first_token_ms,
-        None if attempt.cost is None else show_usd(attempt.cost),
+        None if cost is None else show_usd(cost),
         plain(upstream) if upstream else None,
     )
 
