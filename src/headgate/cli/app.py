@@ -12,7 +12,9 @@ from headgate.cli import (
     demo,
     doctor,
     embedding,
+    evaluating,
     forgetting,
+    jobs,
     judging,
     keys,
     local,
@@ -22,6 +24,7 @@ from headgate.cli import (
     running,
     serving,
     settings,
+    working,
 )
 from headgate.cli.bench import bulk, pace
 from headgate.cli.voice import WRONG_USE, complain, put, say
@@ -57,6 +60,9 @@ app.command()(asking.ask)
 app.command()(embedding.embed)
 app.command()(judging.moderate)
 app.command()(running.run)
+app.command("eval")(evaluating.run)
+app.add_typer(jobs.app, name="jobs")
+app.command()(working.worker)
 app.add_typer(books.app, name="usage")
 books.app.command()(resolving.resolve)
 app.command()(models.models)

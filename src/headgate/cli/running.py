@@ -326,6 +326,11 @@ def dollars_of(text: str | None) -> Decimal | None:
 
 
 def deadline_of(text: str) -> float:
+    """A deadline as it was written, in seconds.
+
+    Raises:
+        BadRequestError: it is no duration of at most seven days.
+    """
     try:
         return ask.deadline(text)
     except BadRequestError:
