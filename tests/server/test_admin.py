@@ -247,6 +247,26 @@ def test_answers_are_forgotten(run):
     run(story)
 
 
+def test_a_misspelled_parameter_is_refused(run):
+    """It would purge every answer, or sum up all times, where a part was meant."""
+
+    async def story(desk, gate):
+        for method, path, query, takes in (
+            ("DELETE", "/admin/cache", "modle=gpt-6-luna", "`model`, `tag`"),
+            ("GET", "/admin/keys", "revokd=true", "`revoked`"),
+            ("GET", "/admin/budgets", "window=day", "none"),
+        ):
+            got = await desk.do(method, path, query=query)
+            name = query.partition("=")[0]
+            assert (got.status, got.json["error"]["param"]) == (400, name)
+            assert got.json["error"]["message"] == (
+                f"`{name}` is not a parameter of this address.\n\nhint: It takes {takes}."
+            )
+        assert await gate.keys.notes() == []
+
+    run(story)
+
+
 def test_they_are_described(run):
     """In `/openapi.json`, with the fields of a key."""
 

@@ -45,6 +45,7 @@ def routes(gate: Gate) -> APIRouter:
 
     async def admin(request: Request) -> Who:
         check_admin(gate.config.server.admin_key, read_head(request.scope))
+        _check_parameters(request)
         return Who("admin key", request.client.host if request.client is not None else "unknown")
 
     router = APIRouter(prefix=PREFIX, tags=["admin"], dependencies=[Depends(admin)])
@@ -111,6 +112,15 @@ def routes(gate: Gate) -> APIRouter:
 
     _spending(router, gate, admin)
     return router
+
+
+def _check_parameters(request: Request) -> None:
+    """Refuse what a route does not take: `?modle=a` shall not purge every answer, nor `?sinse=1h` sum up all times."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            hint = f"It takes {', '.join(f'`{one}`' for one in known)}." if known else "It takes none."
+            raise BadRequestError(f"`{name[:100]}` is not a parameter of this address.", param=name[:100], hint=hint)
 
 
 def _spending(router: APIRouter, gate: Gate, admin: Callable[[Request], Awaitable[Who]]) -> None:
