@@ -107,6 +107,24 @@ def test_a_call_that_never_left_has_a_row(asked):
     assert "#0 -/nowhere 0+0 tokens $0 not_billed model_not_found" in asked("usage", "--rows").out
 
 
+def test_a_row_says_that_its_answer_was_kept_and_what_that_saved(headgate, tmp_path):
+    """Else it looks like a call that nobody answered."""
+    models = {"kept": {"targets": [{"provider": "p", "model": "gpt-6-luna"}], "cache": True}}
+    config = {
+        "store": "sqlite:///books.db",
+        "journal": {"path": "journal"},
+        "providers": {"p": {"type": "simulator"}},
+        "models": models,
+    }
+    (tmp_path / "headgate.yaml").write_text(json.dumps(config))
+    for _ in range(2):
+        assert headgate("ask", "-m", "kept", "hi").code == 0
+    asked, hit = headgate("usage", "--rows").out.splitlines()
+    cost = asked.removesuffix(" billed").rpartition("$")[2]
+    assert float(cost) > 0
+    assert hit.endswith(f" -/kept 0+0 tokens $0 not_billed hit, saved ${cost}")
+
+
 def test_books_need_nobody_to_ask(asked, tmp_path):
     """Neither a provider that can be used nor its certificates: only the store and the journal are looked at."""
     config = {

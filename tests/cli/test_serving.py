@@ -105,5 +105,5 @@ def test_the_file_is_read_again(headgate, served):
     Path("headgate.yaml").unlink()
     done = headgate("serve", "--watch", "--simulate")
     assert (done.code, done.said.splitlines()[0]) == (
-        2, "error: --watch: there is no file to watch, the configuration comes from simulate.",
+        2, "error: --watch: there is no file to watch, the configuration comes from `simulate`.",
     )  # fmt: skip

@@ -169,7 +169,9 @@ async def _rows(config: Config, query: Query, shape: Shape) -> None:
                 cost = "cost unknown" if facts["cost_usd"] is None else f"${facts['cost_usd']}"
                 error = f" {facts['error_type']}" if facts["error_type"] else ""
                 name = f"{facts['time']} {facts['request_id']}#{facts['attempt']}"
-                put(visible(f"{name} {what} {tokens} {cost} {facts['settled']}{error}"))
+                kept = f" {facts['cache']}" if facts["cache"] not in {None, "off", "miss"} else ""
+                saved = f", saved ${facts['cache_saved_usd']}" if row.saved else ""
+                put(visible(f"{name} {what} {tokens} {cost} {facts['settled']}{kept}{saved}{error}"))
 
 
 async def _budgets(config: Config, shape: Shape) -> None:

@@ -28,7 +28,8 @@ def serve(
     read = partial(configuration, config, simulate=simulate, local=local, overrides=overrides)
     loaded = read()
     if watch and not (watched := Path(loaded.source)).is_file():
-        raise ConfigError(f"--watch: there is no file to watch, the configuration comes from {loaded.source}.")
+        text = f"--watch: there is no file to watch, the configuration comes from `{loaded.source}`."
+        raise ConfigError(text, hint="Write a `headgate.yaml`, or name a file with `--config`.")
     from headgate.server.reloading import Source
     from headgate.server.serve import serve as run
 
