@@ -54,7 +54,7 @@ def test_a_line_of_text_for_each():
     lines = _written("text", "info", act)
     assert lines[0].endswith(" info    req_01 200 chat m")
     assert lines[1].endswith(" error   headgate.server: one\\ntwo")
-    assert lines[-1] == "ValueError: no"
+    assert lines[-1] == "    ValueError: no"
 
 
 def test_the_level():
@@ -120,3 +120,37 @@ def test_the_shape_follows_the_reader(terminal):
     with logs.logging_to(None, "info", out) as log:
         log.add(CALL, _end(200))
     assert out.getvalue().startswith("{") is not terminal
+
+
+_HOSTILE = "a\x1b[2J\x9b1m\u2028\u202e\ud800\nb"
+
+
+def test_whoever_chooses_the_words_commands_no_terminal():
+    """Control characters are shown, not sent; a line of a trace cannot be taken for one of the log."""
+
+    def act(_log):
+        try:
+            raise ValueError("no\n2026-11-21T00:00:00.000Z error   forged\x1b[2J")
+        except ValueError:
+            logging.getLogger("headgate.server").exception(_HOSTILE)
+
+    lines = _written("text", "info", act)
+    assert lines[0].endswith(r"server: a\x1b[2J\x9b1m\x2028\x202e\xd800\nb")
+    assert lines[-1] == r"    2026-11-21T00:00:00.000Z error   forged\x1b[2J"
+    assert not [line for line in lines[1:] if not line.startswith("    ")]
+
+
+def test_a_line_that_cannot_be_told_takes_no_other_along(capsys):
+    """Half a character is shown; what does not fit its own words, or fails while it is put together, is left out."""
+
+    def act(log):
+        logging.getLogger("headgate.server").error(_HOSTILE)
+        log.emit(logging.makeLogRecord({"msg": "%d", "args": ("no number",)}))
+        log.add(None, _end(200))
+        log.add(CALL, _end(200))
+
+    lines = [json.loads(line) for line in _written("json", "info", act)]
+    assert lines[0]["message"] == _HOSTILE.replace("\ud800", "\\ud800")
+    assert lines[1]["message"] == "a line of the log was left out: it cannot be told (AttributeError)."
+    assert lines[2]["request_id"] == "req_01"
+    assert "no number" in capsys.readouterr().err

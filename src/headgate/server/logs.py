@@ -37,6 +37,12 @@ Level = Literal["debug", "info", "warning", "error"]
 _Line = tuple[float, int, str, Any, str]
 """When, how severe, by which logger, what, and the trace."""
 _Call = tuple[float, Call, CallEnd]
+_NAMES = {
+    level: name.lower() for name, level in logging.getLevelNamesMapping().items() if name not in {"WARN", "FATAL"}
+}
+_BREAKS = {ord(one): f"\\u{ord(one):04x}" for one in "\x85\u2028\u2029"}
+"""What some readers take for the end of a line, in JSON."""
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -52,7 +58,8 @@ class Log(logging.Handler):
 
     def __init__(self, shape: Shape, out: TextIO, level: int, clock: Clock | None = None) -> None:
         super().__init__(level)
-        self._write: Callable[[_Line], str] = _as_json if shape == "json" else _as_text
+        self._stamps = _Stamps()
+        self._write: Callable[[_Line, str], str] = _as_json if shape == "json" else _as_text
         self._out = out
         self._clock = clock or SystemClock()
         self._waiting: deque[_Line | _Call] = deque()
@@ -68,7 +75,11 @@ class Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take what came through `logging`."""
-        said = record.msg if isinstance(record.msg, Story) else record.getMessage()
+        try:
+            said = record.msg if isinstance(record.msg, Story) else record.getMessage()
+        except Exception:  # noqa: BLE001  whoever logs what cannot be told goes on all the same
+            self.handleError(record)
+            return
         trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
         self._add((record.created, record.levelno, record.name, said, trace))
 
@@ -87,16 +98,26 @@ class Log(logging.Handler):
         # Line by line: the loop goes on while one is written, and lines of several processes do not mix.
         try:
             while self._waiting:
-                self._out.write(self._write(self._whole(self._waiting.popleft())))
+                self._out.write(self._line(self._waiting.popleft()))
                 self._out.flush()
             if self._lost:
                 lost, self._lost = self._lost, 0
                 said = f"{lost} lines of the log were left out: whoever reads it is too slow."
-                self._out.write(self._write((self._clock.time(), logging.ERROR, "headgate.server", said, "")))
+                self._out.write(self._shown((self._clock.time(), logging.ERROR, "headgate.server", said, "")))
                 self._out.flush()
         except (OSError, ValueError):
             # Nobody reads any more, and there is nobody to tell.
             self._waiting.clear()
+
+    def _line(self, line: _Line | _Call) -> str:
+        try:
+            return self._shown(self._whole(line))
+        except Exception as error:  # noqa: BLE001  one line that cannot be told must not take all others along
+            said = f"a line of the log was left out: it cannot be told ({type(error).__name__})."
+            return self._shown((self._clock.time(), logging.ERROR, "headgate.server", said, ""))
+
+    def _shown(self, line: _Line) -> str:
+        return self._write(line, self._stamps.of(line[0]))
 
     def _whole(self, line: _Line | _Call) -> _Line:
         if len(line) == 5:
@@ -111,24 +132,48 @@ class Log(logging.Handler):
         super().close()
 
 
-def _as_text(line: _Line) -> str:
-    time, level, name, said, trace = line
+def _as_text(line: _Line, stamp: str) -> str:
+    _, level, name, said, trace = line
     text = said if isinstance(said, str) else str(said)
-    head = f"{iso(time)} {logging.getLevelName(level).lower():<7} "
+    head = f"{stamp} {_NAMES.get(level, level):<7} "
     if name != story.CALLS.name:
         head += f"{name}: "
-    # A line that somebody else chose the words of must not look like two.
-    return head + text.replace("\n", "\\n").replace("\r", "\\r") + "\n" + trace
+    below = "".join(f"    {_visible(one)}\n" for one in trace.splitlines())
+    return f"{head}{_visible(text)}\n{below}"
 
 
-def _as_json(line: _Line) -> str:
-    time, level, name, said, trace = line
-    head = {"time": iso(time), "level": logging.getLevelName(level).lower(), "logger": name}
+def _visible(text: str) -> str:
+    """A text in one line that commands no terminal, whoever chose its words."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _ESCAPES.get(one) or f"\\x{ord(one):02x}" for one in text)
+
+
+def _as_json(line: _Line, stamp: str) -> str:
+    _, level, name, said, trace = line
+    head = f'{{"time":"{stamp}","level":"{_NAMES.get(level, level)}","logger":'
     if isinstance(said, Story):
-        facts = head | msgspec.to_builtins(said)
-    else:
-        facts = head | {"message": said} | ({"trace": trace} if trace else {})
-    return _encode(facts).decode() + "\n"
+        # Most lines: written as they are, without a copy of all fields.
+        return f'{head}"{name}",{_encode(said).decode()[1:]}\n'
+    # Half a character cannot be written as UTF-8.
+    told = {"message": said, "trace": trace} if trace else {"message": said}
+    facts = {key: value.encode(errors="backslashreplace").decode() for key, value in told.items()}
+    words = _encode(facts).decode().translate(_BREAKS)
+    return f"{head}{_encode(name).decode()},{words[1:]}\n"
+
+
+class _Stamps:
+    """Moments in ISO 8601, put together once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def of(self, time: float) -> str:
+        second = int(time)
+        if second != self._second:
+            self._second, self._text = second, str(iso(second))[:-4]
+        return f"{self._text}{int((time - second) * 1000):03}Z"
 
 
 @contextmanager
