@@ -97,7 +97,7 @@ def test_every_metric_is_listed():
 
 
 def test_a_worker_tells_of_all_of_them(simulated_gate, tmp_path):
-    """Each figure says whose it is; those of budgets are of all and stand once; the hub's own labels stay."""
+    """Each figure says whose it is; those of budgets are of all and stand once."""
     settings = {
         "server": {"workers": 3},
         "shared": "redis://127.0.0.1:1",
@@ -108,6 +108,7 @@ def test_a_worker_tells_of_all_of_them(simulated_gate, tmp_path):
 
     async def story(gate):
         one, two = Metrics(gate, 1), Metrics(gate, 2)
+        await gate.alerts.look()
         await asyncio.sleep(1.5)
         pages = [list(text_string_to_metric_families(each.page("")[0].decode())) for each in (one, two)]
         return [{(s.name, *sorted(s.labels.items())): s.value for f in page for s in f.samples} for page in pages]
