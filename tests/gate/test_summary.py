@@ -93,6 +93,25 @@ def test_refusals_are_told_apart():
     assert summary.reasons == ("50.0% of 2 calls succeeded", "1 ended in blocked")
 
 
+@pytest.mark.parametrize(("asked", "status"), [(3, "healthy"), (0, "no_data")])
+def test_calls_that_were_left_are_nobodys_failure(asked, status):
+    """They are counted, and neither succeeded nor failed; where all were left, there is nothing to judge."""
+
+    async def story():
+        async with _standing() as gate:
+            for _ in range(asked):
+                await _ask(gate)
+            for _ in range(2):
+                async with await gate(gate.call(Operation.CHAT, ASK[:-1] + b', "stream": true}')):
+                    pass
+            return await gate.summaries.last()
+
+    summary = virtual_time(story())
+    assert (summary.calls, summary.succeeded, summary.left, summary.status) == (asked + 2, asked, 2, status)
+    assert (summary.success_rate, summary.reasons, summary.failures) == (float(asked > 0), (), {})
+    assert summary.facts()["left"] == 2
+
+
 def test_figures_for_scripts():
     """Dollars to 4 places, milliseconds to 2."""
     facts = Summary(

@@ -200,8 +200,9 @@ def _watching(config: Config, summary: Summary | None) -> list[Item]:
              "Set `cache` on routes whose questions repeat. Where few repeat, less is fine."),
         Item("watching", "token efficiency", "ok", f"{summary.token_efficiency or 0:.1%} of tokens answered a call"),
         Item("watching", "refusal rate", "ok", f"{summary.refusals:,} refused of {summary.calls:,} calls"),
-        seen("breaker activations", not summary.resting, f"{summary.resting:,} calls met a resting target",
-             "`/health` says which; `headgate usage --by provider` what became of it."),
+        seen("breaker activations", not summary.resting, f"{summary.resting:,} calls found every target resting; "
+             "all rests: `headgate_breaker_rests_total` at `/metrics`",
+             "`/health` says which rest; another provider in the route answers meanwhile."),
     ]  # fmt: skip
 
 

@@ -24,7 +24,8 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
         status: `healthy` where more than 95 % of the calls succeeded, else `degraded`; `no_data` without calls.
         reasons: why it is degraded: the commonest failures.
         calls, succeeded: of callers that ended, and those of them without an error.
-        success_rate: share of the calls that succeeded.
+        left: those of them that their callers left before the end.
+        success_rate: share of the calls that succeeded, of those that were not left.
         cost_usd: of known price, US dollars.
         cost_per_success_usd: US dollars for each call that succeeded, failures paid for with them; None without any.
         latency_ms, p95_latency_ms: average and 95th percentile of the calls that succeeded, milliseconds.
@@ -40,6 +41,7 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     calls: int
     succeeded: int
+    left: int
     success_rate: float
     cost_usd: Decimal
     cost_per_success_usd: Decimal | None
@@ -62,6 +64,7 @@ def _shown(summary: Summary) -> SummaryReport:
         reasons=summary.reasons,
         calls=summary.calls,
         succeeded=summary.succeeded,
+        left=summary.left,
         success_rate=summary.success_rate,
         cost_usd=to_usd(summary.cost),
         cost_per_success_usd=None if per_success is None else to_usd(per_success),

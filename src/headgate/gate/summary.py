@@ -1,7 +1,8 @@
 """How it went lately, in a few figures: the summary of the last minutes, from the books (requirement C8).
 
 Decides what healthy means and which figures tell it; refuses to know how they are printed. A call counts where it
-ended. What our own rules refused and what callers did wrong are errors like all others, and are told apart.
+ended. What our own rules refused and what callers did wrong are errors like all others, and are told apart. Calls that
+their callers left are nobody's failure: they are counted, and neither succeeded nor failed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +13,7 @@ import msgspec
 
 from headgate.core import errors
 from headgate.core.clock import Clock
+from headgate.core.counts import CANCELLED
 from headgate.core.errors import BadRequestError
 from headgate.core.money import to_usd
 from headgate.stores.lately import Lately, lately
@@ -36,6 +38,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         status: `healthy`, `degraded` (see `reasons`), or `no_data` where nothing was called.
         reasons: why it is degraded: the commonest failures, with how often each was met.
         calls, succeeded: of callers that ended, and those of them without an error.
+        left: those of them that their callers left before the end.
         cost: of known price, picodollars.
         latency_ms, p95_ms: average and 95th percentile of the calls that succeeded, milliseconds.
         hits: calls that the cache answered.
@@ -49,6 +52,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     calls: int = 0
     succeeded: int = 0
+    left: int = 0
     cost: int = 0
     latency_ms: float = 0.0
     p95_ms: float = 0.0
@@ -59,8 +63,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def success_rate(self) -> float:
-        """Share of the calls that succeeded; 0 without calls."""
-        return self.succeeded / self.calls if self.calls else 0.0
+        """Share of the calls that succeeded, of those that were not left; 0 without any."""
+        stayed = self.calls - self.left
+        return self.succeeded / stayed if stayed else 0.0
 
     @property
     def hit_rate(self) -> float:
@@ -89,7 +94,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def resting(self) -> int:
-        """Calls that failed because every target was resting."""
+        """Calls that failed because every target was resting. How often targets rested is in no books."""
         return self.failures.get(RESTING, 0)
 
     def facts(self) -> dict[str, Any]:
@@ -102,6 +107,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             "reasons": list(self.reasons),
             "calls": self.calls,
             "succeeded": self.succeeded,
+            "left": self.left,
             "success_rate": round(self.success_rate, 4),
             "cost_usd": _dollars(self.cost),
             "cost_per_success_usd": None if per_success is None else _dollars(per_success),
@@ -156,15 +162,18 @@ def _summary(minutes: float, seen: Lately) -> Summary:
     calls = sum(end.calls for end in seen.ends)
     succeeded = sum(end.calls for end in seen.ends if end.code is None)
     failures = {end.code: end.calls for end in seen.ends if end.code is not None}
+    left = failures.pop(CANCELLED, 0)
+    stayed = calls - left
     took = sum(end.latency_ms for end in seen.ends if end.code is None)
-    well = not calls or succeeded > HEALTHY * calls
+    well = not stayed or succeeded > HEALTHY * stayed
     reasons = [f"{count} ended in {code}" for code, count in list(failures.items())[:3]]
     return Summary(
         minutes=minutes,
-        status="no_data" if not calls else "healthy" if well else "degraded",
-        reasons=() if well else (f"{succeeded / calls:.1%} of {calls} calls succeeded", *reasons),
+        status="no_data" if not stayed else "healthy" if well else "degraded",
+        reasons=() if well else (f"{succeeded / stayed:.1%} of {stayed} calls succeeded", *reasons),
         calls=calls,
         succeeded=succeeded,
+        left=left,
         cost=seen.cost,
         latency_ms=took / succeeded if succeeded else 0.0,
         p95_ms=seen.p95_ms,
