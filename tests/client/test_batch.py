@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from headgate.client.batch import all_of, or_raise
-from headgate.core.errors import HeadgateError, PartialFailureError, RateLimitError
+from headgate.client.batch import all_of, checked, or_raise
+from headgate.core.errors import BadRequestError, HeadgateError, PartialFailureError, RateLimitError
 from headgate.testing import virtual_time
 
 
@@ -68,6 +68,15 @@ def test_an_error_takes_the_place_of_its_result():
         or_raise(results)
     assert caught.value.results == results
     assert or_raise([1, 2]) == [1, 2]
+
+
+@pytest.mark.parametrize("options", [{"max_tokns": 5}, {"messages": []}, {"idempotency_key": "one"}])
+def test_an_option_that_is_none_is_told_once_and_not_for_each_question(options):
+    """Of one call, or of none: it stands in nobody's place."""
+    with pytest.raises(BadRequestError) as error:
+        checked(["a", "b"], options)
+    assert error.value.param == next(iter(options))
+    assert error.value.hint
 
 
 def test_a_mistake_in_the_program_ends_everything():

@@ -43,7 +43,7 @@ def test_results_come_in_order_with_errors_in_their_places():
     assert most == 2 * AT_ONCE
 
 
-@pytest.mark.parametrize("prompts", ["one", ["a", 1], [None]])
+@pytest.mark.parametrize("prompts", ["one", ["a", 1], [None], None, 5])
 def test_what_is_no_list_of_prompts(prompts):
     """It would be a call for each letter, or none that anybody could answer."""
     with pytest.raises(BadRequestError), Headgate(simulate=True) as gate:

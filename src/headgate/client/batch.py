@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from headgate.client.options import Options
+from headgate.client.options import Options, check
 from headgate.client.progress import bar
 from headgate.core.errors import BadRequestError, HeadgateError, PartialFailureError
 from headgate.gate.tasks import Tasks
@@ -24,12 +24,21 @@ def checked(prompts: Iterable[str], options: Options, concurrency: int = 1) -> l
     """The prompts of many calls.
 
     Raises:
-        BadRequestError: it is a single one, one of them is no text, one key is to name them all, or none may be asked.
+        BadRequestError: it is a single one or no list, one of them is no text, there is no such option or none for
+            many, or none may be asked.
     """
+    # Said once, of all: not as many times as there are prompts.
+    check(options, Options)
     if isinstance(prompts, str):
         # A string is an iterable of its letters, each of which would be a call that costs.
         message = "`prompts` is a string; it takes a list of prompts."
         raise BadRequestError(message, param="prompts", hint="Ask a single one with `generate_response`.")
+    if not isinstance(prompts, Iterable):
+        message = f"`prompts` is of the type {type(prompts).__name__}; it takes a list of prompts."
+        raise BadRequestError(message, code="invalid_type", param="prompts")
+    if options.get("messages") is not None:
+        message = "`messages` is one conversation, and these are many prompts."
+        raise BadRequestError(message, param="messages", hint="Ask it with `generate_response`.")
     if options.get("idempotency_key") is not None:
         message = "`idempotency_key` names one call, and these are many."
         raise BadRequestError(message, param="idempotency_key", hint="Ask each with `generate_response`.")

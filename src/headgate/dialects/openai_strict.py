@@ -364,5 +364,6 @@ def _mapping(value: Any, path: str) -> Mapping[str, Any]:
 
 def _list(value: Any, path: str, word: str, *, least: int = 1) -> list[Any]:
     if not isinstance(value, list | tuple) or len(value) < least:
-        raise unstrict(path, f"`{word}` that is {str(value)[:80]!r}", f"`{word}` is a list.")
+        least_of_it = " of at least one" if least else ""
+        raise unstrict(path, f"`{word}` that is {str(value)[:80]!r}", f"`{word}` is a list{least_of_it}.")
     return list(value)

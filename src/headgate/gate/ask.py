@@ -157,7 +157,7 @@ def _ttl(value: str, text: str) -> float:
     except ValueError:
         wanted = None
     if not isinstance(wanted, float) or not 0 < wanted <= MAX_TTL:
-        raise _wrong(CACHE, value, "a `ttl` of up to thirty days", "Write `ttl=600` or `ttl=1h`.")
+        raise _wrong(CACHE, value, "a `ttl` above 0 and up to thirty days", "Write `ttl=600` or `ttl=1h`.")
     return wanted
 
 

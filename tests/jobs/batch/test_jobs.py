@@ -143,7 +143,7 @@ def test_wrong_use_is_told_before_anything_leaves(stage):
         jobs = BatchJobs(await made.start())
         with pytest.raises(BadRequestError, match="at least one row"):
             await jobs.submit([], tags={})
-        for deadline in (0.0, -1.0, float("nan")):
+        for deadline in (0.0, -1.0, float("nan"), "12h"):
             with pytest.raises(BadRequestError, match="`deadline` is"):
                 await jobs.submit(ROWS, tags={}, deadline=deadline)
         with pytest.raises(BadRequestError, match="cannot be streamed"):

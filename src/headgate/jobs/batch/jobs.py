@@ -117,8 +117,9 @@ class BatchJobs:
         """
         if not rows:
             raise BadRequestError("A job needs at least one row.", param="requests")
-        if deadline is not None and not deadline > 0:
-            raise BadRequestError(f"`deadline` is {deadline}; it is a number of seconds from now.", param="deadline")
+        if deadline is not None and not (isinstance(deadline, int | float) and deadline > 0):
+            message = f"`deadline` is {deadline!r}; it is a number of seconds from now, above 0."
+            raise BadRequestError(message, param="deadline")
         ends = None if deadline is None else self._gate.batching.clock.time() + deadline
         name = PREFIX + self._gate.batching.chance.token()
         return _job(await self._lane.gather(_each(rows), job=name, deadline=ends, tags=tags))
