@@ -225,3 +225,18 @@ def test_two_schemas_never_look_alike(one, other):
     found = [question(Operation.CHAT, Body(text.encode())) for text in asked]
     if found[0] == found[1] and None not in found:
         assert one == other
+
+
+def test_a_long_schema_is_as_it_is_spelled():
+    """White space means nothing in it, and the order of names does: to order megabytes would hold up all others."""
+    names = {f"n{number}": {"const": number, "title": "t"} for number in range(3000)}
+    turned = {name: dict(reversed(rule.items())) for name, rule in names.items()}
+    one, spaced, other = (
+        Body(json.dumps({"response_format": schema}, indent=indent).encode())
+        for schema, indent in ((names, None), (names, 1), (turned, None))
+    )
+    found = question(Operation.CHAT, one)
+    assert found is not None
+    assert b'"as it is"' in found
+    assert question(Operation.CHAT, spaced) == found
+    assert question(Operation.CHAT, other) not in {found, None}

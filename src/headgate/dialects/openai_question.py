@@ -40,6 +40,8 @@ _BESIDE = frozenset(
 # 1 and 1.0 are one number here, and not in a schema, which the model reads as text.
 _NUMBERS = frozenset(("frequency_penalty", "presence_penalty", "temperature", "top_p"))
 _SCHEMAS = frozenset(("functions", "response_format", "text", "tools"))
+_LONGEST_SHAPE = 64 * 1024
+"""Bytes of a schema whose names are put in order. A longer one is as it is spelled: to order it would hold others up."""
 _OWN_TOOLS = frozenset(("function", "custom"))
 """Tools that the caller runs. All others are run by the provider, who looks at the world."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -99,7 +101,9 @@ def _spelled(view: Mapping[str, Any]) -> bytes:
         if value is None or name in _BESIDE:
             continue
         if name in _SCHEMAS:
-            schemas.append([name, _shape(value)])
+            spelled = _plain(value)
+            long = len(spelled) > _LONGEST_SHAPE
+            schemas.append([name, ["as it is", spelled.decode()] if long else _shape(value)])
         else:
             whole = name in _NUMBERS and isinstance(value, float) and value.is_integer()
             fields[name] = int(value) if whole else value
