@@ -41,7 +41,7 @@ _BESIDE = frozenset(
 _NUMBERS = frozenset(("frequency_penalty", "presence_penalty", "temperature", "top_p"))
 _SCHEMAS = frozenset(("functions", "response_format", "text", "tools"))
 _LONGEST_SHAPE = 64 * 1024
-"""Bytes of a schema whose names are put in order. A longer one is as it is spelled: to order it would hold others up."""
+"""Bytes of a schema whose names are put in order. A longer one is as it is spelled: to order it would take seconds."""
 _OWN_TOOLS = frozenset(("function", "custom"))
 """Tools that the caller runs. All others are run by the provider, who looks at the world."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
