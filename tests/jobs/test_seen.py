@@ -19,4 +19,4 @@ def test_it_is_small():
     seen = Seen()
     for number in range(20_000):
         seen.add(str(number))
-    assert sum(sys.getsizeof(table) for table in seen._tables) < 18 * 20_000
+    assert sum(sys.getsizeof(table) for tables in seen._tables for table in tables) < 18 * 20_000

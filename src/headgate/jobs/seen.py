@@ -6,13 +6,17 @@ process, so nobody can make two names meet; by chance two of ten million do once
 
 from array import array
 
-_PARTS = 32
-"""Tables, so that growing one of them holds nobody up; few, so that a small one that goes leaves no gap in memory."""
-_LEAST = 8
+_PARTS = 64
+"""By which names are told apart first."""
+_LEAST = 16
+"""Places of a first table."""
 
 
 class Seen:
     """A set of names that only grows.
+
+    No table is ever made larger: another one is put beside it, half as large as all of them. So nothing is copied, and
+    no gaps are left in memory.
 
     Example:
         >>> seen = Seen()
@@ -21,22 +25,25 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._tables = [_empty(_LEAST) for _ in range(_PARTS)]
-        self._counts = [0] * _PARTS
+        self._tables = [[_empty(_LEAST)] for _ in range(_PARTS)]
+        self._room = [_room(_LEAST)] * _PARTS
 
     def add(self, name: str) -> bool:
         """Take a name; whether it is a new one."""
         mark = hash(name) & 0xFFFFFFFFFFFFFFFF or 1
         part = mark % _PARTS
-        table = self._tables[part]
-        if not _put(table, mark):
-            return False
-        self._counts[part] += 1
-        if self._counts[part] * 5 > len(table) * 4:
-            self._tables[part] = larger = _empty(len(table) * 3 // 2)
-            for known in table:
-                if known:
-                    _put(larger, known)
+        tables = self._tables[part]
+        free = -1
+        for table in tables:
+            free = _find(table, mark)
+            if free < 0:
+                return False
+        table[free] = mark
+        self._room[part] -= 1
+        if not self._room[part]:
+            size = max(sum(map(len, tables)) // 2, _LEAST)
+            tables.append(_empty(size))
+            self._room[part] = _room(size)
         return True
 
 
@@ -44,12 +51,17 @@ def _empty(size: int) -> "array[int]":
     return array("Q", bytes(8 * size))
 
 
-def _put(table: "array[int]", mark: int) -> bool:
+def _room(size: int) -> int:
+    """How many names a table takes: a fuller one takes long to search."""
+    return size * 4 // 5
+
+
+def _find(table: "array[int]", mark: int) -> int:
+    """The place where a mark would stand; -1 if it stands there."""
     size = len(table)
     at = (mark >> 8) % size
     while known := table[at]:
         if known == mark:
-            return False
+            return -1
         at = at + 1 if at + 1 < size else 0
-    table[at] = mark
-    return True
+    return at
