@@ -165,11 +165,11 @@ def _tell(report: Report, output: Path) -> None:
     for line in verdict(report):
         say(line)
     speed = f"{report.seconds:,.1f} s ({report.rows_per_second:,.1f} rows/s)"
-    asked = speed if report.rows_per_second else "all were answered before, and nobody was asked"
+    asked = speed if report.asked else "all were answered before, and nobody was asked"
     say(f"{counted(report)}, ${report.cost_usd}; {asked}. Report: `{output / 'report.html'}`.")
     if report.failed:
         again = "the same command asks again where nobody answered"
-        say(f"{report.failed:,} rows failed; `{output / 'rows.jsonl'}` says why, and {again}.")
+        say(f"{report.failed:,} failed; `{output / 'rows.jsonl'}` says why, and {again}.")
     if report.stopped is not None:
         cure = " with a higher `--budget`" if report.stopped == OverBudgetError.code else ""
         say(f"Stopped: {report.stopped}. The same command goes on{cure}.")

@@ -13,6 +13,11 @@ WIDTH = 760
 LEFT, RIGHT = 210, 30
 LINE = 34
 _LONGEST = 30
+_HIDDEN = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}") | {
+    # What would turn the order of the letters after it around.
+    code: f"[U+{code:04X}]"
+    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
 
 
 class Mark(NamedTuple):
@@ -67,7 +72,7 @@ def lines(marks: Sequence[Mark], title: str, show: Callable[[float], str], *, le
     bottom = height - 30
     parts = [
         f'<line class="grid" x1="{at(tick):.1f}" x2="{at(tick):.1f}" y1="4" y2="{bottom}"/>'
-        f'<text class="tick" x="{at(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{escape(show(tick))}</text>'
+        f'<text class="tick" x="{at(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{safe(show(tick))}</text>'
         for tick in ticks
     ]
     for place, mark in enumerate(marks):
@@ -79,8 +84,8 @@ def lines(marks: Sequence[Mark], title: str, show: Callable[[float], str], *, le
                 f'<rect class="box" x="{start:.1f}" y="{y - 8}" width="{max(end - start, 1):.1f}" height="16" rx="3"/>'
             )
         parts.append(
-            f"<g><title>{escape(mark.name)}: {escape(mark.told)}</title>"
-            f'<text class="name" x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{escape(short(mark.name))}</text>'
+            f"<g><title>{safe(mark.name)}: {safe(mark.told)}</title>"
+            f'<text class="name" x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{safe(short(mark.name))}</text>'
             f'<line class="range" x1="{at(mark.low):.1f}" x2="{at(mark.high):.1f}" y1="{y}" y2="{y}"/>{box}'
             f'<circle class="dot" cx="{at(mark.middle):.1f}" cy="{y}" r="5"/></g>'
         )
@@ -105,15 +110,15 @@ def scatter(
     right, above = _along(across, left, WIDTH - 120), _along(up, bottom, 12)
     parts = [
         f'<line class="grid" x1="{left}" x2="{WIDTH - RIGHT}" y1="{above(tick):.1f}" y2="{above(tick):.1f}"/>'
-        f'<text class="tick" x="{left - 8}" y="{above(tick) + 4:.1f}" text-anchor="end">{escape(y(tick))}</text>'
+        f'<text class="tick" x="{left - 8}" y="{above(tick) + 4:.1f}" text-anchor="end">{safe(y(tick))}</text>'
         for tick in up
     ]
     parts += [
-        f'<text class="tick" x="{right(tick):.1f}" y="{bottom + 20}" text-anchor="middle">{escape(x(tick))}</text>'
+        f'<text class="tick" x="{right(tick):.1f}" y="{bottom + 20}" text-anchor="middle">{safe(x(tick))}</text>'
         for tick in across
     ]
     middle = (left + WIDTH - RIGHT) // 2
-    parts.append(f'<text class="tick" x="{middle}" y="{height - 12}" text-anchor="middle">{escape(below)}</text>')
+    parts.append(f'<text class="tick" x="{middle}" y="{height - 12}" text-anchor="middle">{safe(below)}</text>')
     taken: list[tuple[float, float]] = []
     for dot in sorted(dots, key=lambda one: -one.y):
         place = right(dot.x)
@@ -122,11 +127,11 @@ def scatter(
         low, high = above(dot.low), above(dot.high)
         anchor, beside = ("end", place - 9) if place > WIDTH - 240 else ("start", place + 9)
         parts.append(
-            f"<g><title>{escape(told)}</title>"
+            f"<g><title>{safe(told)}</title>"
             f'<line class="range" x1="{place:.1f}" x2="{place:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
             f'<circle class="dot" cx="{place:.1f}" cy="{above(dot.y):.1f}" r="5"/>'
             f'<text class="name" x="{beside:.1f}" y="{label:.1f}" text-anchor="{anchor}">'
-            f"{escape(short(dot.name))}</text></g>"
+            f"{safe(short(dot.name))}</text></g>"
         )
     return _drawn(title, height, parts)
 
@@ -150,6 +155,16 @@ def scale(low: float, high: float, *, least: float, most: float) -> list[float]:
     return [tick for tick in ticks if least - 1e-12 <= tick <= most + 1e-12] or [low, high]
 
 
+def safe(text: str) -> str:
+    """A stranger's text as it may stand in a page: no markup, and nothing that a reader cannot see.
+
+    Example:
+        >>> safe("<b>")
+        '&lt;b&gt;'
+    """
+    return escape(text.translate(_HIDDEN))
+
+
 def short(name: str) -> str:
     """A name that fits before a line."""
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
@@ -171,6 +186,6 @@ def _free(x: float, y: float, taken: list[tuple[float, float]]) -> float:
 
 def _drawn(title: str, height: float, parts: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{safe(title)}">'
+        f"<title>{safe(title)}</title>{''.join(parts)}</svg>"
     )

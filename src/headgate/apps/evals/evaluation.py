@@ -289,6 +289,7 @@ def _report(
         rows=len(asked),
         bad_rows=bad,
         failed=sum(one.failed for one in found),
+        asked=run.answered,
         seconds=round(seconds, 3),
         rows_per_second=round(run.answered / seconds, 3) if seconds > 0 else 0.0,
         rate_limited=run.limited,

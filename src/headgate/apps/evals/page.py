@@ -23,11 +23,6 @@ _LONGEST = 2000
 """Characters of a text that are shown."""
 _MOST = 30
 """Fields of a row that are shown."""
-_HIDDEN = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}") | {
-    # What would turn the order of the letters after it around.
-    code: f"[U+{code:04X}]"
-    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
-}
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2129; --soft: #5c6470; --line: #dfe3e8; --paper: #ffffff; --card: #f6f7f9;
   --mark: #2457c5; --band: #b9cdf5; --good: #16703c; --bad: #b3261e; }
@@ -200,7 +195,7 @@ def dollars(text: str | None) -> str:
 def _text(text: str) -> str:
     """A stranger's text, as a page may hold it."""
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text) - _LONGEST:,} more characters)"
-    return escape(cut.translate(_HIDDEN))
+    return charts.safe(cut)
 
 
 def _milliseconds(value: float) -> str:
@@ -212,7 +207,7 @@ def _summary(report: Report) -> str:
     scorer = str(report.scorer["name"])
     field = report.scorer.get("expected")
     against = f" against <code>{_text(str(field))}</code>" if field else ""
-    speed = f"{report.rows_per_second:,.1f} rows/s; " if report.rows_per_second else ""
+    speed = f"{report.rows_per_second:,.1f} rows/s; " if report.asked else ""
     return (
         f"{counted(report)}, scorer <code>{_text(scorer)}</code>{against}; "
         f"{dollars(report.cost_usd)} in all; {speed}{made}"

@@ -133,6 +133,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         rows: that were to be asked.
         bad_rows: lines that are no rows, or that nobody can judge: asked nobody, failed for every variant.
         failed: rows of variants that failed, bad ones included.
+        asked: rows of variants that were answered in this run; others were before.
         seconds, rows_per_second: of this run.
         rate_limited: rate limits that were met in this run.
         ambiguous: rows of variants that were asked again because a process died while they were in flight.
@@ -153,6 +154,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     bad_rows: int
     failed: int
+    asked: int
     seconds: float
     rows_per_second: float
     rate_limited: int
