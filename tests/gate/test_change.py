@@ -251,6 +251,34 @@ def test_changes_under_load_drop_no_call():
     assert (total.calls, total.errors) == (200, 0)
 
 
+def test_an_answer_under_way_is_joined_and_forgotten_as_before():
+    """Whoever asks the same after the change joins it; what was under way when answers were forgotten is not kept."""
+
+    async def story():
+        routes = {"m": {**PLAIN["models"]["m"], "cache": True}}
+        slow = {"p": {"type": "simulator", "latency": {"first_token": 1}}}
+        async with _standing(providers=slow, models=routes) as gate:
+            tasks = Tasks()
+            first = tasks.start(_cached(gate), "first")
+            await asyncio.sleep(0.5)
+            await gate.change(_config(providers=slow, models=routes, policies={"retry": {"max_attempts": 1}}))
+            assert [await _cached(gate), await first, await _cached(gate)] == ["coalesced", "miss", "hit"]
+            await gate.cache.purge()
+            first = tasks.start(_cached(gate), "first")
+            await asyncio.sleep(0.5)
+            await gate.change(_config(providers=slow, models=routes))
+            await gate.cache.purge()
+            assert [await first, await _cached(gate)] == ["miss", "miss"]
+
+    virtual_time(story())
+
+
+async def _cached(gate):
+    async with await _ask(gate) as reply:
+        await reply.read()
+        return reply.cache
+
+
 @pytest.mark.parametrize("steps", range(0, 24, 2))
 def test_a_gate_that_is_closed_while_it_changes_leaves_nothing_behind(steps):
     """Wherever the change has come: it is refused, or ended before the gate is; no task stays."""

@@ -94,6 +94,8 @@ class Made:
         self.caps = Caps(config.budgets, ground.clock)
         self.issuer = Issuer(config, ground.keys, ground.clock, ground.chance)
         self.cache = caching.cache(config, ground.blobs, ground.clock, ground.start, ground.journal)
+        if former is not None:
+            self.cache.carry(former.cache)
         parts = stack.Parts(
             config=config,
             clock=ground.clock,

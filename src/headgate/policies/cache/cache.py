@@ -30,6 +30,12 @@ LEFT = 499
 """The status of a call whose caller left, as nginx has it."""
 
 
+class _Purges:
+    """How often answers were forgotten."""
+
+    number = 0
+
+
 class Cache:
     """The policy.
 
@@ -64,7 +70,12 @@ class Cache:
         self._flights: dict[str, Flight] = {}
         # How many are looking at the store, by name: what lands meanwhile waits for them.
         self._looking: dict[str, int] = {}
-        self._purges = 0
+        self._purges = _Purges()
+
+    def carry(self, former: "Cache") -> None:
+        """Go on with what is under way in another one, so that it is joined, and forgotten, like one's own."""
+        self._flights, self._looking = former._flights, former._looking  # noqa: SLF001  our own kind
+        self._purges = former._purges  # noqa: SLF001  ditto
 
     def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:  # noqa: A002  the field's word
         """Answer a call from the past, or pass it on."""
@@ -79,7 +90,7 @@ class Cache:
         Raises:
             StoreError: the store is away; nothing is certain to be forgotten.
         """
-        self._purges += 1
+        self._purges.number += 1
         self._flights.clear()
         return await self._blobs.drop(label)
 
@@ -136,7 +147,7 @@ class Cache:
         return reply
 
     def _begin(self, call: Call, wanted: Asked, next: Handler) -> Flight:  # noqa: A002  ditto
-        purges = self._purges
+        purges = self._purges.number
 
         def forget(flight: Flight) -> None:
             if self._flights.get(wanted.name) is flight:
@@ -144,7 +155,7 @@ class Cache:
 
         async def landed(flight: Flight) -> None:
             try:
-                if purges == self._purges:
+                if purges == self._purges.number:
                     await self._keep(flight, wanted)
             except StoreError:
                 pass  # the next one asks again
