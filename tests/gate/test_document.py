@@ -1,6 +1,9 @@
 """What a configuration file may say."""
 
+import os
+import threading
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -147,3 +150,18 @@ def test_any_text_is_data_or_a_config_error(tmp_path_factory, text):
         found = {"refused": error.message}
     assert isinstance(found, dict)
     assert str(file) in found.get("refused", str(file))
+
+
+def test_a_pipe_is_read_and_never_waited_for(tmp_path):
+    """What somebody has written comes out; where nobody writes, that is said."""
+    file = tmp_path / "c.yaml"
+    os.mkfifo(file)
+    with pytest.raises(ConfigError, match="nothing comes out of it"):
+        read(file)
+    inner, outer = os.pipe()
+    with os.fdopen(inner), os.fdopen(outer, "wb") as writer:
+        later = threading.Timer(0.05, lambda: (writer.write(b"a: 1\n"), writer.close()))
+        later.start()
+        assert read(Path(f"/dev/fd/{inner}")).data == {"a": 1}
+        later.join()
+    assert read(Path(os.devnull)).data == {}

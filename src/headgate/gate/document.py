@@ -4,7 +4,9 @@ Decides what YAML may say: one mapping of text keys, each once, of plain values,
 the settings mean. A file cannot make us read without end, build objects, or see two values for one setting.
 """
 
+import os
 import re
+import stat
 from datetime import datetime
 from pathlib import Path as File
 from typing import Any
@@ -86,7 +88,10 @@ def read(file: File) -> Document:
 
 def _text(file: File) -> str:
     try:
-        with file.open("rb") as stream:
+        with open(file, "rb", opener=_at_once) as stream:
+            piped = stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+            if piped:
+                os.set_blocking(stream.fileno(), True)
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -94,6 +99,9 @@ def _text(file: File) -> str:
             f"{file}: the configuration file cannot be read: {reason}.",
             hint="Name it with `--config FILE` or `HEADGATE_CONFIG`.",
         ) from None
+    if piped and not raw:
+        hint = "What was read from a pipe once is not there a second time."
+        raise ConfigError(f"{file}: this is a pipe, and nothing comes out of it.", hint=hint)
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{file}: the file is larger than {MAX_BYTES} bytes.")
     try:
@@ -101,6 +109,11 @@ def _text(file: File) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{file}:{line}: the file is not UTF-8.", hint="Save it as UTF-8.") from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open it; a pipe to which nobody writes would keep us waiting for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _not_yaml(file: File, error: yaml.MarkedYAMLError) -> ConfigError:
