@@ -138,6 +138,30 @@ def test_a_slow_reader_holds_nobody_up_and_costs_no_memory():
     tell(story, most=1000)
 
 
+def test_many_who_stand_still_cost_no_more_than_one():
+    """Wherever each of them has stopped, all are let go at once; who reads on loses nothing and waits once."""
+
+    async def stop(flight, after):
+        async with await flight.join(call(), leads=False) as reply:
+            for _ in range(after):
+                await anext(reply)
+            await VirtualClock().sleep(1000)
+            async for _ in reply:
+                pass
+
+    async def story(air):
+        flight = air.depart(speaking(400, every=0.01), call())
+        quick = air.run(read(flight, flight.call, leads=True))
+        still = [air.run(stop(flight, after)) for after in range(50)]
+        assert len(await quick) == 402
+        assert VirtualClock().monotonic() < 400 * 0.01 + module.PATIENCE + 0.5
+        for one in still:
+            with pytest.raises(InterruptedError, match="reads so slowly"):
+                await one
+
+    tell(story, most=10_000)
+
+
 def test_a_slow_reader_who_is_alone_is_waited_for():
     """As without a cache: the provider waits, and every word arrives."""
 

@@ -265,13 +265,23 @@ class Flight:
                     async with asyncio.timeout(PATIENCE if len(self._readers) > 1 else None):
                         await self._space.wait()
                 except builtins.TimeoutError:
-                    slowest = min(self._readers, key=lambda reader: reader.at)
-                    del self._readers[slowest]
-                    slowest.dropped = True
-                    slowest.tell()
+                    self._drop()
                     self.moved()
         finally:
             self._space = None
+
+    def _drop(self) -> None:
+        """Wait no longer for those who are far behind: for all at once, or each in turn would hold up the others."""
+        behind, unread = self.first + len(self.events), 0
+        while unread * 2 < self._most and behind > self.first:
+            behind -= 1
+            unread += len(self.events[behind - self.first].raw)
+        quickest = max(self._readers, key=lambda reader: reader.at)
+        for reader in list(self._readers):
+            if reader.at <= behind and reader is not quickest:
+                del self._readers[reader]
+                reader.dropped = True
+                reader.tell()
 
     def moved(self) -> None:
         """Somebody has read on, or left: what all have read goes, where room is wanted."""
