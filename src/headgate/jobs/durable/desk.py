@@ -31,7 +31,8 @@ UNSET = Settings()
 LOOK = 1.0
 """Seconds between two looks at a job that is waited for."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_HALTED = (JobState.PAUSED, JobState.STOPPED, JobState.CANCELLED)
+_HALTED = (JobState.PAUSED, JobState.OVER_BUDGET, JobState.STOPPED, JobState.CANCELLED)
+_OPEN = (JobState.RUNNING, JobState.PAUSED, JobState.OVER_BUDGET, JobState.STOPPED)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +192,7 @@ class Desk:
         Raises:
             BadRequestError: it is over.
         """
-        return await self._moved(name, [JobState.RUNNING, JobState.PAUSED, JobState.STOPPED], JobState.CANCELLED)
+        return await self._moved(name, _OPEN, JobState.CANCELLED)
 
     async def retune(self, name: str, **changes: Any) -> Job:
         """Change a job's `concurrency`, `budget` or `deadline`, at once where it runs; None takes one away.

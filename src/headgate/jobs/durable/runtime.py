@@ -8,8 +8,12 @@ to a SQLite store, in a schema of their own in a Postgres.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-from dbos import DBOS, Queue, SetWorkflowID
+from dbos import DBOS, SetWorkflowID
+
+from headgate.core.clock import Clock
+from headgate.stores.sqlite import Connection
 
 VERSION = "headgate-jobs-1"
 """What DBOS takes for the version of the program: pinned, so that an upgrade strands nothing."""
@@ -27,10 +31,18 @@ class Runtime:
         schema: in a Postgres, the schema for them.
         worker: the name of the worker.
         work: does a shard, given its job and place. It is run on the loop that `launch` is called on.
+        clock: tells the time.
     """
 
-    def __init__(self, *, database: str, schema: str, worker: str, work: Work) -> None:
+    def __init__(self, *, database: str, schema: str, worker: str, work: Work, clock: Clock) -> None:
         self._work = work
+
+        def connected(*args: Any, **kwargs: Any) -> Connection:
+            # DBOS asks SQLite for parts of seconds, which it tells from 3.42 on; Debian 12 has 3.40.
+            connection = Connection(*args, **kwargs)
+            connection.create_function("unixepoch", 1, lambda _: clock.time())
+            return connection
+
         DBOS(
             config={
                 "name": "headgate",
@@ -39,15 +51,20 @@ class Runtime:
                 "application_version": VERSION,
                 "executor_id": worker,
                 "log_level": "ERROR",
+                "db_engine_kwargs": {"connect_args": {"factory": connected}} if database.startswith("sqlite:") else {},
             }
         )
-        Queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLLING)
-        self._shard: Callable[[str, int], None] = DBOS.workflow(name="headgate.shard")(self._do)
+
+        def shard(job: str, place: int) -> None:
+            # DBOS does this in a thread of its own.
+            asyncio.run_coroutine_threadsafe(self._on_loop(job, place), self._loop).result()
+
+        self._shard: Callable[[str, int], None] = DBOS.workflow(name="headgate.shard")(shard)
 
     async def launch(self) -> None:
         """Make the tables if need be, and begin to take shards from the queue."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(DBOS.launch)
+        await asyncio.to_thread(self._launch)
 
     async def put(self, job: str, place: int, wanted: int) -> None:
         """See `worker.Queue`."""
@@ -61,6 +78,11 @@ class Runtime:
         """Take nothing from the queue any more."""
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
 
+    @staticmethod
+    def _launch() -> None:
+        DBOS.launch()
+        DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLLING)
+
     def _put(self, job: str, place: int, wanted: int) -> None:
         with SetWorkflowID(f"{job}/{place}/{wanted}"):
             DBOS.enqueue_workflow(QUEUE, self._shard, job, place)
@@ -68,10 +90,6 @@ class Runtime:
     def _revive(self, worker: str) -> None:
         for workflow in DBOS.list_workflows(executor_id=worker, status="PENDING", load_input=False, load_output=False):
             DBOS.resume_workflow(workflow.workflow_id, queue_name=QUEUE)
-
-    def _do(self, job: str, place: int) -> None:
-        # DBOS does this in a thread of its own.
-        asyncio.run_coroutine_threadsafe(self._on_loop(job, place), self._loop).result()
 
     async def _on_loop(self, job: str, place: int) -> None:
         await self._work(job, place)

@@ -78,7 +78,7 @@ async def serve(config: Config, ending: asyncio.Event, *, clock: Clock, chance: 
         await worker.enter()
         try:
             where, schema = database(config)
-            runtime = Runtime(database=where, schema=schema, worker=worker.name, work=worker.work)
+            runtime = Runtime(database=where, schema=schema, worker=worker.name, work=worker.work, clock=clock)
             await runtime.launch()
             try:
                 await worker.run(runtime, ending)

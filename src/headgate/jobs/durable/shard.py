@@ -15,7 +15,7 @@ from pathlib import Path
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import HeadgateError, StoppingError, StoreError
 from headgate.gate.gate import Gate
-from headgate.jobs.file_job import TAG
+from headgate.jobs.file_job import TAG, over_budget
 from headgate.jobs.intake import Taken
 from headgate.jobs.part import Part
 from headgate.jobs.run import Plan, Run
@@ -126,7 +126,8 @@ class Shard:
                     raise Lost
                 return
             if error is not self._signal:
-                await self._book.move(job.id, [JobState.RUNNING], JobState.STOPPED, error.message)
+                state = JobState.OVER_BUDGET if over_budget(error) else JobState.STOPPED
+                await self._book.move(job.id, [JobState.RUNNING], state, error.message)
 
     async def _job(self) -> JobRecord | None:
         return await self._book.find(self._hold.job)

@@ -79,6 +79,7 @@ class Worker:
         self._changing = asyncio.Lock()
         self._seen: dict[str, tuple[int, float]] = {}
         self._shards: dict[Hold, Shard] = {}
+        self._busy = 0
         self._ending = False
         self._lock: int | None = None
 
@@ -101,7 +102,7 @@ class Worker:
         Raises:
             BuriedError: others think that this worker is dead, and go on with what it had.
         """
-        while not (ending.is_set() and not self._shards):
+        while not (ending.is_set() and not self._busy):
             if ending.is_set() and not self._ending:
                 self._ending = True
                 for shard in self._shards.values():
@@ -146,6 +147,13 @@ class Worker:
 
     async def work(self, job: str, place: int) -> None:
         """Do a shard that was taken from the queue. It may be done, or in other hands: then nothing happens."""
+        self._busy += 1
+        try:
+            await self._take(job, place)
+        finally:
+            self._busy -= 1
+
+    async def _take(self, job: str, place: int) -> None:
         if self._ending:
             await self._book.want(job, place)
             return
