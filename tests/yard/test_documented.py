@@ -22,6 +22,7 @@ PAGES = {
 }
 EVERYTHING = "\n".join(PAGES.values())
 PROMISES = {name: text for name, text in PAGES.items() if name != "docs/design.md"}
+COMMANDS = dict(commands())
 SOURCE = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
 
 
@@ -35,15 +36,16 @@ def shell(text: str) -> Iterator[str]:
 
 def mistakes(line: str) -> Iterator[str]:
     """What a command line says that `headgate` does not know."""
-    known = dict(commands())
     for call in CALL.finditer(line):
         words = call["words"].split()
         plain = [word for word in words if not word.startswith("-")]
-        name = next((name for at in (2, 1, 0) if (name := " ".join(["headgate", *plain[:at]])) in known), None)
+        name = next((name for at in (2, 1, 0) if (name := " ".join(["headgate", *plain[:at]])) in COMMANDS), None)
         if name is None or (name == "headgate" and plain):
             yield f"headgate {' '.join(words)}: no such command"
             continue
-        options = {word for parameter in parameters(known[name]) for word in parameter.opts + parameter.secondary_opts}
+        options = {
+            word for parameter in parameters(COMMANDS[name]) for word in parameter.opts + parameter.secondary_opts
+        }
         for word in words:
             option = word.partition("=")[0]
             if option.startswith("--") and option not in options | {"--help"}:
