@@ -170,6 +170,8 @@ def _tell(report: Report, output: Path) -> None:
     if report.failed:
         again = "the same command asks again where nobody answered"
         say(f"{report.failed:,} failed; `{output / 'rows.jsonl'}` says why, and {again}.")
+    if report.ambiguous:
+        say(f"{report.ambiguous:,} rows were asked twice, because a process died while they were in flight.")
     if report.stopped is not None:
         cure = " with a higher `--budget`" if report.stopped == OverBudgetError.code else ""
         say(f"Stopped: {report.stopped}. The same command goes on{cure}.")
