@@ -236,7 +236,12 @@ def test_variables_of_real_providers_do_not_touch_the_simulator():
         ("models: {m: {targets: []}}", "headgate.yaml:1: `models.m.targets` is a list, but must not be empty.", ""),
         (
             "models: {m: {targets: [{provider: p}], cache: maybe}}",
-            "headgate.yaml:1: `models.m.cache` must be a mapping.",
+            "headgate.yaml:1: `models.m.cache` is 'maybe', but must be true, false or a mapping.",
+            "",
+        ),
+        (
+            "models: {m: {targets: [{provider: p}], combine: 10}}",
+            "headgate.yaml:1: `models.m.combine` is 10, but must be true, false or a mapping.",
             "",
         ),
         (

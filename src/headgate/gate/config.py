@@ -232,7 +232,13 @@ class CompressSettings(Section):
 
 
 def _compressed(value: object) -> object:
-    return ({} if value else None) if isinstance(value, bool) else value
+    return ({} if value else None) if isinstance(value, bool) else _mapping(value)
+
+
+def _mapping(value: object) -> object:
+    if value is None or isinstance(value, dict | Section):
+        return value
+    raise ValueError("must be true, false or a mapping")
 
 
 class CombineSettings(Section):
@@ -252,7 +258,7 @@ class RouteCache(Section):
 
 
 def _switched(value: object) -> object:
-    return {"enabled": value} if isinstance(value, bool) else value
+    return {"enabled": value} if isinstance(value, bool) else _mapping(value)
 
 
 def _kind_of_route(value: object) -> str:

@@ -223,7 +223,8 @@ def _must_be_usable(config: Config, skipped: list[str]) -> None:
     if not config.providers:
         raise ConfigError(
             " ".join(["No usable provider.", *skipped]),
-            hint="Set OPENAI_API_KEY, name a provider in `headgate.yaml`, or practise with `--simulate`.",
+            hint="Set OPENAI_API_KEY, name a provider in `headgate.yaml`, or practise with `--simulate` or "
+            "HEADGATE_SIMULATE=1.",
         )
     if not config.models.keys() - {"default"} and not isinstance(config.models.get("default"), Route):
         raise ConfigError(" ".join(["No usable model.", *skipped]), hint="Add a route to a usable provider.")
