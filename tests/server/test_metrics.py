@@ -106,14 +106,17 @@ def test_a_worker_tells_of_all_of_them(simulated_gate, tmp_path):
         "budgets": [{"name": "day", "limit_usd": 1}],
     }
 
-    async def story(gate):
+    async def story():
+        async with simulated_gate(**settings) as gate:
+            return await pages_of(gate)
+
+    async def pages_of(gate):
         one, two = Metrics(gate, 1), Metrics(gate, 2)
         await gate.alerts.look()
-        await asyncio.sleep(1.5)
         pages = [list(text_string_to_metric_families(each.page("")[0].decode())) for each in (one, two)]
         return [{(s.name, *sorted(s.labels.items())): s.value for f in page for s in f.samples} for page in pages]
 
-    one, two = on_a_gate(simulated_gate, story, **settings)
+    one, two = asyncio.run(story())
     assert one.keys() == two.keys()
     assert {value for name, value in one.items() if name[0] == "headgate_worker_up"} == {1}
     assert {("headgate_in_flight", ("worker", number)) for number in "12"} <= one.keys()
