@@ -223,16 +223,22 @@ def _warnings(report: Report) -> str:
     if report.stopped is not None:
         told.append(f"The run was stopped ({report.stopped}); rows that were not asked are missing below.")
     if report.bad_rows:
-        told.append(f"{report.bad_rows:,} rows could not be asked or judged, and count as failed for every variant.")
+        told.append(f"{_many(report.bad_rows, 'row')} could not be asked or judged: failed for every variant.")
     failed = report.failed - report.bad_rows * len(report.variants)
     if failed:
-        told.append(f"{failed:,} answers failed. They have no score: quality is that of the others.")
+        told.append(f"{_many(failed, 'answer')} failed. Without a score, they are no part of the quality.")
     cached = sum(variant.cached for variant in report.variants)
     if cached:
-        told.append(f"{cached:,} answers came from the cache; costs per row and latencies are those of the others.")
+        told.append(
+            f"{_many(cached, 'answer')} came from the cache; costs per row and latencies are those of the others."
+        )
     if not told:
         return ""
     return '<div class="verdict warning">' + "".join(f"<p>{_text(line)}</p>" for line in told) + "</div>"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _quality(report: Report) -> str:
