@@ -77,6 +77,11 @@ clients: setup  ## other people's clients against a gate; installs them, which t
 bench: setup  ## what a call costs, beside naive and nginx
 	bench/run
 
+# Needs the package index. What is not committed is not in it; docs/release.md says what is tried.
+.PHONY: dist
+dist: setup  ## build the source archive and the wheel of what is committed, and try the wheel by itself
+	@$(BIN)/python -m tools.dist
+
 .PHONY: docs
 docs: setup  ## write the generated parts of docs/ anew
 	$(BIN)/python -m tools.docs
