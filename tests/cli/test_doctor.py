@@ -41,8 +41,10 @@ def test_without_a_configuration(headgate):
     assert (done.code, done.said) == (2, "")
     assert done.out.splitlines()[1:] == [
         "FAIL  configuration: No usable provider.",
-        "      hint: Set OPENAI_API_KEY, name a provider in `headgate.yaml`, or practise with `--simulate` or "
-        "HEADGATE_SIMULATE=1.",
+        (
+            "      hint: Set OPENAI_API_KEY, name a provider in `headgate.yaml`, or practise with `--simulate` or "
+            "HEADGATE_SIMULATE=1."
+        ),
     ]
 
 
