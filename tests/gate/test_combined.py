@@ -13,7 +13,13 @@ from headgate.catalog.encodings import Encodings
 from headgate.core.attempt import Settled
 from headgate.core.body import Body
 from headgate.core.call import ANONYMOUS, Caller, Operation
-from headgate.core.errors import HeadgateError, OverBudgetError, OverloadedError, StoppingError
+from headgate.core.errors import (
+    HeadgateError,
+    OverBudgetError,
+    OverloadedError,
+    StoppingError,
+    TimeoutError,  # noqa: A004  the house's word
+)
 from headgate.core.money import from_usd, to_usd
 from headgate.core.together import Combining
 from headgate.core.usage import TokenUsage
@@ -558,3 +564,20 @@ def test_texts_cannot_leave_their_place():
 def test_a_fault_of_the_simulator_is_spelled_like_its_settings():
     """Both kinds that spoil an answer are known on both sides."""
     assert [Fault(kind=kind).kind for kind in ("missing_item", "unfit")] == ["missing_item", "unfit"]
+
+
+def test_the_haste_of_one_is_no_failure_of_another():
+    """Where the shortest deadline ends a call, those who have time ask alone; those who have hardly more do not."""
+
+    async def story():
+        async with await gate_of(config(provider={"latency": {"first_token": 10}})) as gate:
+            asked = [ask(gate, chat(f"Question {seconds}"), seconds=seconds) for seconds in (9, 10, 60)]
+            hasty, near, patient = await asyncio.gather(*asked, return_exceptions=True)
+            assert isinstance(hasty, TimeoutError)
+            assert isinstance(near, TimeoutError)
+            assert patient[2].text
+            assert len(gate.simulators["p"].log) == 2
+            lines = await rows(gate)
+            assert Counter(row.settled for row in lines) == {Settled.UNKNOWN: 3, Settled.BILLED: 1}
+
+    virtual_time(story())

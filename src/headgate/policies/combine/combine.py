@@ -14,6 +14,7 @@ them writes could speak to the model of what another one wrote. Streams never wa
     | an error that being together may have caused: the request  | each is asked alone, once                   |
     | is refused for its content or its length, a budget of one  |                                             |
     | of them is short, …                                        |                                             |
+    | the deadline of one of them is over, or cannot be met      | those who have much more time ask alone     |
     | any other error: the provider is away, too slow, too busy  | each gets it: asking each alone would storm |
     | a caller leaves before the group goes                      | its text is not in it                       |
     | a caller leaves later                                      | it pays its share; the others get theirs    |
@@ -31,7 +32,15 @@ from headgate.catalog.tokens import Tokens
 from headgate.core.body import Body
 from headgate.core.call import NO_TAGS, Call, Operation, Origin
 from headgate.core.clock import Chance, Clock
-from headgate.core.errors import Again, HeadgateError, Onward, OversizeError, StoppingError
+from headgate.core.errors import (
+    Again,
+    DeadlineError,
+    HeadgateError,
+    Onward,
+    OversizeError,
+    StoppingError,
+    TimeoutError,  # noqa: A004  the house's word
+)
 from headgate.core.policy import Handler
 from headgate.core.reply import Event, Reply
 from headgate.core.together import Combining
@@ -42,6 +51,8 @@ PATIENCE = 4
 """So many times as long as a group may wait a call must have left; else it goes at once."""
 TURN = 16_000
 """Bytes of texts that are counted before others get their turn."""
+_EARLY = 0.01
+"""Seconds."""
 _ID = 8
 """Hexadecimal digits of the id of a text: nobody can guess it while it matters."""
 
@@ -169,10 +180,24 @@ class Combine:
                 for member in group.members:
                     member.get(None)
             else:
+                self._spare(group, error)
                 group.fail(error)
         except Exception as error:
             group.fail(error)
             raise
+
+    def _spare(self, group: Group, error: HeadgateError) -> None:
+        """One member's haste is no other's failure: who could have waited with others still asks alone."""
+        deadlines = [member.call.deadline for member in group.members if member.call.deadline is not None]
+        now = self._clock.monotonic()
+        if not deadlines or not isinstance(error, (TimeoutError, DeadlineError)):
+            return
+        # A timer may go off a little early.
+        if isinstance(error, TimeoutError) and now < min(deadlines) - _EARLY:
+            return
+        for member, until in zip(group.members, deadlines, strict=True):
+            if until - now >= PATIENCE * group.seconds and until > min(deadlines):
+                member.get(None)
 
     async def _answer(self, group: Group) -> None:
         members = group.members
