@@ -65,7 +65,9 @@ from headgate.core.errors import (
 from headgate.core.usage import TokenUsage
 from headgate.gate.structured import Partial
 from headgate.jobs.batch.jobs import BatchJob, BatchJobStatus
+from headgate.jobs.durable.desk import Job
 from headgate.jobs.quote import LaneQuote, Quote
+from headgate.stores.jobs import JobState
 
 __all__ = [
     "APIError",
@@ -93,6 +95,8 @@ __all__ = [
     "ImageResponse",
     "InterruptedError",
     "InvalidKeyError",
+    "Job",
+    "JobState",
     "LaneQuote",
     "LoopError",
     "MediaTypeError",

@@ -21,6 +21,7 @@ from headgate.client.drawing import ImageResponse
 from headgate.client.embedding import EmbeddingResponse
 from headgate.client.exchange import Exchange
 from headgate.client.http import AsyncClient, Client, async_client, sync_client
+from headgate.client.jobs import AsyncJobs
 from headgate.client.loop import wait_for
 from headgate.client.moderation import ModerationResponse
 from headgate.client.openai_config import BatchConfig, OpenAIConfig
@@ -93,6 +94,8 @@ class AsyncHeadgate(Accounts, Bulk):
         self.exchange = Exchange(self._ready)
         self.batches = AsyncBatches(self._ready)
         """Many questions at half the price, within a day; see `AsyncBatches`."""
+        self.jobs = AsyncJobs(self._ready)
+        """Many questions that workers ask, whatever becomes of this program; see `AsyncJobs`."""
 
     async def _ready(self) -> Gate:
         """The gate inside, opened at first use.

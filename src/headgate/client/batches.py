@@ -110,15 +110,9 @@ class AsyncBatches:
             OverBudgetError: a budget has less than the job may cost; nothing runs.
             HeadgateError: the provider did not take it; nothing runs.
         """
-        check(options, Options)
-        for name in ("images", "timeout", "priority", "idempotency_key"):
-            if options.get(name) is not None:
-                raise BadRequestError(f"`{name}` is not for batches.", param=name)
-        if isinstance(requests, str):
-            message = "`requests` is a string; it takes a list of prompts."
-            raise BadRequestError(message, param="requests", hint="Ask a single one with `generate_response`.")
+        check_batchable(requests, options)
         gate = await self._ready()
-        rows = _rows(gate, requests, options)
+        rows = rows_of(gate, requests, options)
         jobs = await self._all()
         return await jobs.submit(rows, deadline=deadline, tags=for_the_gate(options)["tags"])
 
@@ -146,7 +140,7 @@ class AsyncBatches:
         """
         async with aclosing((await self._all()).results(_name(job))) as found:
             async for one in found:
-                yield _result(one)
+                yield result_of(one)
 
     async def cancel(self, job: str | BatchJob) -> BatchJob:
         """Have a job ended. What was answered by then is kept and paid for; `wait` or `results` see to the end of it.
@@ -221,7 +215,27 @@ def _name(job: str | BatchJob) -> str:
     return job if isinstance(job, str) else job.id
 
 
-def _rows(gate: Gate, requests: Iterable[str | BatchRequest], options: Options) -> list[Row]:
+def check_batchable(requests: object, options: Options) -> None:
+    """See that questions can be asked later, by somebody else.
+
+    Raises:
+        BadRequestError: an option is not for that, or the questions are a single string.
+    """
+    check(options, Options)
+    for name in ("images", "timeout", "priority", "idempotency_key"):
+        if options.get(name) is not None:
+            raise BadRequestError(f"`{name}` is not for batches and jobs.", param=name)
+    if isinstance(requests, str):
+        message = "`requests` is a string; it takes a list of prompts."
+        raise BadRequestError(message, param="requests", hint="Ask a single one with `generate_response`.")
+
+
+def rows_of(gate: Gate, requests: Iterable[str | BatchRequest], options: Options) -> list[Row]:
+    """Questions as rows of a job.
+
+    Raises:
+        BadRequestError: one cannot be asked so, or two have the same name.
+    """
     chatting = any(options.get(name) is not None for name in CHAT_ONLY)
     responds = not chatting and gate.speaks(options.get("model"), Operation.RESPONSES)
     operation = Operation.RESPONSES if responds else Operation.CHAT
@@ -260,7 +274,8 @@ def _json(body: Mapping[str, object]) -> bytes:
         raise BadRequestError(f"A request cannot be written as JSON: {error}.", code="invalid_json") from None
 
 
-def _result(found: Outcome | Unsent) -> BatchResult:
+def result_of(found: Outcome | Unsent) -> BatchResult:
+    """What became of a row, as Python shows it."""
     if isinstance(found, Unsent):
         return BatchResult(
             custom_id=found.row.id, number=found.row.number, error=f"It was not asked: {found.reason}.",

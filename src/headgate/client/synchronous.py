@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Self, Unpack
 from headgate.client.asynchronous import AsyncHeadgate
 from headgate.client.batches import Batches
 from headgate.client.http import Client, sync_client
+from headgate.client.jobs import Jobs
 from headgate.client.loop import LoopThread
 from headgate.client.openai_config import OpenAIConfig
 from headgate.client.options import Options
@@ -60,6 +61,8 @@ class Headgate:
         self._thread = LoopThread()
         self.batches = Batches(self._gate.batches, self._thread.run, self._each)
         """Many questions at half the price, within a day; see `AsyncBatches`."""
+        self.jobs = Jobs(self._gate.jobs, self._thread.run, self._each)
+        """Many questions that workers ask, whatever becomes of this program; see `AsyncJobs`."""
 
     @property
     def config(self) -> Config:

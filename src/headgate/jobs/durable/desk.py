@@ -5,7 +5,7 @@ common with the one that is there. Everything it does is in the store: no worker
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -206,7 +206,7 @@ class Desk:
         await self._book.tune(name, msgspec.structs.replace(record.settings, **changes))
         return await self.status(name)
 
-    async def results(self, name: str) -> AsyncIterator[bytes]:
+    async def results(self, name: str) -> AsyncGenerator[bytes, None]:
         """The lines of the output in the order of the input, one for each row that has its outcome by now."""
         async for found in result.lines(self._book, await self._record(name)):
             for line in found:

@@ -5,7 +5,7 @@ Decides in which order lines are given (the input's), and how a line is read aga
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +18,7 @@ from headgate.jobs.row import Lane, Outcome, Trouble
 from headgate.stores.jobs import JobBook, JobRecord
 
 
-async def lines(book: JobBook, job: JobRecord) -> AsyncIterator[list[bytes]]:
+async def lines(book: JobBook, job: JobRecord) -> AsyncGenerator[list[bytes], None]:
     """The lines of the output, shard by shard: one for each row that has its outcome by now.
 
     Raises:

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import HeadgateError, StoppingError, StoreError
 from headgate.gate.gate import Gate
@@ -140,7 +142,7 @@ class Shard:
             concurrency=self._concurrency(job),
             max_attempts=self._gate.config.policies.retry.max_attempts,
             deadline=left,
-            tags={TAG: job.id},
+            tags={**msgspec.json.decode(job.spec).get("tags", {}), TAG: job.id},
         )
         self._run = run = Run(self._gate, self._taken(), part, plan, clock=self._clock, chance=self._chance)
         if self._ending:
