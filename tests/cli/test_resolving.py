@@ -146,8 +146,8 @@ def test_no_budgets(headgate, books):  # noqa: ARG001  as above
     ("arguments", "said"),
     [
         (["--json", "--csv"], "--json and --csv exclude each other."),
-        (["--unknown", "--exceeded"], "--unknown, --exceeded and --budgets exclude each other."),
-        (["--rows", "--budgets"], "--unknown, --exceeded and --budgets exclude each other."),
+        (["--unknown", "--exceeded"], "--unknown, --exceeded, --budgets and --summary exclude each other."),
+        (["--rows", "--budgets"], "--unknown, --exceeded, --budgets and --summary exclude each other."),
         (["resolve"], "No call is named."),
         (["resolve", "x"], "How did it end?"),
         (["resolve", "x", "--not-billed", "--cost-usd", "1"], "How did it end?"),

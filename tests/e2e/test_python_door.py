@@ -1,6 +1,7 @@
 """The Python door in real processes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,9 +32,10 @@ def _run(tmp_path, *arguments):
 
 
 def test_the_example_runs_as_it_stands(tmp_path):
-    """No key, no file: it says what its comments promise, and leaves nothing on the disk."""
+    """No key, no file: it says what its comments promise, shows its progress, and leaves nothing on the disk."""
     run = _run(tmp_path, EXAMPLE)
-    assert (run.returncode, run.stderr) == (0, "")
+    assert run.returncode == 0, run.stderr
+    assert re.fullmatch(r"100 of 100 calls, \$0\.\d+\n", run.stderr)
     lines = run.stdout.splitlines()
     assert " gpt-6-luna simulator " in lines[0]
     assert lines[0].endswith(" False")

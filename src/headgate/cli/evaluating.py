@@ -81,7 +81,7 @@ def run(
     simulate: Simulate = False,
     local: LocalModel = False,
 ) -> None:
-    """Ask a dataset of several models and prompts, score the answers, and say which is better.
+    """Compare models and prompts on a dataset, row by row.
 
     Each model is asked with each prompt; variants are compared row by row. The folder gets `report.html`, `report.json`
     and `rows.jsonl`. The same command again goes on after an interruption, and judges anew without asking anew. Ends

@@ -10,7 +10,7 @@ from headgate.jobs.durable.serving import folder, serve
 
 
 def worker(config: ConfigFile = None, simulate: Simulate = False, local: LocalModel = False) -> None:
-    """Do jobs that `headgate jobs submit` has given, until SIGTERM or Ctrl-C.
+    """Do the jobs that were submitted, until SIGTERM or Ctrl-C.
 
     As many workers as you like, on as many machines as share the store and the limits (`store: postgresql://…`,
     `shared: redis://…`). Another one goes on with what a worker had that was lost.

@@ -309,6 +309,9 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
     """All of it or nothing; nobody else writes meanwhile."""
+    if connection.in_transaction:
+        # What broke off could not even be taken back then.
+        connection.execute("ROLLBACK")
     connection.execute(SQLITE.lock)
     try:
         yield
