@@ -129,3 +129,18 @@ def test_they_can_be_killed():
 
     _, error = asyncio.run(watch(SERVES, act))
     assert error is None
+
+
+def test_one_that_stands_still_keeps_nobody_from_a_change():
+    """However long the order is, and whoever does not read it."""
+    keys = [{"name": f"k{number}", "sha256": f"{number:064x}"} for number in range(4000)]
+
+    async def act(some, said):
+        await until(lambda: "up" in said)
+        config = Config.model_validate({"server": {"workers": 2, "shutdown_grace": 3}, "keys": keys})
+        async with asyncio.timeout(5):
+            await some.change(config)
+
+    said, error = asyncio.run(watch("""echo '{"banner": "up"}'; exec sleep 30""", act))
+    assert error is None
+    assert said == ["up", "headgate stops; answers in flight have 3 s"]

@@ -87,9 +87,8 @@ class Workers:
         for number in list(self._serving):
             process = self._alive[number]
             assert process.stdin is not None
-            with contextlib.suppress(ConnectionError):
-                process.stdin.write(dumped(Order(config=config, port=self._port, number=number)))
-                await process.stdin.drain()
+            # Nobody waits until it was read: one that stands still must not keep the others from their orders.
+            process.stdin.write(dumped(Order(config=config, port=self._port, number=number)))
 
     def kill(self) -> None:
         """End them at once."""
