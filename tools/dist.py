@@ -29,7 +29,11 @@ FIRST_LOOK: Sequence[Sequence[str]] = (
     ("headgate", "models", "--simulate"),
 )
 """What the wheel must do."""
-CONFIG = "providers: {p: {type: simulator}}\nstore: 'memory://'\n"
+CONFIG = """
+store: "memory://"
+providers: {p: {type: simulator}}
+models: {default: gpt-6-luna, "*": {targets: [{provider: p}]}}
+"""
 QUIETLY = ("-qq", "--disable-pip-version-check", "--root-user-action", "ignore")
 
 

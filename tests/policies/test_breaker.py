@@ -131,6 +131,44 @@ def told(policy: Breaker) -> str:
     return policy.state()["state"]
 
 
+def test_it_tells_what_calls_have_found():
+    """When the target last answered, when it last failed and how; what says nothing of it is not told."""
+
+    async def story():
+        policy = breaker()
+        assert policy.state() == {"state": "closed"}
+        await asyncio.sleep(1)
+        await send(policy)
+        await asyncio.sleep(1)
+        await send(policy, OverloadedError("down", code="\ud800" + "x" * 100))
+        await asyncio.sleep(1)
+        await send(policy, BadRequestError("wrong"))
+        found = {"state": "closed", "answered": EPOCH + 1, "failed": EPOCH + 2, "error": "?" + "x" * 63}
+        assert policy.state() == found
+
+    virtual_time(story())
+
+
+def test_each_rest_that_it_begins_is_told():
+    """Those after a failed probe, too; not those that another process hints at."""
+    rests = []
+
+    async def story():
+        rates = Hints(VirtualClock())
+        policy = breaker(rates)
+        policy._rested = lambda: rests.append(1)
+        await fail(policy, 5)
+        await asyncio.sleep(20)
+        await fail(policy, 1)
+        await asyncio.sleep(60)
+        await send(policy)
+        rates.rest("p/m", 20)
+        assert told(policy) == "open"
+
+    virtual_time(story())
+    assert len(rests) == 2
+
+
 @pytest.mark.parametrize("error", SPEAKS_AGAINST)
 def test_what_speaks_against_the_target_opens_it(error: type[HeadgateError]):
     """Five failures and not four; whoever comes then is told how long the rest is, and nothing is sent."""
@@ -138,9 +176,9 @@ def test_what_speaks_against_the_target_opens_it(error: type[HeadgateError]):
     async def story():
         policy = breaker()
         for _ in range(5):
-            assert policy.state() == {"state": "closed"}
+            assert told(policy) == "closed"
             await send(policy, error("x"))
-        assert policy.state() == {"state": "open", "until": EPOCH + 20}
+        assert policy.state() == {"state": "open", "until": EPOCH + 20, "failed": EPOCH, "error": error("x").code}
         await asyncio.sleep(7)
         with pytest.raises(RestingError) as caught:
             await policy(CALL, None)
@@ -317,15 +355,15 @@ def test_a_stream_that_lasts_keeps_nobody_from_a_target_that_is_well(probes: int
         replies = [await policy(call, partial(_answer, reply)) for call, reply in zip(calls, held, strict=True)]
         await asyncio.sleep(19)
         assert await send(policy) == "resting"
-        assert policy.state() == {"state": "half_open"}
+        assert told(policy) == "half_open"
         await asyncio.sleep(1)
         assert await send(policy) == "ok"
-        assert policy.state() == {"state": "closed"}
+        assert told(policy) == "closed"
         assert rates.said[-1] == ("p/m", 0.0)
         for reply in replies:
             with pytest.raises(InterruptedError):
                 [event async for event in reply]
-        assert policy.state() == {"state": "closed"}
+        assert told(policy) == "closed"
         assert not policy._spoken
         assert not policy._trying
 

@@ -48,6 +48,7 @@ STEP = 0.125
 """Share of the first rest by which each failed probe makes the next one longer."""
 MOST = 0.25
 """Share of the first rest by which it grows at most."""
+_LONGEST = 64
 
 
 class Breaker:
@@ -102,6 +103,10 @@ class Breaker:
         """Probes of this turn that succeeded."""
         self._spoken: dict[str, float] = {}
         """Since when probes speak, by the ids of their calls."""
+        self._answered: float | None = None
+        """When it last answered as it should."""
+        self._failure: tuple[float, str] | None = None
+        """When it last failed, and how."""
 
     def carry(self, former: "Breaker") -> None:
         """Rest as long as the one before would. What failed before is forgiven: it was measured by other settings."""
@@ -145,15 +150,21 @@ class Breaker:
     def state(self) -> Mapping[str, Any]:
         """How it stands, for health: `state` is `closed`, `open` or `half_open`.
 
-        An open one says `until` when, in seconds since 1970.
+        An open one says `until` when, in seconds since 1970. What calls have found goes with it: when the target last
+        `answered`, when it last `failed`, and with which `error`.
         """
         now = self._clock.monotonic()
         self._listen(now)
-        if self._until is None:
-            return {"state": "closed"}
-        if now < self._until:
-            return {"state": "open", "until": round(self._clock.time() + self._until - now, 3)}
-        return {"state": "half_open"}
+        since_1970 = self._clock.time() - now
+        found: dict[str, Any] = {"state": "closed" if self._until is None else "half_open"}
+        if self._until is not None and now < self._until:
+            found |= {"state": "open", "until": round(since_1970 + self._until, 3)}
+        if self._answered is not None:
+            found["answered"] = round(since_1970 + self._answered, 3)
+        if self._failure is not None:
+            at, code = self._failure
+            found |= {"failed": round(since_1970 + at, 3), "error": code}
+        return found
 
     def _enter(self, call: Call) -> bool:
         """Let an attempt pass; whether it is a probe."""
@@ -204,17 +215,18 @@ class Breaker:
             self._probing -= 1
             self._trying.pop(call.id, None)
             self._spoken.pop(call.id, None)
-        if turn != self._turn:
-            return
         now = self._clock.monotonic()
-        if error is None or (isinstance(error, Abandoned) and reply is not None and reply.finished):
+        well = self._heard(call, reply, error, now)
+        if well is None or turn != self._turn:
+            return
+        if well:
             if probe:
                 self._passed += 1
                 if self._passed >= self._probes:
                     self._succeed()
             else:
                 self._window.add(now, failed=False)
-        elif isinstance(error, HeadgateError) and error.breaker and not self._impatient(call, error, now):
+        else:
             if probe:
                 self._growth = min(self._growth + STEP, MOST)
             elif not self._window.add(now, failed=True).reaches(self._failures):
@@ -223,6 +235,17 @@ class Breaker:
             self._open(now, seconds)
             self._rested()
             self._rates.rest(self._name, seconds)
+
+    def _heard(self, call: Call, reply: Reply | None, error: BaseException | None, now: float) -> bool | None:
+        """Whether an attempt speaks for the target or against it; None: for neither. The last of each is known."""
+        if error is None or (isinstance(error, Abandoned) and reply is not None and reply.finished):
+            self._answered = now
+            return True
+        if isinstance(error, HeadgateError) and error.breaker and not self._impatient(call, error, now):
+            # A provider's own word is shown to whoever may call: a short one, and one that can be written.
+            self._failure = (now, error.code[:_LONGEST].encode(errors="replace").decode())
+            return False
+        return None
 
     def _impatient(self, call: Call, error: HeadgateError, now: float) -> bool:
         """Whether the caller's own limit ended it, and no other one."""
