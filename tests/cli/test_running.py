@@ -98,6 +98,15 @@ def test_bad_rows_are_told_by_line_and_cost_nothing(headgate):
     assert (again.code, again.json["rows"], again.json["answered_before"]) == (4, 6, 6)
 
 
+def test_of_many_bad_rows_the_first_are_shown_and_the_others_counted(headgate):
+    """A list that stops says so."""
+    _write("in.jsonl", *(["nonsense"] * 7), *_prompts(1))
+    done = headgate("run", "in.jsonl", "-o", "out.jsonl", "--simulate")
+    assert done.code == 4
+    told = [line for line in done.said.splitlines() if line.startswith("  ")]
+    assert [line.partition(" (")[0] for line in told] == [*(f"  line {n}" for n in range(1, 6)), "  and 2 more"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

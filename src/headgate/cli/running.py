@@ -226,6 +226,8 @@ class _Task:
         )
         for failure in run.failures:
             say(f"  {failure}")
+        if run.failures and (more := tally.failed - len(run.failures)) > 0:
+            say(f"  and {more:,} more")
         if run.ambiguous:
             say(f"{len(run.ambiguous):,} rows were asked twice, because a process died while they were in flight.")
         if run.stopped is not None:
