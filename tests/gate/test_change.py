@@ -8,6 +8,7 @@ import pytest
 
 from headgate.core.call import Caller, Operation
 from headgate.core.errors import ConfigError, HeadgateError, OverBudgetError, RestingError, StoppingError
+from headgate.gate import lasting
 from headgate.gate.gate import Gate
 from headgate.gate.load import load
 from headgate.gate.ports import SystemChance
@@ -277,6 +278,26 @@ async def _cached(gate):
     async with await _ask(gate) as reply:
         await reply.read()
         return reply.cache
+
+
+def test_names_that_callers_make_up_are_not_kept_for_ever(monkeypatch):
+    """However often the configuration changes; what was asked last is known."""
+    monkeypatch.setattr(lasting, "MOST", 10)
+
+    async def story():
+        any_ = {"*": {"targets": [{"provider": "p"}]}}
+        async with _standing(models=any_) as gate:
+            for change in range(5):
+                for number in range(4):
+                    with pytest.raises(HeadgateError, match="does not exist"):
+                        await _whole(gate, f"made-up-{change}-{number}")
+                before = gate._stack.targets()["p", f"made-up-{change}-3"]["breaker"]
+                await gate.change(_config(models=any_, policies={"on_unsupported": "drop" if change % 2 else "refuse"}))
+                former = gate._stack.lasting._former
+                assert former[("p", f"made-up-{change}-3"), "breaker"] is before
+                assert len(former) <= 10
+
+    virtual_time(story())
 
 
 @pytest.mark.parametrize("steps", range(0, 24, 2))

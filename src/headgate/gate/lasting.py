@@ -14,6 +14,8 @@ from headgate.gate.config import Config
 
 LEARNING = ("retry", "breaker", "pace")
 """The layers that learn."""
+MOST = 12_000
+"""Policies that are kept for targets that nobody has asked since: where a route takes any name, callers make some up."""
 Name = tuple[str, str]
 """A target, by provider and model."""
 
@@ -45,6 +47,8 @@ class Lasting:
         self._former = dict(former._former)  # noqa: SLF001  our own kind
         for name, policies in targets.items():
             self._former |= {(name, layer): policies[layer] for layer in LEARNING if layer in policies}
+        for oldest in list(self._former)[:-MOST]:
+            del self._former[oldest]
 
     def going_on(self, built: Policy | None, layer: str, target: Target) -> Policy | None:
         """The policy of a layer, at a target that is asked for the first time under this configuration."""
