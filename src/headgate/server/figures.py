@@ -5,12 +5,10 @@ somebody asks. Names are those of the configuration: targets that callers make u
 one, `other`.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 import msgspec
-from prometheus_client import ProcessCollector
 
 from headgate.core.counts import OTHER, Counts, Name
 from headgate.gate.gate import Gate
@@ -56,11 +54,12 @@ class Reader:
 
     Args:
         gate: what is told of.
+        process: asks the system about this process.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, process: Callable[[], dict[str, float]]) -> None:
         self._gate = gate
-        self._process = ProcessCollector(registry=None)
+        self._process = process
         self._version = version("headgate")
         self._config, self._generation = gate.config, generation(gate.config)
 
@@ -83,12 +82,7 @@ class Reader:
             exceeded=gate.alerts.exceeded,
             version=self._version,
             generation=self._generation,
-            process={
-                one.name: one.value
-                for family in self._process.collect()
-                for one in family.samples
-                if math.isfinite(one.value)
-            },
+            process=self._process(),
         )
 
     def _breakers(self, targets: States) -> dict[Name, int]:

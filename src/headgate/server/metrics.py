@@ -6,13 +6,15 @@ address each tells of all of them (`beside.py`).
 """
 
 import asyncio
+import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -48,7 +50,7 @@ class Metrics:
 
     def __init__(self, gate: Gate, worker: int | None = None, *, clock: Clock | None = None) -> None:
         beside = None
-        reader = Reader(gate)
+        reader = Reader(gate, partial(_process, ProcessCollector(registry=None)))
         if worker is not None:
             folder = Path(gate.config.journal.path, "figures")
             beside = Beside(folder, worker, gate.config.server.workers, reader.read, clock or SystemClock())
@@ -64,6 +66,12 @@ class Metrics:
         """
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
+
+
+def _process(collector: Collector) -> dict[str, float]:
+    """The system's own figures of this process; nothing where it has none."""
+    samples = [one for family in collector.collect() for one in family.samples]
+    return {one.name: one.value for one in samples if math.isfinite(one.value)}
 
 
 class _Family:
