@@ -15,7 +15,7 @@ from headgate.gate.config import Config
 LEARNING = ("retry", "breaker", "pace")
 """The layers that learn."""
 MOST = 12_000
-"""Policies that are kept for targets that nobody has asked since: where a route takes any name, callers make some up."""
+"""Policies that are kept of targets that nobody has asked since: where a route takes any name, callers make some up."""
 Name = tuple[str, str]
 """A target, by provider and model."""
 
