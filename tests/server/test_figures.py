@@ -14,6 +14,11 @@ BODY = b'{"model": "%s", "messages": [{"role": "user", "content": "Hello"}]}'
 LIMITED = {"p": {"type": "simulator", "limits": {"requests_per_minute": 60}}}
 
 
+def process():
+    """What the system says."""
+    return {"process_resident_memory_bytes": 2.5e6}
+
+
 async def ask(gate, *models):
     """Ask each of them, whatever becomes of it."""
     for model in models:
@@ -39,7 +44,7 @@ def test_limits_are_what_headers_told(simulated_gate):
 
     async def story(gate):
         await ask(gate, "gpt-6-luna", "gpt-6-sol")
-        return Reader(gate).read().limits
+        return Reader(gate, process).read().limits
 
     limits = on_a_gate(simulated_gate, story, providers=LIMITED)
     assert limits == {("p", "gpt-6-luna", "requests"): (60.0, 59.0)}
@@ -49,7 +54,7 @@ def test_a_journal_in_memory_has_no_backlog_in_bytes(simulated_gate):
     """And all stores are up."""
 
     async def story(gate):
-        now = Reader(gate).read()
+        now = Reader(gate, process).read()
         return now.backlog, now.journal_up, now.store_up, now.shared_up
 
     assert on_a_gate(simulated_gate, story) == (None, True, True, True)
@@ -62,7 +67,7 @@ def test_a_journal_in_a_file_has(simulated_gate, tmp_path):
     async def story():
         async with simulated_gate(**settings) as gate:
             await ask(gate, "gpt-6-luna")
-            return Reader(gate).read().backlog
+            return Reader(gate, process).read().backlog
 
     assert asyncio.run(story()) > 100
 
@@ -75,9 +80,9 @@ def test_a_store_that_is_away_is_told_of(simulated_gate):
             return {"status": "down", "kind": "memory", "error": "gone"}
 
         gate._ledger.health = health
-        before = Reader(gate).read().store_up
+        before = Reader(gate, process).read().store_up
         await asyncio.sleep(6)
-        return before, Reader(gate).read().store_up
+        return before, Reader(gate, process).read().store_up
 
     assert on_a_gate(simulated_gate, story) == (True, False)
 
@@ -86,7 +91,7 @@ def test_the_generation_is_that_of_now(simulated_gate):
     """Another one after a change of the configuration, and names that it brings are counted by themselves."""
 
     async def story(gate):
-        reader = Reader(gate)
+        reader = Reader(gate, process)
         before = reader.read()
         models = {"new": {"targets": [{"provider": "p", "model": "gpt-6-sol"}]}}
         await gate.change(Config.model_validate({**gate.config.model_dump(), "models": models}))
@@ -105,8 +110,8 @@ def test_they_can_travel(simulated_gate):
 
     async def story(gate):
         await ask(gate, "gpt-6-luna")
-        return Reader(gate).read()
+        return Reader(gate, process).read()
 
     now = on_a_gate(simulated_gate, story, providers=LIMITED)
-    assert now.process["process_resident_memory_bytes"] > 1_000_000
+    assert now.process == process()
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(now), type=Figures) == now

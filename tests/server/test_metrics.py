@@ -45,6 +45,17 @@ def some(found: dict[tuple[str, ...], float], *names: str) -> dict[tuple[str, ..
     return {name: value for name, value in found.items() if name[0].removeprefix("headgate_") in names}
 
 
+def test_the_system_s_own_figures_stand_beside_ours(simulated_gate):
+    """By the names that they have everywhere, counters as counters."""
+
+    async def story(gate):
+        return Metrics(gate).page("")[0].decode()
+
+    families = {one.name: one for one in text_string_to_metric_families(on_a_gate(simulated_gate, story))}
+    assert families["process_cpu_seconds"].type == "counter"
+    assert families["process_resident_memory_bytes"].samples[0].value > 1_000_000
+
+
 async def ask(gate, *models: str) -> None:
     """Ask each of them, whatever becomes of it."""
     for model in models:
