@@ -24,6 +24,7 @@ CODES = frozenset((CANCELLED, "internal_error")) | {
     kind.code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HeadgateError)
 }
 """Codes that are counted each by itself."""
+_BILLED, _UNKNOWN = Settled.BILLED, Settled.UNKNOWN
 Name = tuple[str, str]
 """A target: provider and model; where no model is asked, `""`."""
 
@@ -106,20 +107,23 @@ class OfTarget(msgspec.Struct):
         if usage is not None:
             self.prompt_tokens += usage.prompt_tokens
             self.completion_tokens += usage.completion_tokens
-        if attempt.settled is Settled.UNKNOWN:
+        settled, cost = attempt.settled, attempt.cost
+        if settled is _BILLED:
+            self.billed += 1
+        elif settled is _UNKNOWN:
             self.unknown += 1
+            cost = 0
         else:
-            if attempt.settled is Settled.BILLED:
-                self.billed += 1
-            else:
-                self.not_billed += 1
-            if attempt.cost is None:
-                self.unpriced += 1
-            else:
-                self.cost += attempt.cost
+            self.not_billed += 1
+        if cost is None:
+            self.unpriced += 1
+        else:
+            self.cost += cost
         if attempt.error_type is not None:
             count(self.codes, attempt.error_type, attempt.status)
-        self.took.add((attempt.latency_ms or 0.0) / 1e3)
+        took, seconds = self.took, (attempt.latency_ms or 0.0) / 1e3
+        took.counts[bisect_left(BOUNDS, seconds)] += 1
+        took.seconds += seconds
 
     def rested(self) -> None:
         """It is left alone for a while."""

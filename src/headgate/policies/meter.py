@@ -84,36 +84,34 @@ class Meter:
             status, error_type = _failure(error, reply)
         took = self._clock.monotonic() - call.started
         latency_ms = milliseconds(took)
-        cache = reply.cache if reply is not None else "off"
-        self._count(call, took, first_token_ms, error_type, status, cache)
         end = entries.ending(
             call,
             time=None if call.trail else self._clock.time() - took,
             status=status,
             error_type=error_type,
-            cache=cache,
+            cache=reply.cache if reply is not None else "off",
             latency_ms=latency_ms,
             first_token_ms=first_token_ms,
         )
+        self._count(call, took, end)
         self.journal.call(end)
         self.tell(call, end)
 
-    def _count(
-        self, call: Call, took: float, first_ms: float | None, error_type: str | None, status: int, cache: str
-    ) -> None:
+    def _count(self, call: Call, took: float, end: CallEnd) -> None:
         counters = self.counters
         counters.in_flight -= 1
         model = counters.model(call.model)
         model.took.add(took)
-        if first_ms is not None:
-            model.first.add(first_ms / 1e3)
-        if error_type is not None:
-            count(counters.codes, error_type, status)
-        if cache != "off":
-            counters.cache[cache] = counters.cache.get(cache, 0) + 1
-        for verdict in call.verdicts:
-            said = (verdict.rule, verdict.side, verdict.action)
-            counters.verdicts[said] = counters.verdicts.get(said, 0) + 1
+        if end.first_token_ms is not None:
+            model.first.add(end.first_token_ms / 1e3)
+        if end.error_type is not None:
+            count(counters.codes, end.error_type, end.status)
+        if end.cache != "off":
+            counters.cache[end.cache] = counters.cache.get(end.cache, 0) + 1
+        if call.verdicts:
+            for verdict in call.verdicts:
+                said = (verdict.rule, verdict.side, verdict.action)
+                counters.verdicts[said] = counters.verdicts.get(said, 0) + 1
         self._recent.append(took * 1e3)
 
 
