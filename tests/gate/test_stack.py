@@ -19,8 +19,8 @@ def test_every_layer_says_why_it_stands_there():
     """Name and reason are told, in travel order, as the page's own picture has them."""
     layers = [*stack.ABOVE, *stack.BELOW]
     assert [layer.name for layer in layers] == [
-        "outlive", "meter", "names", "admit", "once", "guard", "cache", "own", "recover", "combine", "route", "defaults", "fit", "compress", "room", "retry",
-        "breaker", "pace", "look", "leaving", "budget",
+        "outlive", "meter", "names", "admit", "once", "guard", "cache", "own", "recover", "combine", "route",
+        "defaults", "fit", "compress", "room", "retry", "breaker", "pace", "look", "leaving", "budget",
     ]  # fmt: skip
     assert all(len(layer.because) > 10 for layer in layers)
     picture = [line.split() for line in (stack.__doc__ or "").splitlines() if line.startswith("     ")]

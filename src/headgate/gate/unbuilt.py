@@ -28,9 +28,7 @@ class Unbuilt(NamedTuple):
     asks: Callable[[Any, Any], bool] = lambda _value, _section: True
 
 
-UNBUILT = (
-    Unbuilt("providers.*.type", "providers of this type", lambda value, _: value in {"anthropic", "gemini"}),
-)
+UNBUILT = (Unbuilt("providers.*.type", "providers of this type", lambda value, _: value in {"anthropic", "gemini"}),)
 
 
 def unbuilt(config: Config, places: Places) -> list[Problem]:

@@ -29,7 +29,7 @@ class Account:
         self.answered = []
         self.batches = Batches(
             clock=clock, seed=seed, life=life, shelf=self.shelf, answer=self.answer, known=lambda name: name == "fake",
-            weigh=lambda endpoint, body: len(json.loads(body)["messages"]),
+            weigh=lambda _endpoint, body: len(json.loads(body)["messages"]),
         )  # fmt: skip
 
     def answer(self, endpoint, body, refusal):
