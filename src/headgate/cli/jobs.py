@@ -294,7 +294,7 @@ def _told(job: Job | BatchJob, *, json: bool) -> None:
     for fact, value in msgspec.to_builtins(job).items():
         if fact == "ambiguous" and value:
             put(f"{fact}: {len(value):,} rows were asked again: {', '.join(value[:20])}{' …' if value[20:] else ''}")
-        elif value not in (None, [], ""):
+        elif value not in (None, (), [], ""):
             put(f"{fact}: {value:,}" if isinstance(value, int) else f"{fact}: {value}")
 
 

@@ -25,5 +25,5 @@ async def _work(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, ending.set)
-    say(f"The worker takes jobs from `{config.store.partition('?')[0]}`; what it works on lies in `{folder(config)}`.")
+    say(f"The worker begins; what it works on lies in `{folder(config)}`. Ctrl-C ends it.")
     await serve(config, ending, clock=SystemClock(), chance=SystemChance())

@@ -178,7 +178,7 @@ _HAND_BACK = f"UPDATE job_shards SET owner = NULL, wanted = wanted + 1{_MINE}"  
 _BEAT = "UPDATE job_workers SET beat = ? WHERE id = ? AND gone = 0 RETURNING id"
 _BURY = "UPDATE job_workers SET gone = 1 WHERE id = ? AND beat = ? RETURNING id"
 _FREE = (
-    "UPDATE job_shards SET owner = NULL WHERE owner = ?"
+    "UPDATE job_shards SET owner = NULL, wanted = wanted + 1 WHERE owner = ?"
     " AND EXISTS (SELECT 1 FROM job_workers WHERE id = ? AND gone = 1)"
 )
 _TABLES = ("job_pieces", "job_shards")
@@ -323,7 +323,7 @@ class JobBook:
         return [(str(name), int(beat), bool(gone)) for name, beat, gone in found]
 
     async def bury(self, worker: str, beat: int) -> bool:
-        """A worker is gone, and what it had is free; False where it has shown life since, or was buried before.
+        """A worker is gone, and what it had is due again; False where it has shown life since, or was buried before.
 
         Args:
             worker: which.

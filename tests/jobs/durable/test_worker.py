@@ -71,16 +71,21 @@ def test_a_lost_worker_is_buried(place, asked, folder, least, most):
     place(story)
 
 
-def test_who_is_buried_gives_up(place):
-    """It cannot know what others have done meanwhile."""
+def test_who_is_buried_gives_up(place, asked):
+    """It cannot know what others have done meanwhile; no row fails by that, and its shard is due again."""
 
     async def story(here):
+        await here.give(asked(100), concurrency=2)
         worker = await here.worker()
         async with living(here, worker) as life:
             await here.clock.sleep(3)
             await here.book.bury(worker.name, worker._number)
             with pytest.raises(BuriedError):
                 await life
+        assert (await here.book.find("job")).at_work == 0
+        assert [due.place for due in await here.book.due(9)] == [0]
+        (left,) = (here.folder / "a").glob("*.part")
+        assert b"Stopping" not in left.read_bytes()
 
     place(story)
 

@@ -58,6 +58,7 @@ def test_a_former_owner_cannot_write(book):
         assert not await book.bury("me", 7), "it has shown life since"
         assert await book.bury("me", 0)
         assert not await book.beat("me", 1)
+        assert Due("job", 0, 2) in await book.due(9)
         taken = await book.claim("job", 0, "other")
         assert taken.token == hold.token + 1
         assert not await book.tell(hold, Sums(succeeded=9), [], (5, b"late"))

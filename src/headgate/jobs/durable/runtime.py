@@ -8,6 +8,8 @@ to a SQLite store, in a schema of their own in a Postgres.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any
 
 from dbos import DBOS, SetWorkflowID
@@ -57,7 +59,8 @@ class Runtime:
 
         def shard(job: str, place: int) -> None:
             # DBOS does this in a thread of its own.
-            asyncio.run_coroutine_threadsafe(self._on_loop(job, place), self._loop).result()
+            with suppress(CancelledError):
+                asyncio.run_coroutine_threadsafe(self._on_loop(job, place), self._loop).result()
 
         self._shard: Callable[[str, int], None] = DBOS.workflow(name="headgate.shard")(shard)
 

@@ -78,8 +78,15 @@ async def serve(config: Config, ending: asyncio.Event, *, clock: Clock, chance: 
         await worker.enter()
         try:
             where, schema = database(config)
-            runtime = Runtime(database=where, schema=schema, worker=worker.name, work=worker.work, clock=clock)
-            await runtime.launch()
+            try:
+                runtime = Runtime(database=where, schema=schema, worker=worker.name, work=worker.work, clock=clock)
+                await runtime.launch()
+            except Exception as error:
+                # It speaks to the database by a driver of its own, with errors of its own.
+                message = f"DBOS cannot use the store: {type(error).__name__}."
+                raise ConfigError(
+                    message, hint="It makes tables of its own there: it needs to be allowed to."
+                ) from error
             try:
                 await worker.run(runtime, ending)
             finally:

@@ -11,7 +11,7 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -79,7 +79,7 @@ class Worker:
         self._changing = asyncio.Lock()
         self._seen: dict[str, tuple[int, float]] = {}
         self._shards: dict[Hold, Shard] = {}
-        self._busy = 0
+        self._works: dict[asyncio.Task[Any] | None, tuple[str, int]] = {}
         self._ending = False
         self._lock: int | None = None
 
@@ -102,7 +102,13 @@ class Worker:
         Raises:
             BuriedError: others think that this worker is dead, and go on with what it had.
         """
-        while not (ending.is_set() and not self._busy):
+        try:
+            await self._live(queue, ending)
+        finally:
+            await self._drop()
+
+    async def _live(self, queue: Queue, ending: asyncio.Event) -> None:
+        while not (ending.is_set() and not self._works):
             if ending.is_set() and not self._ending:
                 self._ending = True
                 for shard in self._shards.values():
@@ -113,6 +119,17 @@ class Worker:
                 _log.warning("The store cannot be asked about jobs: %s", error.message)
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(ending.wait() if not self._ending else self._clock.sleep(BEAT / 4), BEAT)
+
+    async def _drop(self) -> None:
+        """End what is still going on, where this worker could not end in peace: before the gate closes under it."""
+        dropped = dict(self._works)
+        for task in dropped:
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in dropped if task is not None), return_exceptions=True)
+        for job, place in dropped.values():
+            with suppress(StoreError):
+                await self._book.want(job, place)
 
     async def leave(self) -> None:
         """Live no more."""
@@ -147,11 +164,12 @@ class Worker:
 
     async def work(self, job: str, place: int) -> None:
         """Do a shard that was taken from the queue. It may be done, or in other hands: then nothing happens."""
-        self._busy += 1
+        task = asyncio.current_task()
+        self._works[task] = (job, place)
         try:
             await self._take(job, place)
         finally:
-            self._busy -= 1
+            del self._works[task]
 
     async def _take(self, job: str, place: int) -> None:
         if self._ending:
