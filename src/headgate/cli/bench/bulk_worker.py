@@ -69,7 +69,7 @@ async def work(order: Order) -> Report:
     return Report(
         seconds=clock.monotonic() - start,
         cpu_seconds=_cpu() - begin,
-        rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILO,
+        rss_mb=_peak() / KILO,
         lost=lost,
     )
 
@@ -108,6 +108,15 @@ async def _openai(order: Order, folder: Path, clock: SystemClock) -> tuple[int, 
 def _cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def _peak() -> float:
+    """The most memory in kB. What `getrusage` says begins with what the process had that started this one."""
+    try:
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 if __name__ == "__main__":
