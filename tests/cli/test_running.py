@@ -161,6 +161,34 @@ def test_the_budget_stops_it_and_a_higher_one_goes_on(headgate):
     assert (usage["cost_usd"], usage["attempts"]) == (rest.json["cost_usd"], 40)
 
 
+@pytest.mark.usefixtures("settings")
+def test_a_budget_counts_what_was_spent_before_there_was_one(headgate):
+    """A run without one, and then two with one: all of them together never cost more."""
+    _write("in.jsonl", *_prompts(20))
+    flags = ["run", "in.jsonl", "-o", "out.jsonl", "--param", "max_tokens=50", "--json"]
+    first = headgate(*flags, "--sample", "10")
+    assert first.code == 0
+    cap = float(first.json["cost_usd"]) * 1.3
+    second = headgate(*flags, "--budget", f"{cap:.9f}")
+    assert (second.code, second.json["stopped"]) == (3, "budget_exceeded")
+    assert float(first.json["cost_usd"]) <= float(second.json["cost_usd"]) <= cap
+    third = headgate(*flags, "--budget", f"{cap:.9f}")
+    assert (third.code, third.json["cost_usd"]) == (3, second.json["cost_usd"])
+    assert headgate(*flags, "--budget", "1").code == 0
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_sheet_without_a_model_asks_nobody(headgate):
+    """Its rows cannot name one: that is wrong use, told before anything is begun."""
+    Path("in.csv").write_text("city\nParis\n")
+    settings = Path("headgate.yaml").read_text()
+    Path("headgate.yaml").write_text("providers: {p: {type: simulator}}")
+    done = headgate("run", "in.csv", "-o", "out.jsonl", "--template", "Say {city}")
+    assert (done.code, done.said.splitlines()[0]) == (2, "error: No model is named, and no default model is set.")
+    assert not Path("out.jsonl.part").exists()
+    Path("headgate.yaml").write_text(settings)
+
+
 def test_a_budget_that_is_spent_is_spent(headgate):
     """Books in memory forget what a job has cost; its part file does not."""
     _write("in.jsonl", *_prompts(20))

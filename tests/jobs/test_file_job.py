@@ -1,5 +1,6 @@
 """What belongs together in a job over a file."""
 
+import asyncio
 import os
 from decimal import Decimal
 
@@ -125,18 +126,30 @@ def test_who_answers_a_model():
 
 
 def test_a_budget_is_one_of_the_gate(tmp_path):
-    """For the calls of this job alone; what books in memory have forgotten is taken off."""
+    """For the calls of this job alone; what was spent outside of it is taken off."""
     order = _order(tmp_path, budget=Decimal("0.5"))
     part = file_job.open_part(order, job="j")
     part.sent(1)
     part.add(Outcome(id="a", number=1, lane=Lane.REALTIME, status=200, body=b"{}", cost=10**11))
-    kept = file_job.budgeted(_config(), order, part).budgets[-1]
+    kept = file_job.budgeted(_config(), order, part, 0).budgets[-1]
     assert (kept.scope, kept.tag, kept.window, kept.limit_usd) == ("tag", f"{TAG}=j", "total", Decimal("0.5"))
-    forgetful = _config().model_copy(update={"store": "memory://"})
-    assert file_job.budgeted(forgetful, order, part).budgets[-1].limit_usd == Decimal("0.4")
+    assert file_job.budgeted(_config(), order, part, 10**11).budgets[-1].limit_usd == Decimal("0.4")
     with pytest.raises(OverBudgetError, match=r"is spent: the job has cost \$0\.1"):
-        file_job.budgeted(forgetful, msgspec.structs.replace(order, budget=Decimal("0.1")), part)
-    assert file_job.budgeted(_config(), _order(tmp_path), part).budgets == []
+        file_job.budgeted(_config(), msgspec.structs.replace(order, budget=Decimal("0.1")), part, 10**11)
+    assert file_job.budgeted(_config(), _order(tmp_path), part, 0).budgets == []
+    part.close()
+
+
+def test_what_books_in_memory_have_forgotten_was_spent(tmp_path):
+    """All that the part file knows; nothing where no budget is asked for, or nothing was answered."""
+    forgetful = _config().model_copy(update={"store": "memory://"})
+    order = _order(tmp_path, budget=Decimal("0.5"))
+    part = file_job.open_part(order, job="j")
+    assert asyncio.run(file_job.outside(forgetful, order, part)) == 0
+    part.sent(1)
+    part.add(Outcome(id="a", number=1, lane=Lane.REALTIME, status=200, body=b"{}", cost=10**11))
+    assert asyncio.run(file_job.outside(forgetful, order, part)) == 10**11
+    assert asyncio.run(file_job.outside(forgetful, _order(tmp_path), part)) == 0
     part.close()
 
 

@@ -124,6 +124,9 @@ def run(
             mode = "batch" if batched else "realtime"
         order = Order(source=path, output=output or Path(), wish=wish, lane=Lane(mode), budget=money)
         order = with_model(order, loaded.config)
+        if is_sheet and order.wish.model is None:
+            hint = "Write `--model NAME`, or set `models.default` or `OPENAI_MODEL`."
+            raise BadRequestError("No model is named, and no default model is set.", param="model", hint=hint)
         try:
             task = _Task(order, loaded.config, file, concurrency, seconds, sample, retry_failed, as_completed, json)
             if dry_run:
@@ -189,7 +192,8 @@ class _Task:
             tags=file_job.tags(part),
             wanted=None if self.sample is None else spread(self.sample, total),
         )
-        async with await Gate.open(file_job.budgeted(self.config, order, part), clock=clock) as gate:
+        before = await file_job.outside(self.config, order, part)
+        async with await Gate.open(file_job.budgeted(self.config, order, part, before), clock=clock) as gate:
             run = Run(gate, file_job.rows(self.file, order.tiered), part, plan, clock=clock, chance=self.chance)
             watch = Watch(run, total=total, pace=pace_of(self.limits), budget=order.budget, clock=clock)
             if order.lane is Lane.BATCH and (error := refusal(gate, order.wish.model)) is not None:

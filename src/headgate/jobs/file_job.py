@@ -17,11 +17,13 @@ import msgspec
 from headgate.core.errors import BadRequestError, HeadgateError, OverBudgetError
 from headgate.core.money import show_usd, to_usd
 from headgate.gate.config import Budget, Config, Limits, TargetSettings
+from headgate.gate.gate import Gate
 from headgate.jobs.intake import Intake, Taken, Wish
 from headgate.jobs.lines import PIECE, lines
 from headgate.jobs.part import Part, peek
 from headgate.jobs.row import Lane
 from headgate.jobs.run import Run
+from headgate.stores.protocols import Query
 
 TAG = "headgate-run"
 """The tag of a job's calls; its value is the job's name."""
@@ -146,16 +148,30 @@ def is_batched(output: Path) -> bool | None:
     return None if head is None else head.spec.get("lane") == BATCHED
 
 
-def budgeted(config: Config, order: Order, part: Part) -> Config:
-    """A configuration in which the job can spend no more than its budget.
+async def outside(config: Config, order: Order, part: Part) -> int:
+    """What a job has cost before that its budget does not know of, in picodollars: earlier runs may have had none."""
+    if order.budget is None or not part.tally.rows:
+        return 0
+    if config.store.startswith("memory:"):
+        # Books in memory forget what the job has spent with the process.
+        return part.tally.cost
+    own = cap(part.job, order.budget)
+    books = config.model_copy(update={"providers": {}, "models": {}, "keys": [], "budgets": [own]})
+    async with await Gate.open(books) as gate:
+        total, _ = await gate.usage(Query(where={f"tag:{TAG}": part.job}))
+        known = sum(balance.spent for balance in await gate.budgets() if balance.cap.name == own.name)
+    return max(total.cost - known, 0)
+
+
+def budgeted(config: Config, order: Order, part: Part, before: int) -> Config:
+    """A configuration in which the job can spend no more than its budget, less what was spent `outside` of it.
 
     Raises:
         OverBudgetError: all of it is spent.
     """
     if order.budget is None:
         return config
-    # The ledger knows what the job has spent; books in memory forget it with the process.
-    spent = to_usd(part.tally.cost) if config.store.startswith("memory:") else Decimal(0)
+    spent = to_usd(before)
     if order.budget <= spent:
         message = f"The budget of ${order.budget} is spent: the job has cost ${show_usd(part.tally.cost)}."
         raise OverBudgetError(message, hint="Raise `--budget`.")

@@ -3,13 +3,14 @@
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headgate.apps.evals.charts import LEFT, RIGHT, WIDTH, Dot, Mark, lines, scale, scatter
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
+@example(0.0, 5e-324)
 def test_a_scale_spans_its_range_in_few_round_steps(one, other):
     """Whatever the range; it goes no further than it may."""
     low, high = sorted((one, other))
@@ -17,7 +18,7 @@ def test_a_scale_spans_its_range_in_few_round_steps(one, other):
     assert 2 <= len(ticks) <= 9
     assert ticks == sorted(set(ticks))
     assert ticks[0] >= 0
-    if high - low > 1e-9 * high:
+    if high - low > max(1e-9 * high, 1e-12):
         assert ticks[0] <= low + 1e-6 * high
         assert ticks[-1] >= high * (1 - 1e-6)
     assert max(scale(0.97, 1.0, least=0.0, most=1.0)) == 1.0

@@ -143,8 +143,8 @@ def scale(low: float, high: float, *, least: float, most: float) -> list[float]:
         >>> scale(0.61, 0.79, least=0.0, most=1.0)
         [0.6, 0.65, 0.7, 0.75, 0.8]
     """
-    if not high > low:
-        # A range without a width: some room around it.
+    if high - low <= 1e-9 * abs(high) or high - low < 1e-12:
+        # A range without a width, or nearly: some room around it.
         room = abs(high) * 0.1 or 0.1
         low, high = max(low - room, least), min(high + room, most)
     rough = (high - low) / 5

@@ -240,7 +240,8 @@ async def _run(
     )
     order = Order(source=None, output=evaluation.output / ANSWERS, wish=Wish(), budget=evaluation.budget)
     rows = sum(one.bad is None for one in asked) * len(variants)
-    async with await Gate.open(file_job.budgeted(config, order, part), clock=clock) as gate:
+    before = await file_job.outside(config, order, part)
+    async with await Gate.open(file_job.budgeted(config, order, part, before), clock=clock) as gate:
         run = Run(gate, _rows(asked, variants, evaluation.params), part, plan, clock=clock, chance=SystemChance())
         async with watched(run, rows) if watched else nullcontext():
             await run.work()
