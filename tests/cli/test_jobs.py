@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from headgate import Headgate
 from tests.cli.conftest import SETTINGS
 
 
@@ -45,6 +46,17 @@ def test_a_job_is_steered(run):
     assert "Nothing is to change" in run("retune", "nightly").said
     assert run("forget", "nightly").code == 0
     assert run("show", "nightly").code == 2
+
+
+def test_batches_are_among_them(run):
+    """They are listed, shown and ended beside jobs; a name that is neither is refused."""
+    with Headgate("headgate.yaml") as gate:
+        batch = gate.batches.submit(["One?"])
+    assert run("list", "--json").json["id"] == batch.id
+    assert "batch" in run("list").out
+    assert run("show", batch.id, "--json").json["total"] == 1
+    for word in ("show", "cancel"):
+        assert "There is no job 'nobody'" in run(word, "nobody").said
 
 
 def test_an_output_before_anything_is_done(run):

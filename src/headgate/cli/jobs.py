@@ -116,7 +116,8 @@ def submit(
         put(_line(job))
         return
     put(job.id)
-    say(f"{job.rows:,} rows in {job.shards:,} parts. `headgate worker` does them; `headgate jobs show {job.id}` tells.")
+    rows = f"{job.rows:,} row{'' if job.rows == 1 else 's'}"
+    say(f"{rows}. `headgate worker` does them; `headgate jobs show {job.id}` tells.")
 
 
 @app.command("list")
