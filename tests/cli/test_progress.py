@@ -10,7 +10,7 @@ import pytest
 
 from headgate.cli.progress import Pace, Watch, pace_of, shown, time
 from headgate.core.errors import RestingError
-from headgate.gate.config import Limits
+from headgate.gate.config_providers import Limits
 from headgate.jobs.tally import Tally
 from headgate.testing import VirtualClock, virtual_time
 

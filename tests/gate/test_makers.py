@@ -3,7 +3,8 @@
 import pytest
 
 from headgate.catalog.prices import ELSEWHERE, OWN, Prices
-from headgate.gate.config import Config, Provider
+from headgate.gate.config import Config
+from headgate.gate.config_providers import Provider
 from headgate.gate.makers import makers, price_list
 
 PRICES = Prices()

@@ -1,6 +1,7 @@
 """The schema, read as a list."""
 
-from headgate.gate.config import Config, Provider, Route
+from headgate.gate.config import Config, Route
+from headgate.gate.config_providers import Provider
 from headgate.gate.settings import is_secret, section_at, settings_reference
 
 

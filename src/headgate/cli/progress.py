@@ -16,7 +16,7 @@ import msgspec
 from headgate.cli.voice import say, visible
 from headgate.core.clock import Clock
 from headgate.core.money import to_usd
-from headgate.gate.config import Limits
+from headgate.gate.config_providers import Limits
 from headgate.gate.tasks import Tasks
 from headgate.jobs.run import Run
 

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationError, model_validator
 
 from headgate.core.errors import ConfigError
-from headgate.gate.config import Section
 from headgate.gate.environment import named, process_environment, with_dotenv
+from headgate.gate.section import Section
 from headgate.gate.values import Address, Hidden, Seconds, Share
 
 PROVIDER = "openai"

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from headgate.catalog.models import CAPABILITIES, Catalog
-from headgate.gate.config import Config, Provider, Route
+from headgate.gate.config import Config, Route
+from headgate.gate.config_providers import Provider
 from headgate.gate.guarding import senseless
 from headgate.gate.problems import Path, Problem, nearest, shown
 from headgate.providers.simulator.models import MODELS as SIMULATED

@@ -9,7 +9,8 @@ import msgspec
 from headgate.core.call import Operation
 from headgate.core.clock import Clock
 from headgate.core.errors import GuardError, HeadgateError, RestingError
-from headgate.gate.config import Alerts, Config, GuardSettings, Provider, Route
+from headgate.gate.config import Alerts, Config, GuardSettings, Route
+from headgate.gate.config_providers import Provider
 from headgate.gate.gate import Gate
 from headgate.gate.virtual import VirtualClock
 from headgate.gate.wiring import MEMORY

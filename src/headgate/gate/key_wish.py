@@ -19,8 +19,9 @@ from headgate.core.limits import Allowance
 from headgate.core.money import from_usd, show_usd
 from headgate.gate import ask, wiring
 from headgate.gate.coherence import ANY
-from headgate.gate.config import Limits, Section
+from headgate.gate.config_providers import Limits
 from headgate.gate.problems import dotted, nearest
+from headgate.gate.section import Section
 from headgate.stores.keys import Scope
 
 MOST_USD = 9_000_000

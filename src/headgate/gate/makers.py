@@ -4,7 +4,8 @@ Decides it from a provider's type and address; refuses to know prices and dates 
 """
 
 from headgate.catalog.prices import OWN, Prices
-from headgate.gate.config import Config, Provider
+from headgate.gate.config import Config
+from headgate.gate.config_providers import Provider
 from headgate.gate.usable import OPENAI, is_openai
 
 MAKER = "openai"

@@ -16,8 +16,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from headgate.core.secret import Secret
-from headgate.gate.config import Config, Section
+from headgate.gate.config import Config
 from headgate.gate.problems import Path
+from headgate.gate.section import Section
 from headgate.gate.values import seconds
 
 _WORDS: Mapping[Any, str] = {

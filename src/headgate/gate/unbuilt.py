@@ -8,8 +8,9 @@ lines off this list.
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from headgate.gate.config import Config, Section
+from headgate.gate.config import Config
 from headgate.gate.problems import Path, Places, Problem
+from headgate.gate.section import Section
 
 HINT = "Leave it out: a setting without effect would only look like a promise."
 

@@ -9,7 +9,8 @@ from collections.abc import Set as AbstractSet
 from urllib.parse import urlsplit
 
 from headgate.gate.coherence import ANY, DEFAULT, auth, routes
-from headgate.gate.config import Config, Provider, Route, TargetSettings
+from headgate.gate.config import Config, Route, TargetSettings
+from headgate.gate.config_providers import Provider
 from headgate.gate.problems import Path
 
 OPENAI = "https://api.openai.com/v1"

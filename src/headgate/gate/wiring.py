@@ -15,6 +15,7 @@ from headgate.core.errors import ConfigError
 from headgate.core.limits import Limits
 from headgate.core.secret import Secret
 from headgate.gate import config as settings
+from headgate.gate import config_providers as settings_of
 from headgate.gate.tasks import Start
 from headgate.gate.usable import OPENAI
 from headgate.gate.webhook import Webhook
@@ -73,7 +74,7 @@ def plans(config: settings.Config) -> dict[str, Plan]:
     return found
 
 
-def limits(allowed: settings.Limits) -> Limits:
+def limits(allowed: settings_of.Limits) -> Limits:
     """What a provider or a key allows, in the house's words."""
     return Limits(
         requests_per_minute=allowed.requests_per_minute,
@@ -167,7 +168,7 @@ def catalog(config: settings.Config) -> Catalog:
     )
 
 
-def simulator(provider: settings.Provider, clock: Clock) -> Simulator:
+def simulator(provider: settings_of.Provider, clock: Clock) -> Simulator:
     """The simulator that a provider of that type talks to."""
     allowed = provider.limits.model_dump(exclude={"window", "spread"}) if provider.limits else {}
     return Simulator(
@@ -196,7 +197,9 @@ def providers(
     }
 
 
-def _provider(name: str, provider: settings.Provider, clock: Clock, simulated: Simulator | None, hop: str) -> Provider:
+def _provider(
+    name: str, provider: settings_of.Provider, clock: Clock, simulated: Simulator | None, hop: str
+) -> Provider:
     def hosted(transport: Transport, base_url: str, api_key: Secret) -> Hosted:
         return Hosted(
             name,
@@ -225,7 +228,7 @@ def _provider(name: str, provider: settings.Provider, clock: Clock, simulated: S
     return hosted(transport, provider.base_url or OPENAI, key)
 
 
-def timeouts(provider: settings.Provider) -> Timeouts:
+def timeouts(provider: settings_of.Provider) -> Timeouts:
     """How long one attempt at a provider may take."""
     timeout = provider.timeout
     return Timeouts(
@@ -233,7 +236,7 @@ def timeouts(provider: settings.Provider) -> Timeouts:
     )
 
 
-def _worker(name: str, provider: settings.Provider) -> list[str]:
+def _worker(name: str, provider: settings_of.Provider) -> list[str]:
     """The command of the child process that runs a model.
 
     Raises:
@@ -247,7 +250,7 @@ def _worker(name: str, provider: settings.Provider) -> list[str]:
     return [*module, "--model", provider.model_file, "--name", provider.model]
 
 
-def _headers(provider: settings.Provider) -> dict[str, Secret]:
+def _headers(provider: settings_of.Provider) -> dict[str, Secret]:
     headers = {name.lower(): value for name, value in provider.headers.items()}
     if provider.organization:
         headers["openai-organization"] = Secret(provider.organization)

@@ -16,7 +16,8 @@ import msgspec
 
 from headgate.core.errors import BadRequestError, HeadgateError, OverBudgetError
 from headgate.core.money import show_usd, to_usd
-from headgate.gate.config import Budget, Config, Limits, TargetSettings
+from headgate.gate.config import Budget, Config, TargetSettings
+from headgate.gate.config_providers import Limits
 from headgate.gate.gate import Gate
 from headgate.jobs.intake import Intake, Taken, Wish
 from headgate.jobs.lines import PIECE, lines

@@ -25,7 +25,8 @@ from headgate.core.usage import TokenUsage
 from headgate.dialects.openai_fields import UNREADABLE
 from headgate.dialects.registry import DIALECTS
 from headgate.gate import makers, wiring
-from headgate.gate.config import Config, Limits
+from headgate.gate.config import Config
+from headgate.gate.config_providers import Limits
 from headgate.gate.gate import Gate
 from headgate.jobs.file_job import allowed, first_target
 from headgate.jobs.intake import TALKS, Taken
