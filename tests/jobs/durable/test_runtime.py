@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from headgate.core.errors import StoreError
 from headgate.gate.ports import SystemClock
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("default")]
@@ -31,6 +32,8 @@ def test_a_shard_is_taken_once(tmp_path):
         async with asyncio.timeout(30):
             await done.wait()
         await runtime.close()
+        with pytest.raises(StoreError):
+            await runtime.put("job", 5, 1)
         assert sorted(taken) == [("job", 0), ("job", 0), ("job", 1)]
 
     asyncio.run(story())

@@ -155,6 +155,25 @@ def test_a_budget_is_held_and_raised(place, asked):
     place(story)
 
 
+def test_a_later_budget_counts_what_was_spent_before(place, asked):
+    """A job that began without one stops at once where it has cost more by then."""
+
+    async def story(here):
+        await here.give(asked(200), concurrency=5)
+        worker = await here.worker()
+        async with living(here, worker):
+            await here.clock.sleep(20)
+            spent = (await here.desk.pause("job")).cost_usd
+            await here.clock.sleep(5)
+            await here.desk.retune("job", budget=spent / 2)
+            before = (await here.desk.resume("job")).succeeded
+            job = await here.desk.wait("job")
+        assert spent > 0
+        assert (job.status, job.succeeded) == (JobState.OVER_BUDGET, before)
+
+    place(story)
+
+
 def test_what_breaks_stops_its_job(place, asked, monkeypatch):
     """Nobody waits for it in vain; the worker lives on."""
 

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
 
 from dbos import DBOS, SetWorkflowID
 
 from headgate.core.clock import Clock
+from headgate.core.errors import StoreError
 from headgate.stores.sqlite import Connection
 
 VERSION = "headgate-jobs-1"
@@ -22,6 +23,7 @@ VERSION = "headgate-jobs-1"
 QUEUE = "headgate-shards"
 POLLING = 0.5
 """Seconds between two looks at the queue."""
+Ts = TypeVarTuple("Ts")
 Work = Callable[[str, int], Awaitable[None]]
 
 
@@ -70,12 +72,16 @@ class Runtime:
         await asyncio.to_thread(self._launch)
 
     async def put(self, job: str, place: int, wanted: int) -> None:
-        """See `worker.Queue`."""
-        await asyncio.to_thread(self._put, job, place, wanted)
+        """See `worker.Queue`.
+
+        Raises:
+            StoreError: the database cannot be asked, here and below.
+        """
+        await _asked(self._put, job, place, wanted)
 
     async def revive(self, worker: str) -> None:
         """See `worker.Queue`."""
-        await asyncio.to_thread(self._revive, worker)
+        await _asked(self._revive, worker)
 
     async def close(self) -> None:
         """Take nothing from the queue any more."""
@@ -96,3 +102,11 @@ class Runtime:
 
     async def _on_loop(self, job: str, place: int) -> None:
         await self._work(job, place)
+
+
+async def _asked(work: Callable[[Unpack[Ts]], None], *args: *Ts) -> None:
+    try:
+        await asyncio.to_thread(work, *args)
+    except Exception as error:
+        # DBOS has a driver of its own, with errors of its own.
+        raise StoreError(f"The queue of jobs cannot be asked: {type(error).__name__}.") from error

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,12 +18,14 @@ import msgspec
 
 from headgate.core.clock import Chance, Clock
 from headgate.core.errors import HeadgateError, StoreError
+from headgate.core.money import to_usd
 from headgate.gate.config import Budget
 from headgate.gate.gate import Gate
 from headgate.jobs import file_job
 from headgate.jobs.durable.parcel import unpack
 from headgate.jobs.durable.shard import Lost, Shard
 from headgate.stores.jobs import Hold, JobBook, JobRecord, JobState
+from headgate.stores.protocols import Query
 from headgate.stores.segments import take_lock
 
 BEAT = 1.0
@@ -31,6 +34,8 @@ SILENT = 15.0
 """Seconds without any after which a worker is thought dead."""
 HOLDS = 8.0
 """Seconds without any after which it sends nothing: others see a beat later than it was sent."""
+LEAST = Decimal("0.000001")
+"""US dollars that a budget has at least."""
 MANY = 64
 """Shards that are put into the queue at once."""
 _log = logging.getLogger("headgate.jobs")
@@ -75,7 +80,8 @@ class Worker:
         self._chance = chance
         self._number = 0
         self._beaten = clock.monotonic()
-        self._caps: dict[str, Budget] = {}
+        self._budgets: dict[str, Decimal] = {}
+        self._outside: dict[str, Decimal] = {}
         self._changing = asyncio.Lock()
         self._seen: dict[str, tuple[int, float]] = {}
         self._shards: dict[Hold, Shard] = {}
@@ -220,15 +226,31 @@ class Worker:
     async def _cap(self, running: dict[str, JobRecord]) -> None:
         """Have the gate hold every job's budget."""
         async with self._changing:
-            caps = {
-                name: file_job.cap(name, job.settings.budget)
-                for name, job in running.items()
-                if job.settings.budget is not None
-            }
-            if caps != self._caps:
-                budgets = [*self._config.budgets, *caps.values()]
-                await self._gate.change(self._config.model_copy(update={"budgets": budgets}))
-                self._caps = caps
+            budgets = {name: job.settings.budget for name, job in running.items() if job.settings.budget is not None}
+            if budgets == self._budgets:
+                return
+            await self._change({name: file_job.cap(name, budget) for name, budget in budgets.items()})
+            for name in budgets.keys() - self._budgets.keys():
+                self._outside[name] = await self._unknown(name)
+            if any(self._outside[name] for name in budgets):
+                await self._change(
+                    {
+                        name: file_job.cap(name, max(budget - self._outside[name], LEAST))
+                        for name, budget in budgets.items()
+                    }
+                )
+            self._budgets = budgets
+
+    async def _unknown(self, name: str) -> Decimal:
+        """What a job has cost that its cap does not know of: while it had none."""
+        total, _ = await self._gate.usage(Query(where={f"tag:{file_job.TAG}": name}))
+        own = file_job.cap(name, LEAST).name
+        known = sum(balance.spent for balance in await self._gate.budgets() if balance.cap.name == own)
+        return to_usd(max(total.cost - known, 0))
+
+    async def _change(self, caps: dict[str, Budget]) -> None:
+        budgets = [*self._config.budgets, *caps.values()]
+        await self._gate.change(self._config.model_copy(update={"budgets": budgets}))
 
     async def _watch(self, queue: Queue) -> None:
         """Bury who is silent, and revive what waits for the dead."""
