@@ -163,7 +163,8 @@ _HELD = f"SELECT 1 FROM job_shards{_MINE}"  # noqa: S608
 _TELL = f"UPDATE job_shards SET {', '.join(f'{name} = ?' for name in _SUMS)}, ambiguous = ?{_MINE} RETURNING place"  # noqa: S608
 _PIECE = (
     f"INSERT INTO job_pieces (job, place, start, data) SELECT ?, ?, ?, ? WHERE EXISTS ({_HELD})"
-    " ON CONFLICT DO NOTHING"
+    # Whoever was not told that it is there tells it again, and more.
+    " ON CONFLICT (job, place, start) DO UPDATE SET data = excluded.data"
 )
 _END = f"UPDATE job_shards SET done = 1, owner = NULL, input = ?{_MINE} RETURNING place"  # noqa: S608
 _ALL_DONE = (

@@ -76,6 +76,19 @@ def test_a_former_owner_cannot_write(book):
     asyncio.run(story())
 
 
+def test_a_piece_is_told_again(book):
+    """Its teller did not hear that it had arrived, and knows more by now."""
+
+    async def story():
+        await begun(book)
+        hold = await book.claim("job", 0, "me")
+        assert await book.tell(hold, Sums(), [], (0, b"first"))
+        assert await book.tell(hold, Sums(), [], (0, b"first, and more"))
+        assert [piece async for piece in book.pieces("job", 0)] == [(0, b"first, and more")]
+
+    asyncio.run(story())
+
+
 def test_a_job_is_done_with_its_last_shard(book):
     """And a shard that is done is nobody's."""
 
