@@ -91,6 +91,8 @@ class Bulk:
             BadRequestError: as `batch_generate` does.
 
         Example:
+            >>> import asyncio
+            >>> from headgate import AsyncHeadgate
             >>> async def main():
             ...     async with AsyncHeadgate(simulate=True) as gate:
             ...         return [reply.finish_reason async for reply in gate.batch_stream(["One.", "Two."])]
