@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import sys
 import threading
 
 import pytest
@@ -122,17 +123,23 @@ def test_the_shape_follows_the_reader(terminal):
     assert out.getvalue().startswith("{") is not terminal
 
 
+def _record(words, **facts):
+    """Given to the log alone: whoever else records half a character cannot pass it on."""
+    facts = {"name": "headgate.server", "levelno": logging.ERROR, **facts}
+    return logging.makeLogRecord({"msg": words, **facts})
+
+
 _HOSTILE = "a\x1b[2J\x9b1m\u2028\u202e\ud800\nb"
 
 
 def test_whoever_chooses_the_words_commands_no_terminal():
     """Control characters are shown, not sent; a line of a trace cannot be taken for one of the log."""
 
-    def act(_log):
+    def act(log):
         try:
             raise ValueError("no\n2026-11-21T00:00:00.000Z error   forged\x1b[2J")
         except ValueError:
-            logging.getLogger("headgate.server").exception(_HOSTILE)
+            log.emit(_record(_HOSTILE, exc_info=sys.exc_info()))
 
     lines = _written("text", "info", act)
     assert lines[0].endswith(r"server: a\x1b[2J\x9b1m\x2028\x202e\xd800\nb")
@@ -144,7 +151,7 @@ def test_a_line_that_cannot_be_told_takes_no_other_along(capsys):
     """Half a character is shown; what does not fit its own words, or fails while it is put together, is left out."""
 
     def act(log):
-        logging.getLogger("headgate.server").error(_HOSTILE)
+        log.emit(_record(_HOSTILE))
         log.emit(logging.makeLogRecord({"msg": "%d", "args": ("no number",)}))
         log.add(None, _end(200))
         log.add(CALL, _end(200))
